@@ -1,0 +1,160 @@
+"""HTTP as the rest of Bireme sees it: a request in, one of four answers out.
+
+The server library is known to `http/server.py` alone, so a door (Kubernetes, Mesos, Marathon, kubelet) is a
+plain `Handler`, and runs over sockets or straight in this process (`client/transport.py`).
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+from urllib.parse import parse_qsl
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who asks, once that is proven. The names are Kubernetes': user name, groups, uid."""
+
+    name: str
+    groups: tuple[str, ...] = ()
+    uid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The other end of the connection: its address and what its verified client certificate says.
+
+    `common_name` is "" when no certificate was shown. `identity` is set only by the in-process transport,
+    which has no certificate to show.
+    """
+
+    address: str = ""
+    port: int = 0
+    common_name: str = ""
+    organizations: tuple[str, ...] = ()
+    tls: bool = False
+    identity: Identity | None = None
+
+
+class Query:
+    """The query string: names in the order they came, any of them repeated."""
+
+    __slots__ = ("pairs",)
+
+    def __init__(self, pairs: Sequence[tuple[str, str]] = ()) -> None:
+        self.pairs = tuple(pairs)
+
+    @classmethod
+    def parse(cls, text: str) -> "Query":
+        return cls(parse_qsl(text, keep_blank_values=True)) if text else cls()
+
+    def get(self, name: str, default: str = "") -> str:
+        """The first value of `name`."""
+        return next((value for key, value in self.pairs if key == name), default)
+
+    def all(self, name: str) -> list[str]:
+        return [value for key, value in self.pairs if key == name]
+
+    def flag(self, name: str) -> bool:
+        """True for `name=true`, `name=1` and a bare `name`."""
+        return any(key == name and value.lower() in ("", "1", "true") for key, value in self.pairs)
+
+    def __contains__(self, name: str) -> bool:
+        return any(key == name for key, _ in self.pairs)
+
+
+async def _no_body() -> AsyncIterator[bytes]:
+    for part in ():
+        yield part
+
+
+@dataclass(slots=True)
+class Request:
+    """One request. `path` is percent-decoded, `raw_path` as it came (with the query); header names are lower case.
+
+    `body` is the whole body, read under the server's limit, unless the route asked for a stream, in which
+    case it is empty and `stream` yields the parts.
+    """
+
+    method: str
+    path: str
+    query: Query = field(default_factory=Query)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    peer: Peer = field(default_factory=Peer)
+    raw_path: str = ""
+    stream: AsyncIterator[bytes] = field(default_factory=_no_body)
+
+
+@dataclass(slots=True)
+class Response:
+    """A whole answer. `content-length` is added; everything else in `headers` is sent as given."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = "application/json"
+
+
+@dataclass(slots=True)
+class Stream:
+    """An answer in parts, sent chunked as they come and paced by the reader.
+
+    `chunks` is closed (`aclose`) when the client goes away.
+    """
+
+    chunks: AsyncIterator[bytes]
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = "application/json"
+
+
+class Connection(Protocol):
+    """A byte stream that a handler has taken over (SPDY, a raw tunnel)."""
+
+    async def read(self) -> bytes:
+        """Some bytes; b"" when the other end has finished."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Send `data`, waiting while the other end is slow."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class WebSocketConnection(Protocol):
+    """Messages both ways on a WebSocket."""
+
+    @property
+    def protocol(self) -> str:
+        """The subprotocol that was agreed."""
+        ...
+
+    async def receive(self) -> bytes | str | None:
+        """The next message (bytes for binary, str for text); None when the other end has closed."""
+        ...
+
+    async def send(self, message: bytes | str) -> None: ...
+
+    async def close(self, code: int = 1000, reason: str = "") -> None: ...
+
+
+@dataclass(slots=True)
+class Takeover:
+    """Answer 101 with `headers` and give the raw connection to `run`; it is closed when `run` returns."""
+
+    run: Callable[[Connection], Awaitable[None]]
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class WebSocketUpgrade:
+    """Agree to `protocol` (one that the client offered) and give the WebSocket to `run`."""
+
+    run: Callable[[WebSocketConnection], Awaitable[None]]
+    protocol: str = ""
+
+
+Answer = Response | Stream | Takeover | WebSocketUpgrade
+Handler = Callable[[Request], Awaitable[Answer]]
+"""A door: whatever it raises that is not its own error form becomes a plain 500, logged."""
