@@ -63,7 +63,8 @@ class Query:
 
 
 async def _no_body() -> AsyncIterator[bytes]:
-    for part in ():
+    nothing: tuple[bytes, ...] = ()
+    for part in nothing:
         yield part
 
 
