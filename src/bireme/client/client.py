@@ -1,0 +1,236 @@
+"""The API as the rest of Bireme sees it: verbs over typed objects, errors as `ApiError`."""
+
+import enum
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+import orjson
+
+from bireme.api.codec.json import decode, encode
+from bireme.api.errors import ApiError
+from bireme.api.kinds.meta import Object
+from bireme.api.scheme import Resource, Scheme, builtin
+from bireme.client.errors import from_answer, from_status
+from bireme.client.transport import Pairs, Reply, Transport
+
+K = TypeVar("K", bound=Object)
+JSON = "application/json"
+
+
+class Patch(enum.Enum):
+    """How a patch is to be read."""
+
+    MERGE = "application/merge-patch+json"
+    STRATEGIC = "application/strategic-merge-patch+json"
+    JSON = "application/json-patch+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[K]):
+    """Objects of one kind as they were at `resource_version`; `more` continues a limited list."""
+
+    items: list[K]
+    resource_version: str
+    more: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Change(Generic[K]):
+    """One event of a watch. A BOOKMARK's object holds only its resource version."""
+
+    type: Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
+    object: K
+
+
+class _Frame(msgspec.Struct):
+    type: str
+    object: msgspec.Raw
+
+
+class _ListMeta(msgspec.Struct, rename="camel"):
+    resource_version: str = ""
+    continue_: str = msgspec.field(default="", name="continue")
+
+
+class _List(msgspec.Struct):
+    metadata: _ListMeta = msgspec.field(default_factory=_ListMeta)
+    items: list[msgspec.Raw] | None = None
+
+
+_frames = msgspec.json.Decoder(_Frame)
+_lists = msgspec.json.Decoder(_List)
+
+
+class Client:
+    """Verbs of the API over `transport`. Every method raises the ApiError that the server answered."""
+
+    def __init__(self, transport: Transport, *, user_agent: str = "bireme", scheme: Scheme | None = None) -> None:
+        self._transport = transport
+        self._scheme = scheme or builtin()
+        self._headers = {"user-agent": user_agent, "accept": JSON}
+
+    async def get(self, kind: type[K], name: str, *, namespace: str = "") -> K:
+        reply = await self._call("GET", self._path(kind, namespace, name))
+        return decode(kind, reply.body)
+
+    async def list(
+        self,
+        kind: type[K],
+        *,
+        namespace: str = "",
+        labels: str = "",
+        fields: str = "",
+        limit: int = 0,
+        more: str = "",
+        resource_version: str = "",
+    ) -> Listing[K]:
+        """The objects that the selectors choose; `namespace` "" is every namespace."""
+        query = _selection(labels, fields)
+        if limit:
+            query.append(("limit", str(limit)))
+        if more:
+            query.append(("continue", more))
+        if resource_version:
+            query.append(("resourceVersion", resource_version))
+        reply = await self._call("GET", self._path(kind, namespace), query)
+        page = _lists.decode(reply.body)
+        items = [decode(kind, bytes(item)) for item in page.items or ()]
+        return Listing(items, page.metadata.resource_version, page.metadata.continue_)
+
+    async def create(self, obj: K, *, dry_run: bool = False) -> K:
+        query = [("dryRun", "All")] if dry_run else []
+        reply = await self._call("POST", self._path(type(obj), obj.metadata.namespace), query, encode(obj))
+        return decode(type(obj), reply.body)
+
+    async def update(self, obj: K, *, subresource: str = "") -> K:
+        """Replace the object; its resource version, if set, must still be the newest."""
+        path = self._path(type(obj), obj.metadata.namespace, obj.metadata.name, subresource)
+        reply = await self._call("PUT", path, body=encode(obj))
+        return decode(type(obj), reply.body)
+
+    async def patch(
+        self,
+        kind: type[K],
+        name: str,
+        patch: Mapping[str, Any] | Sequence[Any],
+        *,
+        namespace: str = "",
+        subresource: str = "",
+        how: Patch = Patch.MERGE,
+    ) -> K:
+        path = self._path(kind, namespace, name, subresource)
+        reply = await self._call("PATCH", path, body=orjson.dumps(patch), content_type=how.value)
+        return decode(kind, reply.body)
+
+    async def delete(
+        self,
+        kind: type[Object],
+        name: str,
+        *,
+        namespace: str = "",
+        grace_period_s: int | None = None,
+        propagation: str = "",
+        uid: str = "",
+        resource_version: str = "",
+    ) -> None:
+        """Delete the object, or ask it to end; `uid` and `resource_version` are preconditions."""
+        options: dict[str, Any] = {"kind": "DeleteOptions", "apiVersion": "v1"}
+        if grace_period_s is not None:
+            options["gracePeriodSeconds"] = grace_period_s
+        if propagation:
+            options["propagationPolicy"] = propagation
+        preconditions = {"uid": uid, "resourceVersion": resource_version}
+        if uid or resource_version:
+            options["preconditions"] = {key: value for key, value in preconditions.items() if value}
+        await self._call("DELETE", self._path(kind, namespace, name), body=orjson.dumps(options))
+
+    async def delete_collection(
+        self, kind: type[Object], *, namespace: str = "", labels: str = "", fields: str = ""
+    ) -> None:
+        await self._call("DELETE", self._path(kind, namespace), _selection(labels, fields))
+
+    async def watch(
+        self,
+        kind: type[K],
+        *,
+        namespace: str = "",
+        labels: str = "",
+        fields: str = "",
+        resource_version: str = "",
+        timeout_s: int = 0,
+    ) -> AsyncIterator[Change[K]]:
+        """Changes after `resource_version`, until the server ends the stream or says why it cannot go on."""
+        query = [*_selection(labels, fields), ("watch", "1"), ("allowWatchBookmarks", "true")]
+        if resource_version:
+            query.append(("resourceVersion", resource_version))
+        if timeout_s:
+            query.append(("timeoutSeconds", str(timeout_s)))
+        stream = self._transport.stream("GET", self._path(kind, namespace), query, self._headers)
+        async with aclosing(_lines(stream)) as lines:
+            async for line in lines:
+                frame = _frames.decode(line)
+                if frame.type == "ERROR":
+                    raise from_status(orjson.loads(bytes(frame.object)))
+                yield Change(frame.type, decode(kind, bytes(frame.object)))  # type: ignore[arg-type]
+
+    async def create_subresource(
+        self, kind: type[Object], name: str, subresource: str, body: Object, *, namespace: str = ""
+    ) -> bytes:
+        """POST `body` to a subresource (binding, eviction, token) and give back the answer's bytes."""
+        path = self._path(kind, namespace, name, subresource)
+        return (await self._call("POST", path, body=encode(body))).body
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Pairs = (),
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+    ) -> Reply:
+        """Any request; raises the ApiError of an answer that is no success."""
+        reply = await self._transport.request(method, path, query, {**self._headers, **(headers or {})}, body)
+        if reply.status >= 400:
+            raise from_answer(reply.status, reply.body)
+        return reply
+
+    async def close(self) -> None:
+        await self._transport.close()
+
+    async def _call(
+        self, method: str, path: str, query: Pairs = (), body: bytes = b"", content_type: str = JSON
+    ) -> Reply:
+        headers = {"content-type": content_type} if body else {}
+        return await self.request(method, path, query=query, headers=headers, body=body)
+
+    def _path(self, kind: type[Object], namespace: str, name: str = "", subresource: str = "") -> str:
+        return object_path(self._scheme.of_type(kind), namespace, name, subresource)
+
+
+def object_path(resource: Resource, namespace: str, name: str = "", subresource: str = "") -> str:
+    """Where an object, or with no name the collection, is served."""
+    root = f"/apis/{resource.group}/{resource.version}" if resource.group else f"/api/{resource.version}"
+    scope = f"/namespaces/{namespace}" if namespace and resource.namespaced else ""
+    tail = (f"/{name}" if name else "") + (f"/{subresource}" if subresource else "")
+    return f"{root}{scope}/{resource.plural}{tail}"
+
+
+def _selection(labels: str, fields: str) -> list[tuple[str, str]]:
+    return [(key, value) for key, value in (("labelSelector", labels), ("fieldSelector", fields)) if value]
+
+
+async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Newline-ended records, however the chunks cut them."""
+    rest = b""
+    async with aclosing(chunks) as parts:  # type: ignore[type-var]
+        async for chunk in parts:
+            *whole, rest = (rest + chunk).split(b"\n")
+            for line in whole:
+                if line:
+                    yield line
+    if rest.strip():
+        raise ApiError("the watch was cut in the middle of an event")

@@ -1,0 +1,115 @@
+"""What operators should see: Events on objects, aggregated so that a noisy thing stays one line.
+
+The same event again raises the count of the first (a patch); a source that floods one object is held to a
+burst of 25 and one each 5 minutes after, as client-go's recorder does.
+"""
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+import structlog
+
+from bireme.aio.clock import Clock, rfc3339
+from bireme.api.errors import ApiError, NotFound
+from bireme.api.kinds import core, meta
+from bireme.api.kinds.meta import Object
+from bireme.client.client import Client
+
+log = structlog.get_logger(__name__)
+
+QUEUE_LIMIT = 1000
+REMEMBERED = 4096
+BURST = 25
+REFILL_S = 300.0
+
+
+@dataclass(slots=True)
+class _Seen:
+    name: str
+    count: int = 1
+    first: str = ""
+    tokens: float = BURST
+    at: float = field(default=0.0)
+
+
+class EventRecorder:
+    """Events from one component. `event` returns at once; `run` sends them."""
+
+    def __init__(self, client: Client, component: str, *, clock: Clock, host: str = "") -> None:
+        self._client = client
+        self._component, self._host = component, host
+        self._clock = clock
+        self._queue: asyncio.Queue[core.Event] = asyncio.Queue(QUEUE_LIMIT)
+        self._seen: OrderedDict[tuple[str, ...], _Seen] = OrderedDict()
+        self.dropped = 0
+
+    def event(self, about: Object, type: str, reason: str, message: str, *, field_path: str = "") -> None:
+        """Record that something happened to `about`. `type` is Normal or Warning."""
+        group, version, kind = about.__gvk__  # type: ignore[attr-defined]
+        reference = core.ObjectReference(
+            api_version=f"{group}/{version}" if group else version,
+            kind=kind,
+            name=about.metadata.name,
+            namespace=about.metadata.namespace,
+            uid=about.metadata.uid,
+            resource_version=about.metadata.resource_version,
+            field_path=field_path,
+        )
+        event = core.Event(
+            metadata=meta.ObjectMeta(namespace=about.metadata.namespace or "default"),
+            involved_object=reference,
+            reason=reason,
+            message=message[:1024],
+            type=type,
+            source=core.EventSource(component=self._component, host=self._host),
+            reporting_component=self._component,
+            reporting_instance=self._host,
+            first_timestamp=rfc3339(self._clock.now()),
+            last_timestamp=rfc3339(self._clock.now()),
+        )
+        try:
+            self._queue.put_nowait(event)
+        except asyncio.QueueFull:
+            self.dropped += 1
+
+    async def run(self) -> None:
+        """Send what is recorded until cancelled."""
+        while True:
+            event = await self._queue.get()
+            try:
+                await self._send(event)
+            except ApiError as error:
+                log.info("event not recorded", reason=event.reason, error=str(error))
+
+    async def _send(self, event: core.Event) -> None:
+        about = event.involved_object
+        key = (about.uid, about.name, about.field_path, event.type, event.reason, event.message)
+        now = self._clock.monotonic()
+        seen = self._seen.get(key)
+        if seen is not None:
+            seen.tokens = min(BURST, seen.tokens + (now - seen.at) / REFILL_S)
+            seen.at = now
+            seen.count += 1
+            if seen.tokens < 1:
+                return
+            seen.tokens -= 1
+            try:
+                await self._repeat(event, seen)
+            except NotFound:
+                seen = None
+            else:
+                return
+        digest = hashlib.sha1(f"{key}{self._clock.now()}".encode(), usedforsecurity=False).hexdigest()[:16]
+        name = f"{about.name}.{digest}"
+        event.metadata.name = name
+        event.count = 1
+        self._seen[key] = _Seen(name, first=event.first_timestamp, at=now)
+        if len(self._seen) > REMEMBERED:
+            self._seen.popitem(last=False)
+        await self._client.create(event)
+
+    async def _repeat(self, event: core.Event, seen: _Seen) -> None:
+        patch = {"count": seen.count, "lastTimestamp": event.last_timestamp}
+        await self._client.patch(core.Event, seen.name, patch, namespace=event.metadata.namespace)

@@ -1,0 +1,177 @@
+"""A cache that follows the server: list once, watch from there, list again when history was lost."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
+
+import structlog
+
+from bireme.aio.backoff import Backoff
+from bireme.aio.clock import Clock
+from bireme.api.errors import ApiError, Expired
+from bireme.api.kinds.meta import Object
+from bireme.client.client import Client
+
+log = structlog.get_logger(__name__)
+
+K = TypeVar("K", bound=Object)
+RELIST = Backoff(initial_s=0.2, limit_s=30.0)
+
+
+class Key(NamedTuple):
+    """An object's place among its kind; `namespace` is "" for cluster-scoped kinds."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name
+
+
+def key_of(obj: Object) -> Key:
+    return Key(obj.metadata.namespace, obj.metadata.name)
+
+
+@dataclass(frozen=True, slots=True)
+class InformerStatistics:
+    """Objects held, lists made, events seen, whether the first list has come."""
+
+    objects: int
+    lists: int
+    events: int
+    synced: bool
+
+
+class Informer(Generic[K]):
+    """The objects of one kind (and selection) as they were a moment ago, with indexes.
+
+    What it hands out is shared: copy an object before changing it. `indexes` name functions that give the
+    values under which an object is to be found.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        kind: type[K],
+        *,
+        clock: Clock,
+        namespace: str = "",
+        labels: str = "",
+        fields: str = "",
+        indexes: Mapping[str, Callable[[K], Iterable[str]]] | None = None,
+    ) -> None:
+        self.kind = kind
+        self._client = client
+        self._clock = clock
+        self._namespace, self._labels, self._fields = namespace, labels, fields
+        self._objects: dict[Key, K] = {}
+        self._indexers = dict(indexes or {})
+        self._indexes: dict[str, dict[str, dict[Key, K]]] = {name: defaultdict(dict) for name in self._indexers}
+        self._handlers: list[Callable[[K | None, K | None], None]] = []
+        self._ready = asyncio.Event()
+        self._version = ""
+        self._lists = 0
+        self._events = 0
+
+    @property
+    def synced(self) -> bool:
+        """The first list has come, so that what is not in the cache did not exist then."""
+        return self._ready.is_set()
+
+    async def wait_synced(self) -> None:
+        await self._ready.wait()
+
+    def get(self, key: Key) -> K | None:
+        return self._objects.get(key)
+
+    def items(self) -> Collection[K]:
+        return self._objects.values()
+
+    def by_index(self, index: str, value: str) -> list[K]:
+        return list(self._indexes[index].get(value, {}).values())
+
+    def add_index(self, name: str, values: Callable[[K], Iterable[str]]) -> None:
+        """One more index, filled from what is there."""
+        self._indexers[name] = values
+        table: dict[str, dict[Key, K]] = defaultdict(dict)
+        for key, obj in self._objects.items():
+            for value in values(obj):
+                table[value][key] = obj
+        self._indexes[name] = table
+
+    def on_change(self, handler: Callable[[K | None, K | None], None]) -> None:
+        """Call `handler(old, new)` for each change; None stands for not there. What is there now is told too."""
+        self._handlers.append(handler)
+        for obj in list(self._objects.values()):
+            handler(None, obj)
+
+    async def run(self) -> None:
+        """Follow the server until cancelled."""
+        failures = 0
+        while True:
+            try:
+                if not self._version:
+                    await self._list()
+                await self._watch()
+                failures = 0
+            except Expired:
+                self._version = ""
+            except ApiError as error:
+                failures += 1
+                delay = RELIST.delay(failures)
+                log.info("informer lost the server", kind=self.kind.__name__, error=str(error), retry_s=delay)
+                await self._clock.sleep(delay)
+
+    def statistics(self) -> InformerStatistics:
+        return InformerStatistics(len(self._objects), self._lists, self._events, self.synced)
+
+    async def _list(self) -> None:
+        page = await self._client.list(self.kind, namespace=self._namespace, labels=self._labels, fields=self._fields)
+        self._lists += 1
+        fresh = {key_of(obj): obj for obj in page.items}
+        for key in [key for key in self._objects if key not in fresh]:
+            self._apply(key, None)
+        for key, obj in fresh.items():
+            old = self._objects.get(key)
+            if old is None or old.metadata.resource_version != obj.metadata.resource_version:
+                self._apply(key, obj)
+        self._version = page.resource_version
+        self._ready.set()
+
+    async def _watch(self) -> None:
+        changes = self._client.watch(
+            self.kind,
+            namespace=self._namespace,
+            labels=self._labels,
+            fields=self._fields,
+            resource_version=self._version,
+        )
+        async with aclosing(changes) as stream:  # type: ignore[type-var]
+            async for change in stream:
+                obj = change.object
+                if change.type != "BOOKMARK":
+                    self._events += 1
+                    self._apply(key_of(obj), None if change.type == "DELETED" else obj)
+                self._version = obj.metadata.resource_version
+
+    def _apply(self, key: Key, obj: K | None) -> None:
+        old = self._objects.pop(key, None) if obj is None else self._objects.get(key)
+        if obj is None and old is None:
+            return
+        if obj is not None:
+            self._objects[key] = obj
+        for name, values in self._indexers.items():
+            table = self._indexes[name]
+            if old is not None:
+                for value in values(old):
+                    table[value].pop(key, None)
+                    if not table[value]:
+                        del table[value]
+            if obj is not None:
+                for value in values(obj):
+                    table[value][key] = obj
+        for handler in self._handlers:
+            handler(old, obj)

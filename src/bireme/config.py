@@ -1,0 +1,153 @@
+"""What one cluster on this machine is set to, in one frozen record.
+
+It comes from the flags of `up`, is kept as `config.json` in the cluster's data folder, and is all that the
+core and node processes are told. Secrets are not in it: they are files of mode 0600 beside it.
+"""
+
+import os
+import re
+import socket
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+DEFAULT_ROOT = Path("/var/lib/bireme")
+DEFAULT_RUN = Path("/run/bireme")
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """A cluster's settings. Addresses are text, ports numbers, folders absolute paths."""
+
+    cluster: str = "bireme"
+    data: Path = DEFAULT_ROOT / "bireme"
+    run: Path = DEFAULT_RUN / "bireme"
+    host: str = "127.0.0.1"
+    api_port: int = 6443
+    mesos_port: int = 5050
+    agent_port: int = 5051
+    marathon_port: int = 8080
+    kubelet_port: int = 10250
+    node_name: str = ""
+    node_ip: str = ""
+    pod_range: str = "10.244.0.0/16"
+    service_range: str = "10.96.0.0/16"
+    dns_address: str = "10.96.0.10"
+    domain: str = "cluster.local"
+    insecure_loopback: bool = False
+    containers: bool = True
+    log_level: str = "info"
+
+    @property
+    def pki(self) -> Path:
+        return self.data / "pki"
+
+    @property
+    def credentials(self) -> Path:
+        return self.data / "credentials.json"
+
+    @property
+    def store(self) -> Path:
+        return self.data / "store"
+
+    @property
+    def containerd_root(self) -> Path:
+        return self.data / "containerd"
+
+    @property
+    def containerd_state(self) -> Path:
+        return self.run / "containerd"
+
+    @property
+    def containerd_socket(self) -> Path:
+        return self.run / "containerd.sock"
+
+    @property
+    def kubelet_root(self) -> Path:
+        return self.data / "kubelet"
+
+    @property
+    def pod_logs(self) -> Path:
+        return self.data / "pod-logs"
+
+    @property
+    def sandboxes(self) -> Path:
+        return self.data / "mesos"
+
+    @property
+    def logs(self) -> Path:
+        return self.data / "log"
+
+    @property
+    def changes(self) -> Path:
+        return self.data / "host-changes.jsonl"
+
+    @property
+    def parts(self) -> Path:
+        """Where the supervisor writes the process ids of the parts."""
+        return self.run / "parts.json"
+
+    @property
+    def api_url(self) -> str:
+        return f"https://{self.host}:{self.api_port}"
+
+    @property
+    def mesos_url(self) -> str:
+        return f"http://{self.host}:{self.mesos_port}"
+
+    @property
+    def marathon_url(self) -> str:
+        return f"http://{self.host}:{self.marathon_port}"
+
+    @property
+    def bridge(self) -> str:
+        return f"{self.cluster[:10]}0"
+
+    @property
+    def nft_table(self) -> str:
+        return self.cluster
+
+    @property
+    def cgroup(self) -> str:
+        return f"/{self.cluster}"
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """The settings that `save` wrote. Raises FileNotFoundError, or ValueError for a damaged file."""
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=cls)
+        except msgspec.DecodeError as error:
+            raise ValueError(f"{path}: {error}") from error
+
+    def save(self) -> None:
+        self.data.mkdir(parents=True, exist_ok=True, mode=0o755)
+        path = self.data / "config.json"
+        fresh = path.with_suffix(".new")
+        fresh.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=2))
+        os.replace(fresh, path)
+
+
+def check_cluster_name(name: str) -> str:
+    """The name, if it will do as a label, a folder, a link and an nft table. Raises ValueError."""
+    if not re.fullmatch(r"[a-z]([a-z0-9-]{0,18}[a-z0-9])?", name):
+        raise ValueError(f"{name!r} is no cluster name: 1 to 20 of a-z, 0-9 and '-', beginning with a letter")
+    return name
+
+
+def default_node_name() -> str:
+    """The machine's name as a node may be called: lower case, a DNS subdomain."""
+    name = re.sub(r"[^a-z0-9.-]", "-", socket.gethostname().lower()).strip("-.")
+    return name[:63] or "node"
+
+
+def default_node_ip() -> str:
+    """The address that this machine would use to reach others; loopback when it has no way out.
+
+    Asks the routing table alone: connecting a datagram socket sends nothing.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])
