@@ -1,0 +1,187 @@
+"""JSON in and out: typed structs for the parts that work with them, guarded plain trees for the API server.
+
+`parse` is the only way in for bytes that a client sent. It refuses what is too large or too deep, numbers that
+JSON does not have, text that is not UTF-8 and lone surrogates, and it tells which keys came twice. Fields and
+types are checked by `schema.py`. Source: RFC 8259; limits as Kubernetes has them, but for the depth.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import msgspec
+import orjson
+
+from bireme.api.errors import BadRequest, TooLarge
+from bireme.api.kinds.meta import Object
+
+K = TypeVar("K")
+O = TypeVar("O", bound=Object)  # noqa: E741
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How large a document may be, in bytes."""
+
+    size: int = 3 << 20
+
+
+LIMITS = Limits()
+
+# What the encoder can write again (so recursive walks are safe too); the parser itself stops at 1,024.
+DEPTH = 254
+
+_encoder = msgspec.json.Encoder()
+_APART = (b" :", b"\t:", b"\n:", b"\r:", b"\\u")
+
+
+def decode(kind: type[K], data: bytes) -> K:
+    """A struct from its JSON; unknown fields are dropped and nulls read as unset. Raises BadRequest."""
+    try:
+        return _decoder(kind).decode(data)
+    except msgspec.ValidationError:
+        try:
+            return msgspec.convert(without_nulls(msgspec.json.decode(data)), kind)
+        except msgspec.ValidationError as error:
+            raise BadRequest(f"cannot be read as {kind.__name__}: {error}") from error
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+        raise BadRequest(f"cannot be read as {kind.__name__}: {error}") from error
+
+
+def encode(value: Any) -> bytes:
+    """The JSON of a struct or tree; an object's apiVersion and kind are filled in from its type."""
+    return _encoder.encode(typed(value) if isinstance(value, Object) else value)
+
+
+def typed(value: O) -> O:
+    """The object with apiVersion and kind set; itself if they are."""
+    gvk = getattr(value, "__gvk__", None)
+    if gvk is None or (value.kind and value.api_version):
+        return value
+    group, version, kind = gvk
+    return msgspec.structs.replace(value, api_version=f"{group}/{version}" if group else version, kind=kind)
+
+
+def copy(value: K) -> K:
+    """A deep copy of a struct, for those who want to change what a cache holds."""
+    return _packer(type(value)).decode(_pack(value))
+
+
+def to_tree(value: Any) -> Any:
+    """A struct as the plain tree that its JSON would give."""
+    return msgspec.to_builtins(typed(value) if isinstance(value, Object) else value)
+
+
+def from_tree(kind: type[K], tree: Any) -> K:
+    """A struct from a plain tree, as `decode` would read it."""
+    try:
+        return msgspec.convert(tree, kind)
+    except msgspec.ValidationError:
+        try:
+            return msgspec.convert(without_nulls(tree), kind)
+        except msgspec.ValidationError as error:
+            raise BadRequest(f"cannot be read as {kind.__name__}: {error}") from error
+
+
+def without_nulls(tree: Any) -> Any:
+    """A copy without keys whose value is null."""
+    if isinstance(tree, dict):
+        return {key: without_nulls(value) for key, value in tree.items() if value is not None}
+    if isinstance(tree, list):
+        return [without_nulls(value) for value in tree]
+    return tree
+
+
+def parse(data: bytes, limits: Limits = LIMITS, *, duplicates: list[str] | None = None) -> Any:
+    """The tree of a JSON text from outside; raises TooLarge or BadRequest.
+
+    With `duplicates`, the paths of keys that stand twice in one object are put there; the last one counts.
+    """
+    if len(data) > limits.size:
+        raise TooLarge(f"Request entity too large: limit is {limits.size}")
+    try:
+        tree = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(_malformed(data, error)) from error
+    deep = data.count(b"{") + data.count(b"[") > DEPTH
+    if deep or duplicates is not None:
+        again = _dump(tree)
+        if duplicates is not None and _may_repeat(data, again):
+            duplicates += _repeated(data)
+    return tree
+
+
+def _dump(tree: Any) -> bytes:
+    try:
+        return orjson.dumps(tree)
+    except orjson.JSONEncodeError as error:
+        raise BadRequest(f"json: exceeded max depth of {DEPTH}") from error
+
+
+def _malformed(data: bytes, error: orjson.JSONDecodeError) -> str:
+    if not data.strip():
+        return "unexpected end of JSON input"
+    if "depth" in error.msg or "recursion" in error.msg.lower():
+        return f"json: exceeded max depth of {DEPTH}"
+    return f"json: {error.msg} (line {error.lineno}, column {error.colno})"
+
+
+def _may_repeat(data: bytes, again: bytes) -> bool:
+    """Whether a key may have been lost on the way from the text to the tree.
+
+    Written again, a tree has one `":` for each key and for each that stands in a text, as the original has
+    unless a colon was set apart or a quote spelled as \\u0022: then only a slow look tells.
+    """
+    return data.count(b'":') != again.count(b'":') or any(mark in data for mark in _APART)
+
+
+class _Repeating(dict[str, Any]):
+    """An object in which `keys_twice` stood more than once."""
+
+    __slots__ = ("keys_twice",)
+    keys_twice: list[str]
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) == len(pairs):
+        return made
+    seen: set[str] = set()
+    twice = _Repeating(made)
+    twice.keys_twice = list(dict.fromkeys(key for key, _ in pairs if key in seen or seen.add(key)))  # type: ignore[func-returns-value]
+    return twice
+
+
+def _repeated(data: bytes) -> list[str]:
+    return list(_walk_repeated(json.loads(data, object_pairs_hook=_object), ""))
+
+
+def _walk_repeated(tree: Any, path: str) -> Iterator[str]:
+    if isinstance(tree, _Repeating):
+        yield from (f"{path}.{key}" if path else key for key in tree.keys_twice)
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            yield from _walk_repeated(value, f"{path}.{key}" if path else key)
+    elif isinstance(tree, list):
+        for place, value in enumerate(tree):
+            yield from _walk_repeated(value, f"{path}[{place}]")
+
+
+def _decoder(kind: type[K]) -> msgspec.json.Decoder[K]:
+    decoder = _decoders.get(kind)
+    if decoder is None:
+        decoder = _decoders[kind] = msgspec.json.Decoder(kind)
+    return decoder
+
+
+def _packer(kind: type[K]) -> msgspec.msgpack.Decoder[K]:
+    packer = _packers.get(kind)
+    if packer is None:
+        packer = _packers[kind] = msgspec.msgpack.Decoder(kind)
+    return packer
+
+
+_pack = msgspec.msgpack.Encoder().encode
+_decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
+_packers: dict[Any, msgspec.msgpack.Decoder[Any]] = {}
