@@ -1,0 +1,119 @@
+"""Which cluster a command means, whether it runs, and a light HTTPS client to ask it."""
+
+import http.client
+import json
+import os
+import ssl
+from base64 import b64encode
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+
+from bireme.cli.errors import CliError
+from bireme.config import DEFAULT_ROOT, Config
+from bireme.runtime.host_changes import process_start
+
+name_option = click.option("--name", default="bireme", show_default=True, help="The cluster's name.")
+root_option = click.option(
+    "--root",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=DEFAULT_ROOT,
+    envvar="BIREME_ROOT",
+    show_default=True,
+    help="The folder that holds the clusters of this machine.",
+)
+
+
+def find(name: str, root: Path) -> Config:
+    """The settings of cluster `name`. Raises CliError when there is none or they are damaged."""
+    path = root.absolute() / name / "config.json"
+    try:
+        return Config.load(path)
+    except FileNotFoundError as error:
+        raise CliError("BIR-011", f'there is no cluster "{name}" here', remedy="bireme up") from error
+    except PermissionError as error:
+        raise CliError("BIR-020", f"{path} may be read by root only", remedy="sudo bireme …") from error
+    except ValueError as error:
+        raise CliError("BIR-050", str(error), remedy=f"mend or remove {path}") from error
+
+
+def parts(config: Config) -> dict[str, dict[str, Any]]:
+    """The parts as the supervisor wrote them, with `alive` added; empty when none were started."""
+    try:
+        recorded: dict[str, dict[str, Any]] = json.loads(config.parts.read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    for part in recorded.values():
+        start = process_start(part["pid"])
+        part["alive"] = bool(start) and start == part["started"]
+    return recorded
+
+
+def is_running(config: Config) -> bool:
+    """The supervisor lives."""
+    return bool(parts(config).get("supervisor", {}).get("alive"))
+
+
+class Door:
+    """Asks one API of the cluster, with the admin's certificate or password. Errors are OSError or ValueError."""
+
+    def __init__(self, config: Config, url: str, *, timeout_s: float = 5.0) -> None:
+        parsed = urlsplit(url)
+        self._host, self._port = parsed.hostname or "", parsed.port or 0
+        self._timeout = timeout_s
+        self._tls = _tls(config) if parsed.scheme == "https" else None
+        self._headers = {} if self._tls else _basic(config)
+
+    def get(self, path: str, *, accept: str = "application/json") -> tuple[int, bytes]:
+        """Status and body of a GET."""
+        if self._tls:
+            connection: http.client.HTTPConnection = http.client.HTTPSConnection(
+                self._host, self._port, timeout=self._timeout, context=self._tls
+            )
+        else:
+            connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
+        try:
+            connection.request("GET", path, headers={"accept": accept, **self._headers})
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        except http.client.HTTPException as error:
+            raise OSError(str(error)) from error
+        finally:
+            connection.close()
+
+    def json(self, path: str) -> Any:
+        """The body of a successful GET. Raises OSError for any other answer."""
+        status, body = self.get(path)
+        if status != 200:
+            raise OSError(f"{path} answered {status}")
+        return json.loads(body)
+
+
+def _tls(config: Config) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(config.pki / "ca.crt"))
+    context.load_cert_chain(config.pki / "admin.crt", config.pki / "admin.key")
+    return context
+
+
+def admin_login(config: Config) -> tuple[str, str]:
+    """User name and password for the Mesos and Marathon doors."""
+    users = json.loads(config.credentials.read_text())["users"]
+    admin = next(user for user in users if user["name"] == "admin")
+    return admin["name"], admin["password"]
+
+
+def _basic(config: Config) -> dict[str, str]:
+    name, password = admin_login(config)
+    return {"authorization": "Basic " + b64encode(f"{name}:{password}".encode()).decode()}
+
+
+def need_root(action: str) -> None:
+    """Raises CliError unless this is root."""
+    if os.geteuid() != 0:
+        import sys
+
+        raise CliError(
+            "BIR-020", f"{action} needs root", remedy=f"sudo {Path(sys.argv[0]).absolute()} {' '.join(sys.argv[1:])}"
+        )

@@ -1,0 +1,230 @@
+"""`bireme up`: from nothing to a cluster that runs containers, one line a phase."""
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bireme.cli import kubeconfig as kubeconfigs
+from bireme.cli import machine
+from bireme.cli.clusters import Door, is_running, name_option, need_root, parts, root_option
+from bireme.cli.errors import CliError
+from bireme.cli.progress import Progress, style_for
+from bireme.config import DEFAULT_RUN, Config, check_cluster_name, default_node_ip, default_node_name
+from bireme.runtime.host_changes import HostChanges, process_start
+
+WAIT_S = 60.0
+POLL_S = 0.05
+
+
+def _settings(name: str, root: Path, flags: dict[str, Any]) -> Config:
+    try:
+        check_cluster_name(name)
+    except ValueError as error:
+        raise CliError("BIR-050", str(error), remedy="bireme up --name bireme") from error
+    data = root.absolute() / name
+    chosen = {key: value for key, value in flags.items() if value is not None}
+    try:
+        config = Config.load(data / "config.json")
+    except FileNotFoundError:
+        config = Config(
+            cluster=name, data=data, run=DEFAULT_RUN / name, node_name=default_node_name(), node_ip=default_node_ip()
+        )
+    except ValueError as error:
+        raise CliError("BIR-050", str(error), remedy=f"remove {data / 'config.json'}") from error
+    import msgspec
+
+    return msgspec.structs.replace(config, **chosen)
+
+
+def make_certificates(config: Config) -> str:
+    """The CA and the leaves, those that are not there yet; says what there is."""
+    from bireme.http.certificates import ensure
+
+    return ensure(
+        config.pki,
+        host=config.host,
+        node_name=config.node_name,
+        node_ip=config.node_ip,
+        service_ip=service_ip(config),
+        domain=config.domain,
+    )
+
+
+def service_ip(config: Config) -> str:
+    """The first address of the service range: where pods find the API."""
+    import ipaddress
+
+    return str(ipaddress.ip_network(config.service_range)[1])
+
+
+def make_credentials(config: Config) -> None:
+    """The users of the Mesos and Marathon doors, made once, in a file that only root reads."""
+    if config.credentials.exists():
+        return
+    users = [
+        {"name": name, "groups": groups, "password": secrets.token_urlsafe(24), "token": secrets.token_urlsafe(32)}
+        for name, groups in (("admin", ["system:masters"]), ("marathon", ["bireme:frameworks"]))
+    ]
+    descriptor = os.open(config.credentials, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump({"users": users}, file, indent=2)
+
+
+def start_supervisor(config: Config) -> None:
+    """Start the supervisor as a process of its own, after ending parts that an earlier one left running."""
+    for part in parts(config).values():
+        if part["alive"]:
+            with suppress(ProcessLookupError):
+                os.kill(part["pid"], signal.SIGTERM)
+    for folder in (config.run, config.logs):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o755)
+    config.parts.unlink(missing_ok=True)
+    with (config.logs / "supervisor.log").open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bireme.cli.main", "supervise", str(config.data / "config.json")],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            cwd="/",
+        )
+    changes = HostChanges(config.changes)
+    changes.record("process", str(process.pid), before=process_start(process.pid))
+    for folder in (config.data, config.run):
+        changes.record("directory", str(folder))
+
+
+def wait_for(what: str, config: Config, ready: Callable[[], str | None], log: str) -> str:
+    """Poll until `ready` gives a detail; OSError and ValueError mean not yet. Raises CliError after a minute."""
+    deadline = time.monotonic() + WAIT_S
+    reason = ""
+    while time.monotonic() < deadline:
+        try:
+            detail = ready()
+        except (OSError, ValueError) as error:
+            detail, reason = None, str(error)
+        if detail is not None:
+            return detail
+        time.sleep(POLL_S)
+    path = config.logs / f"{log}.log"
+    raise CliError("BIR-040", f"{what} did not come up in {WAIT_S:.0f}s {reason}".rstrip(), remedy=f"tail {path}")
+
+
+def node_detail(config: Config, api: Door) -> str | None:
+    """ "NAME Ready" once the node is."""
+    node = api.json(f"/api/v1/nodes/{config.node_name}")
+    conditions = {item["type"]: item["status"] for item in node.get("status", {}).get("conditions", ())}
+    return f"{config.node_name} Ready" if conditions.get("Ready") == "True" else None
+
+
+def answers(door: Door, path: str, detail: str) -> Callable[[], str | None]:
+    """A check that a GET of `path` succeeds."""
+    return lambda: detail if door.get(path)[0] == 200 else None
+
+
+def bring_up(config: Config, progress: Progress) -> None:
+    """All phases, in the order in which a person wants to hear of them."""
+    api, mesos, marathon = (Door(config, url) for url in (config.api_url, config.mesos_url, config.marathon_url))
+    with progress.phase("Store and API server") as phase:
+        phase.detail = wait_for("the API server", config, answers(api, "/readyz", config.api_url), "core")
+    with progress.phase("Mesos master") as phase:
+        phase.detail = wait_for("the Mesos master", config, answers(mesos, "/health", config.mesos_url), "core")
+    with progress.phase("Marathon") as phase:
+        phase.detail = wait_for("Marathon", config, answers(marathon, "/ping", config.marathon_url), "core")
+    with progress.phase("Container runtime") as phase:
+        phase.detail = wait_for(
+            "containerd",
+            config,
+            lambda: "containerd of its own" if config.containerd_socket.exists() else None,
+            "containerd",
+        )
+    with progress.phase("Node, network, DNS") as phase:
+        phase.detail = wait_for("the node", config, lambda: node_detail(config, api), "node")
+
+
+def show_end(config: Config, style: str, seconds: float) -> None:
+    if style == "json":
+        click.echo(
+            json.dumps({"ready": True, "seconds": round(seconds, 2), "context": config.cluster, **urls(config)})
+        )
+    elif style != "quiet":
+        click.echo(f'Ready in {seconds:.1f}s.  kubectl context "{config.cluster}"')
+        click.echo(f"  API      {config.api_url}\n  Mesos    {config.mesos_url}\n  Marathon {config.marathon_url}")
+        click.echo("  Try      kubectl apply -f examples/two-decks/kubernetes.yaml")
+        click.echo(
+            "           eval $(bireme env); curl -X POST $MARATHON_URL/v2/groups -d @examples/two-decks/marathon.json"
+        )
+        click.echo("  Stop     bireme down        Remove every trace:  bireme down --purge")
+
+
+def urls(config: Config) -> dict[str, str]:
+    return {"api": config.api_url, "mesos": config.mesos_url, "marathon": config.marathon_url}
+
+
+@click.command()
+@name_option
+@root_option
+@click.option("--node-name", help="This machine's name as a node.  [default: the host's name]")
+@click.option("--node-ip", help="This machine's address as a node.  [default: the one of its default route]")
+@click.option("--host", help="The address that the APIs listen on.  [default: 127.0.0.1]")
+@click.option("--api-port", type=int, help="[default: 6443]")
+@click.option("--mesos-port", type=int, help="[default: 5050]")
+@click.option("--agent-port", type=int, help="[default: 5051]")
+@click.option("--marathon-port", type=int, help="[default: 8080]")
+@click.option("--kubelet-port", type=int, help="[default: 10250]")
+@click.option(
+    "--insecure-loopback/--no-insecure-loopback",
+    default=None,
+    help="Open the Mesos and Marathon doors without credentials on loopback, for old tests.",
+)
+@click.option("--no-kubeconfig", is_flag=True, help="Leave ~/.kube/config alone.")
+@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+def up(name: str, root: Path, no_kubeconfig: bool, quiet: bool, as_json: bool, **flags: Any) -> None:
+    """Bring the cluster on this machine up, or find it running."""
+    began = time.monotonic()
+    style = style_for(quiet=quiet, as_json=as_json)
+    progress = Progress(style)
+    need_root("starting containers")
+    config = _settings(name, root, flags)
+    if is_running(config):
+        if style == "json":
+            click.echo(json.dumps({"ready": True, "running": True, "context": config.cluster, **urls(config)}))
+        elif style != "quiet":
+            click.echo(f'The cluster "{config.cluster}" runs already: bireme status')
+        return
+    if style in ("tty", "plain"):
+        click.echo(f'Bireme · cluster "{config.cluster}" · node {config.node_name}')
+    with progress.phase("Machine") as phase:
+        machine.check_room(config)
+        if missing := machine.missing_packages():
+            machine.install_packages(missing)
+            phase.detail = "installed " + ", ".join(missing)
+        machine.check_ports(config)
+        machine.check_ranges(config)
+        config.save()
+    with progress.phase("Certificates") as phase:
+        phase.detail = make_certificates(config)
+        make_credentials(config)
+        own = config.data / "admin.kubeconfig"
+        kubeconfigs.remove(config, own)
+        kubeconfigs.merge(config, own)
+    start_supervisor(config)
+    bring_up(config, progress)
+    if not no_kubeconfig:
+        with progress.phase("kubeconfig") as phase:
+            before = kubeconfigs.merge(config, kubeconfigs.default_path())
+            phase.detail = f'merged, context "{config.cluster}" is now current' + (
+                f' (was "{before}")' if before else ""
+            )
+    show_end(config, style, time.monotonic() - began)
