@@ -1,16 +1,19 @@
 """Versioned bytes: what every home of the state promises.
 
 One counter, the revision, rises by one with each write and is never used twice, not even after a crash or
-a restore. A write is acknowledged, and shown to watchers, only once it would survive the loss of power.
-A failed sync is never retried: the process ends (`SyncFailed`), since what the disk holds is unknown then.
+a restore. A write is acknowledged, and shown to readers and watchers, only once it would survive the loss of
+power. A failed sync is never retried: the process ends (`SyncFailed`), since what the disk holds is unknown then.
 
 Homes: `sqlite` (one machine) and `memory` (tests, simulation); etcd is to follow behind the same protocol.
-One suite, `tests/contract/test_store.py`, runs over all of them.
+One suite, `tests/contract/test_store.py`, runs over all of them. A store belongs to the event loop that
+first writes to it; no method may be called from another thread.
 """
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import NewType, Protocol
+
+import msgspec
 
 Revision = NewType("Revision", int)
 
@@ -37,12 +40,31 @@ class Compacted(StoreError):
         self.oldest = oldest
 
 
+class StoreFull(StoreError):
+    """The disk has no room for this write; nothing was changed. Reads, watches and deletes go on."""
+
+
+class StoreClosed(StoreError):
+    """The store was closed: it takes no more writes."""
+
+
+class StoreLocked(StoreError):
+    """Another server holds this store's file."""
+
+
+class StoreDamaged(StoreError):
+    """The file does not hold what was once written to it; `keys` are those whose newest value is lost."""
+
+    def __init__(self, message: str, keys: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.keys = tuple(keys)
+
+
 class SyncFailed(StoreError):
     """The disk would not confirm a write. The process must end; nothing may be retried on this handle."""
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(msgspec.Struct, frozen=True, gc=False):
     """A key's value, the revision that wrote it, and the revision that first made the key."""
 
     key: str
@@ -51,8 +73,7 @@ class Item:
     created: Revision
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True, gc=False):
     """A write as watchers see it. `value` is None for a delete; `previous` is None for a create."""
 
     revision: Revision
@@ -64,13 +85,31 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class StoreStatistics:
-    """Keys held, bytes on disk, the present revision, the oldest revision watchable, commits so far."""
+    """Keys held, bytes on disk, the present revision, the oldest revision watchable, commits and watchers so far."""
 
     keys: int
     size_bytes: int
     revision: int
     compacted: int
     commits: int
+    watchers: int = 0
+
+
+class Watch(Protocol):
+    """A reader's place in the stream of events, an asynchronous iterator; letting go of it, or `close`, ends it."""
+
+    def __aiter__(self) -> AsyncIterator[Sequence[Event]]: ...
+
+    async def __anext__(self) -> Sequence[Event]: ...
+
+    @property
+    def revision(self) -> Revision:
+        """Every event up to here has been given out: what a bookmark may say, also when nothing matched."""
+        ...
+
+    def close(self) -> None:
+        """End the watch: a reader that waits is let go."""
+        ...
 
 
 class Store(Protocol):
@@ -89,14 +128,15 @@ class Store(Protocol):
         """The items under `prefix` in key order: those whose key is greater than `after`, at most `limit`."""
         ...
 
-    def count(self, prefix: str) -> int:
-        """How many keys there are under `prefix`."""
+    def count(self, prefix: str, *, after: str = "") -> int:
+        """How many keys there are under `prefix`, greater than `after`."""
         ...
 
     async def put(self, key: str, value: bytes, *, expect: Revision | None) -> Item:
         """Write `value` if the key is still at revision `expect` (0: if it is not there; None: in any case).
 
-        Raises KeyConflict. Returns once the write is durable.
+        Raises KeyConflict (once what it conflicts with is durable, so that reading again helps) and StoreFull.
+        Returns once the write is durable; when the caller is cancelled, the write may still happen.
         """
         ...
 
@@ -104,11 +144,11 @@ class Store(Protocol):
         """Remove `key` if it is still at `expect` (None: in any case). Raises KeyConflict, also for no key."""
         ...
 
-    def watch(self, prefix: str, *, after: Revision) -> AsyncIterator[Sequence[Event]]:
+    def watch(self, prefix: str, *, after: Revision) -> Watch:
         """Every event under `prefix` with a revision above `after`, in order, without gap or repeat.
 
-        Yields batches (all of one commit together). Raises Compacted when `after` is too old; a reader that
-        falls too far behind gets Compacted too.
+        Yields batches (all of one commit together). Raises Compacted at once when `after` is too old, and
+        from the iteration when the reader falls too far behind. Ends when the store is closed.
         """
         ...
 
@@ -116,7 +156,9 @@ class Store(Protocol):
         """Drop the history up to and including `revision`; the items themselves stay."""
         ...
 
-    def statistics(self) -> StoreStatistics: ...
+    def statistics(self) -> StoreStatistics:
+        """Figures for metrics and health."""
+        ...
 
     async def close(self) -> None:
         """Finish the writes that are under way and let go of the file."""
