@@ -1,0 +1,161 @@
+"""Nodes as rows of numbers: what each has, what is promised, and which rows changed since when.
+
+One row a node, one column a resource (cpu in millicores, bytes, units), as 64-bit integers, so that a whole
+cluster is compared in a few vector operations. A row of a node that left is used again. Every change puts the
+row into a log; a reader keeps its own place in it and looks only at rows that changed since (see ADR 0012).
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+FIRST = ("cpu", "memory", "ephemeral-storage", "pods")
+CPU, MEMORY = 0, 1
+PODS = 3
+DEFAULT_MILLICORES = 100
+DEFAULT_BYTES = 200 * 2**20
+LOG_LIMIT = 1 << 20
+
+Amounts = NDArray[np.int64]
+
+
+class Columns:
+    """The table. `rows` maps node names to rows; `live` marks the rows in use."""
+
+    def __init__(self, capacity: int = 64) -> None:
+        self.names: list[str] = list(FIRST)
+        self._column = {name: index for index, name in enumerate(self.names)}
+        self.rows: dict[str, int] = {}
+        self.nodes: list[str] = [""] * capacity
+        self.live = np.zeros(capacity, dtype=bool)
+        self.allocatable: Amounts = np.zeros((capacity, len(FIRST)), dtype=np.int64)
+        self.promised: Amounts = np.zeros((capacity, len(FIRST)), dtype=np.int64)
+        self.scored: Amounts = np.zeros((capacity, 2), dtype=np.int64)
+        self._free = list(range(capacity - 1, -1, -1))
+        self._log: list[int] = []
+        self._log_start = 0
+        self.generation = 0
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def capacity(self) -> int:
+        """Rows allotted, used or not: the length of every column."""
+        return len(self.nodes)
+
+    def add_node(self, name: str) -> int:
+        """The node's row, new or old."""
+        row = self.rows.get(name)
+        if row is None:
+            if not self._free:
+                self._grow_rows()
+            row = self._free.pop()
+            self.rows[name] = row
+            self.nodes[row] = name
+            self.live[row] = True
+            self.touch(row)
+        return row
+
+    def remove_node(self, name: str) -> None:
+        row = self.rows.pop(name, None)
+        if row is not None:
+            self.nodes[row] = ""
+            self.live[row] = False
+            for table in (self.allocatable, self.promised, self.scored):
+                table[row] = 0
+            self._free.append(row)
+            self.touch(row)
+
+    def vector(self, amounts: Mapping[str, int]) -> Amounts:
+        """`amounts` as a row; a resource not seen before gets a column."""
+        for name in amounts:
+            if name not in self._column:
+                self._add_column(name)
+        row = np.zeros(len(self.names), dtype=np.int64)
+        for name, amount in amounts.items():
+            row[self._column[name]] = amount
+        return row
+
+    def set_allocatable(self, row: int, amounts: Mapping[str, int]) -> None:
+        vector = self.vector(amounts)
+        if not np.array_equal(self.allocatable[row], vector):
+            self.allocatable[row] = vector
+            self.touch(row)
+
+    def promise(self, row: int, amounts: Mapping[str, int], *, sign: int = 1) -> None:
+        """Add `amounts` to what is promised of the row, or with sign -1 take them back."""
+        vector = self.vector(amounts)
+        self.promised[row] += sign * vector
+        self.scored[row, 0] += sign * (amounts.get("cpu") or DEFAULT_MILLICORES)
+        self.scored[row, 1] += sign * (amounts.get("memory") or DEFAULT_BYTES)
+        self.touch(row)
+
+    def free(self, row: int) -> dict[str, int]:
+        """What is left of the row by resource name; below 0 where more was bound than there is."""
+        rest = self.allocatable[row] - self.promised[row]
+        return {name: int(amount) for name, amount in zip(self.names, rest, strict=True)}
+
+    def fits(self, row: int, amounts: Mapping[str, int]) -> bool:
+        """Whether every wanted amount is still free on the row."""
+        rest = self.allocatable[row] - self.promised[row]
+        return all(
+            amount <= 0 or (name in self._column and amount <= rest[self._column[name]])
+            for name, amount in amounts.items()
+        )
+
+    def touch(self, row: int) -> None:
+        """The row changed: every reader will look at it again."""
+        self._log.append(row)
+        if len(self._log) > LOG_LIMIT:
+            half = len(self._log) // 2
+            del self._log[:half]
+            self._log_start += half
+
+    @property
+    def position(self) -> int:
+        """The end of the log of changed rows."""
+        return self._log_start + len(self._log)
+
+    def changed_since(self, position: int) -> list[int] | None:
+        """The rows changed since `position`, each once; None when the log no longer reaches back so far."""
+        if position < self._log_start:
+            return None
+        tail = self._log[position - self._log_start :]
+        return tail if len(tail) < 2 else list(dict.fromkeys(tail))
+
+    def live_rows(self) -> Iterator[tuple[str, int]]:
+        """Names and rows of all nodes, by row."""
+        return iter(sorted(self.rows.items(), key=lambda item: item[1]))
+
+    def _grow_rows(self) -> None:
+        old = self.capacity
+        self.nodes.extend([""] * old)
+        self.live = np.concatenate([self.live, np.zeros(old, dtype=bool)])
+        self.allocatable = _doubled(self.allocatable)
+        self.promised = _doubled(self.promised)
+        self.scored = _doubled(self.scored)
+        self._free = list(range(2 * old - 1, old - 1, -1))
+        self.generation += 1
+
+    def _add_column(self, name: str) -> None:
+        self._column[name] = len(self.names)
+        self.names.append(name)
+        blank = np.zeros((self.capacity, 1), dtype=np.int64)
+        self.allocatable = np.hstack([self.allocatable, blank])
+        self.promised = np.hstack([self.promised, blank])
+        self.generation += 1
+
+
+def _doubled(table: Amounts) -> Amounts:
+    return np.concatenate([table, np.zeros_like(table)])
+
+
+def total(vectors: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """The sum of vectors, name by name."""
+    result: dict[str, int] = {}
+    for vector in vectors:
+        for name, amount in vector.items():
+            result[name] = result.get(name, 0) + amount
+    return result

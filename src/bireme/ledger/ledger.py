@@ -1,0 +1,169 @@
+"""What is free on each node, promised once: to a bound pod or to an offer that is out.
+
+The scheduler and the Mesos master read and write this one account in one process, and every change is a plain
+call that cannot be interrupted, so the two decks cannot promise the same thing twice. A pod that is already
+bound is a fact: it is booked even where that takes a node below zero; an offer or a placement is not.
+
+Host ports are booked beside the amounts, as (protocol, port) pairs. An offer holds ports of both protocols,
+since a Mesos task may use either.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from bireme.api.resources import Resources
+from bireme.ledger.columns import Columns
+
+Port = tuple[str, int]
+
+
+@dataclass(slots=True)
+class Promise:
+    """What one holder was promised on one node."""
+
+    node: str
+    amounts: dict[str, int]
+    ports: frozenset[Port] = frozenset()
+    counted: bool = field(default=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerStatistics:
+    """How many nodes, pods and offers are booked."""
+
+    nodes: int
+    pods: int
+    offers: int
+
+
+class Ledger:
+    """The account. Amounts are vectors by resource name; `pods` holds one slot for each pod."""
+
+    def __init__(self) -> None:
+        self.columns = Columns()
+        self._pods: dict[str, Promise] = {}
+        self._offers: dict[str, Promise] = {}
+        self._held: dict[str, dict[str, Promise]] = {}
+        self._ports: dict[str, dict[Port, str]] = {}
+
+    def set_node(self, name: str, allocatable: Resources) -> None:
+        """Have the node in the account, with this much in all. Pods booked on it before it came are counted now."""
+        row = self.columns.add_node(name)
+        self.columns.set_allocatable(row, allocatable)
+        for promise in self._held.get(name, {}).values():
+            self._count(promise)
+
+    def remove_node(self, name: str) -> None:
+        """The node left. Its pods stay booked, to be counted should it come back; its offers are void."""
+        for holder, promise in list(self._held.get(name, {}).items()):
+            promise.counted = False
+            if holder in self._offers:
+                self._drop(self._offers, holder)
+        self.columns.remove_node(name)
+
+    def nodes(self) -> Collection[str]:
+        return self.columns.rows.keys()
+
+    def promise_pod(self, uid: str, node: str, amounts: Resources, *, ports: Iterable[Port] = ()) -> None:
+        """Book a pod that is bound to the node, in place of what it was booked before."""
+        promise = Promise(node, {"pods": 1, **amounts}, frozenset(ports))
+        old = self._pods.get(uid)
+        if old is not None:
+            if (old.node, old.amounts, old.ports) == (promise.node, promise.amounts, promise.ports):
+                return
+            self._drop(self._pods, uid)
+        self._book(self._pods, uid, promise)
+
+    def release_pod(self, uid: str) -> None:
+        """The pod has ended or gone; twice is once."""
+        self._drop(self._pods, uid)
+
+    def has_pod(self, uid: str) -> bool:
+        return uid in self._pods
+
+    def try_offer(self, offer: str, node: str, amounts: Resources, *, ports: Iterable[Port] = ()) -> bool:
+        """Book the offer if all of it is free; whether it was."""
+        row = self.columns.rows.get(node)
+        wanted = frozenset(ports)
+        taken = self._ports.get(node, {})
+        if row is None or not self.columns.fits(row, amounts) or any(port in taken for port in wanted):
+            return False
+        self._book(self._offers, offer, Promise(node, dict(amounts), wanted))
+        return True
+
+    def release_offer(self, offer: str) -> None:
+        """The offer was declined, rescinded or used up; twice is once."""
+        self._drop(self._offers, offer)
+
+    def turn_offer_into_pods(
+        self, offer: str, pods: Mapping[str, Resources], *, ports: Mapping[str, Iterable[Port]] | None = None
+    ) -> None:
+        """The offer ends and these pods take their part of it, with no moment between in which it is free."""
+        promise = self._offers.get(offer)
+        if promise is None:
+            raise KeyError(offer)
+        self._drop(self._offers, offer)
+        for uid, amounts in pods.items():
+            self.promise_pod(uid, promise.node, amounts, ports=(ports or {}).get(uid, ()))
+
+    def free(self, node: str) -> dict[str, int]:
+        """What is neither bound nor offered; empty for a node that is not there."""
+        row = self.columns.rows.get(node)
+        return {} if row is None else self.columns.free(row)
+
+    def allocatable(self, node: str) -> dict[str, int]:
+        """What the node has in all; empty for a node that is not there."""
+        row = self.columns.rows.get(node)
+        if row is None:
+            return {}
+        return {
+            name: int(amount) for name, amount in zip(self.columns.names, self.columns.allocatable[row], strict=True)
+        }
+
+    def ports(self, node: str) -> Collection[Port]:
+        """The host ports that are taken on the node."""
+        return self._ports.get(node, {}).keys()
+
+    def port_free(self, node: str, protocol: str, port: int) -> bool:
+        return (protocol, port) not in self._ports.get(node, {})
+
+    def statistics(self) -> LedgerStatistics:
+        return LedgerStatistics(len(self.columns), len(self._pods), len(self._offers))
+
+    def _book(self, book: dict[str, Promise], holder: str, promise: Promise) -> None:
+        book[holder] = promise
+        self._held.setdefault(promise.node, {})[holder] = promise
+        taken = self._ports.setdefault(promise.node, {})
+        for port in promise.ports:
+            taken.setdefault(port, holder)
+        self._count(promise)
+
+    def _count(self, promise: Promise) -> None:
+        row = self.columns.rows.get(promise.node)
+        if row is not None and not promise.counted:
+            self.columns.promise(row, promise.amounts)
+            promise.counted = True
+
+    def _drop(self, book: dict[str, Promise], holder: str) -> None:
+        promise = book.pop(holder, None)
+        if promise is None:
+            return
+        held = self._held[promise.node]
+        del held[holder]
+        taken = self._ports[promise.node]
+        for port in promise.ports:
+            if taken.get(port) == holder:
+                del taken[port]
+                self._hand_on(taken, port, held)
+        if promise.counted and promise.node in self.columns.rows:
+            self.columns.promise(self.columns.rows[promise.node], promise.amounts, sign=-1)
+        if not held:
+            del self._held[promise.node], self._ports[promise.node]
+
+    @staticmethod
+    def _hand_on(taken: dict[Port, str], port: Port, held: Mapping[str, Promise]) -> None:
+        """Two bound pods may claim one port; when the first lets go, it is still the second's."""
+        for holder, promise in held.items():
+            if port in promise.ports:
+                taken[port] = holder
+                return
