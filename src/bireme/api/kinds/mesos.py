@@ -60,15 +60,15 @@ class AgentSpec(Model):
     gone: bool | None = None
 
 
-class Role(Object):
+class RoleWeight(Object):
     """A role's share in the fair division; roles that no object names weigh 1."""
 
-    __gvk__ = ("mesos.bireme.dev", "v1", "Role")
+    __gvk__ = ("mesos.bireme.dev", "v1", "RoleWeight")
     __resource__: ClassVar[dict[str, Any]] = {"namespaced": False, "subresources": ()}
-    spec: RoleSpec = field(default_factory=lambda: RoleSpec())
+    spec: RoleWeightSpec = field(default_factory=lambda: RoleWeightSpec())
 
 
-class RoleSpec(Model):
+class RoleWeightSpec(Model):
     """`role` is the role as Mesos spells it, which an object's name may not."""
 
     role: str = ""
