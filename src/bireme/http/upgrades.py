@@ -1,11 +1,23 @@
-"""What a handler holds after an upgrade: a raw connection or a WebSocket on the server's side."""
+"""What is left of HTTP after an upgrade: raw connections and WebSockets, on the server's side and on ours.
+
+Asking for an upgrade is here too, over a connection of its own: one whose upgrade was refused must not carry
+another request, whoever sends it (CVE-2018-1002105).
+"""
 
 import asyncio
+import ssl
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
-from aiohttp import WSMsgType, web, web_protocol
+from aiohttp import ClientWebSocketResponse, WSMsgType, web, web_protocol
+from yarl import URL
 
+PIECE = 64 * 1024
 READ_AHEAD = 256 * 1024
+REFUSAL_LIMIT = 64 * 1024
+REFUSAL_S = 5.0
 
 
 class RawConnection:
@@ -92,3 +104,154 @@ class ServerWebSocket:
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close, with a code of RFC 6455."""
         await self._response.close(code=code, message=reason.encode())
+
+
+class ClientWebSocket:
+    """Messages both ways with a server; close it when done."""
+
+    def __init__(self, response: ClientWebSocketResponse[Any]) -> None:
+        self._response = response
+
+    @property
+    def protocol(self) -> str:
+        """The subprotocol that the server chose, "" for none."""
+        return self._response.protocol or ""
+
+    async def receive(self) -> bytes | str | None:
+        """The next message; None once the server has closed or left."""
+        message = await self._response.receive()
+        return message.data if message.type in (WSMsgType.BINARY, WSMsgType.TEXT) else None
+
+    async def send(self, message: bytes | str) -> None:
+        """Send `message`, waiting while the server is slow; ConnectionError once it has left."""
+        if isinstance(message, str):
+            await self._response.send_str(message)
+        else:
+            await self._response.send_bytes(message)
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close, with a code of RFC 6455."""
+        await self._response.close(code=code, message=reason.encode())
+
+
+class StreamConnection:
+    """A connection opened by us, as a byte stream."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def read(self) -> bytes:
+        """Some bytes; b"" when the other end has finished."""
+        try:
+            return await self._reader.read(PIECE)
+        except ConnectionError:
+            return b""
+
+    async def write(self, data: bytes) -> None:
+        """Send `data`, waiting while the other end is slow; ConnectionError once it has left."""
+        self._writer.write(data)
+        await self._writer.drain()
+
+    async def finish(self) -> None:
+        """Tell the other end that nothing more will come, where the connection can say so."""
+        if self._writer.can_write_eof():
+            with suppress(OSError):
+                self._writer.write_eof()
+
+    async def close(self) -> None:
+        """Close both ways."""
+        self._writer.close()
+        with suppress(OSError):
+            await self._writer.wait_closed()
+
+
+@dataclass(frozen=True, slots=True)
+class Upgraded:
+    """The answer to an upgrade: with status 101 an open `connection`, else the refusal's `body`.
+
+    Header names are lower case.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = b""
+    connection: StreamConnection | None = None
+
+
+async def open_upgraded(
+    method: str, url: URL, headers: Mapping[str, str], *, tls: ssl.SSLContext | None, unix_path: str | None = None
+) -> Upgraded:
+    """Ask `url` for an upgrade on a new connection. It stays open only when the answer is 101."""
+    reader, writer = await _connect(url, tls, unix_path)
+    try:
+        host = url.raw_host if url.is_default_port() else f"{url.raw_host}:{url.port}"
+        lines = [f"{name}: {value}" for name, value in headers.items()]
+        head = "\r\n".join([f"{method} {url.raw_path_qs} HTTP/1.1", f"host: {host}", *lines, "", ""])
+        if head.count("\n") != len(lines) + 3:
+            raise ValueError("a header holds a line break")
+        writer.write(head.encode())
+        await writer.drain()
+        status, answered = parse_head(await reader.readuntil(b"\r\n\r\n"))
+        if status == 101:
+            return Upgraded(status, answered, connection=StreamConnection(reader, writer))
+        body = await _refusal_body(reader, answered)
+    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+        writer.transport.abort()
+        raise ConnectionResetError("no answer to the upgrade") from error
+    except BaseException:
+        writer.transport.abort()
+        raise
+    writer.transport.abort()
+    return Upgraded(status, answered, body)
+
+
+async def _connect(
+    url: URL, tls: ssl.SSLContext | None, unix_path: str | None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    if unix_path is not None:
+        return await asyncio.open_unix_connection(unix_path)
+    secure = url.scheme in ("https", "wss")
+    return await asyncio.open_connection(
+        url.raw_host, url.port, ssl=(tls or ssl.create_default_context()) if secure else None, limit=PIECE
+    )
+
+
+async def _refusal_body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -> bytes:
+    length = headers.get("content-length", "")
+    size = min(int(length), REFUSAL_LIMIT) if length.isdecimal() else REFUSAL_LIMIT
+    body = bytearray()
+    with suppress(TimeoutError, ConnectionError):
+        async with asyncio.timeout(REFUSAL_S):
+            while len(body) < size and (part := await reader.read(size - len(body))):
+                body += part
+    return dechunked(bytes(body)) if "chunked" in headers.get("transfer-encoding", "").lower() else bytes(body)
+
+
+def dechunked(data: bytes) -> bytes:
+    """The content of a chunked body, as far as it is there."""
+    content = bytearray()
+    while True:
+        line, found, data = data.partition(b"\r\n")
+        try:
+            size = int(line.partition(b";")[0], 16)
+        except ValueError:
+            return bytes(content)
+        if not found or size <= 0:
+            return bytes(content)
+        content += data[:size]
+        data = data[size + 2 :]
+
+
+def parse_head(head: bytes) -> tuple[int, dict[str, str]]:
+    """The status and the headers, lower case, of a response's head. ValueError for what is none."""
+    first, *rest = head.decode("latin-1").rstrip("\r\n").split("\r\n")
+    version, _, status = first.partition(" ")
+    if not version.startswith("HTTP/1.") or not status[:3].isdecimal():
+        raise ValueError("not an HTTP answer")
+    headers: dict[str, str] = {}
+    for line in rest:
+        name, _, value = line.partition(":")
+        name, value = name.strip().lower(), value.strip()
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return int(status[:3]), headers

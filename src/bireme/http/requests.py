@@ -1,0 +1,244 @@
+"""Requests out: whole answers, streams, WebSockets and upgraded connections, over TCP, TLS or a unix socket.
+
+Never follows a redirect, keeps no cookies, asks for no compression and undoes none. What an answer means, and
+whether to try again, is the caller's business.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from yarl import URL
+
+from bireme.http.upgrades import ClientWebSocket, Upgraded, open_upgraded
+
+CONNECT_S = 10.0
+KEEP_IDLE_S = 60.0
+"""How long an idle connection is kept: well below the time after which our servers close it."""
+
+
+class RequestFailed(Exception):
+    """There is no whole answer: the connection failed, broke, or took too long."""
+
+
+class RequestTimedOut(RequestFailed):
+    """The time given to the request ran out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole answer. Header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StreamReply:
+    """An answer whose body comes in parts, as they arrive. Header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    chunks: AsyncIterator[bytes]
+
+    async def read(self) -> bytes:
+        """All that is left of the body."""
+        return b"".join([chunk async for chunk in self.chunks])
+
+
+class Session:
+    """A pool of connections. `tls` and `headers` go for every request that brings none of its own.
+
+    With `unix_path` every request goes to that socket, whatever host its URL names. Make it, use it and close
+    it in one event loop.
+    """
+
+    def __init__(
+        self,
+        *,
+        tls: ssl.SSLContext | None = None,
+        headers: Mapping[str, str] | None = None,
+        unix_path: str | None = None,
+        timeout_s: float = 60.0,
+    ) -> None:
+        self._tls = tls
+        self._headers = dict(headers or {})
+        self._unix_path = unix_path
+        self._timeout_s = timeout_s
+        self._client: aiohttp.ClientSession | None = None
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | AsyncIterator[bytes] = b"",
+        tls: ssl.SSLContext | None = None,
+        timeout_s: float | None = None,
+        limit: int = 256 * 1024 * 1024,
+    ) -> Reply:
+        """The whole answer, whatever its status. RequestFailed when it does not come, or is over `limit` bytes."""
+        timeout_s = timeout_s or self._timeout_s
+        with _translated(url):
+            async with asyncio.timeout(timeout_s):
+                async with self._open(method, url, headers, body, tls) as response:
+                    if (response.content_length or 0) > limit:
+                        raise RequestFailed(f"{url}: answer too large")
+                    parts: list[bytes] = []
+                    async for part in response.content.iter_any():
+                        parts.append(part)
+                        limit -= len(part)
+                        if limit < 0:
+                            raise RequestFailed(f"{url}: answer too large")
+                    return Reply(response.status, _headers(response), b"".join(parts))
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | AsyncIterator[bytes] = b"",
+        tls: ssl.SSLContext | None = None,
+        timeout_s: float | None = None,
+    ) -> AsyncIterator[StreamReply]:
+        """The answer once its head has come, within `timeout_s`; its parts may take any time.
+
+        The connection is dropped when the block is left before the end of the body.
+        """
+        with _translated(url):
+            async with asyncio.timeout(timeout_s or self._timeout_s):
+                response = await self._open(method, url, headers, body, tls)
+        try:
+            yield StreamReply(response.status, _headers(response), _parts(url, response))
+        finally:
+            if not response.content.at_eof():
+                response.close()
+
+    async def websocket(
+        self,
+        url: str,
+        *,
+        protocols: Sequence[str] = (),
+        headers: Mapping[str, str] | None = None,
+        tls: ssl.SSLContext | None = None,
+        timeout_s: float | None = None,
+        message_limit: int = 4 * 1024 * 1024,
+    ) -> ClientWebSocket:
+        """A WebSocket that offers `protocols`. RequestFailed when the server does not agree."""
+        with _translated(url):
+            async with asyncio.timeout(timeout_s or self._timeout_s):
+                return ClientWebSocket(
+                    await self._session().ws_connect(
+                        URL(url, encoded=True),
+                        protocols=protocols,
+                        headers={**self._headers, **(headers or {})},
+                        ssl=tls or self._tls or True,
+                        max_msg_size=message_limit,
+                    )
+                )
+
+    async def upgrade(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        tls: ssl.SSLContext | None = None,
+        timeout_s: float | None = None,
+    ) -> Upgraded:
+        """Ask for an upgrade on a connection of its own, which ends with it, whether it is granted or not.
+
+        `headers` hold all that is sent besides Host, so also Connection and Upgrade.
+        """
+        with _translated(url):
+            async with asyncio.timeout(timeout_s or self._timeout_s):
+                return await open_upgraded(
+                    method,
+                    URL(url, encoded=True),
+                    {**self._headers, **(headers or {})},
+                    tls=tls or self._tls,
+                    unix_path=self._unix_path,
+                )
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._client is not None:
+            await self._client.close()
+            self._client = None
+
+    async def __aenter__(self) -> "Session":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def _open(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None,
+        body: bytes | AsyncIterator[bytes],
+        tls: ssl.SSLContext | None,
+    ) -> Any:
+        return self._session().request(
+            method,
+            URL(url, encoded=True),
+            headers={**self._headers, **headers} if headers else self._headers,
+            data=body or None,
+            ssl=tls or self._tls or True,
+            allow_redirects=False,
+        )
+
+    def _session(self) -> aiohttp.ClientSession:
+        if self._client is None:
+            connector: aiohttp.BaseConnector = (
+                aiohttp.UnixConnector(self._unix_path, limit=0, keepalive_timeout=KEEP_IDLE_S)
+                if self._unix_path
+                else aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_IDLE_S)
+            )
+            redirects = aiohttp.TraceConfig()
+            redirects.on_request_redirect.append(_refuse_redirect)
+            self._client = aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_S),
+                skip_auto_headers=("Accept-Encoding", "User-Agent", "Content-Type"),
+                auto_decompress=False,
+                max_line_size=64 * 1024,
+                max_field_size=64 * 1024,
+                trace_configs=[redirects],
+            )
+        return self._client
+
+
+async def _refuse_redirect(*_: object) -> None:
+    """WebSocket handshakes would follow redirects otherwise."""
+    raise RequestFailed("redirected")
+
+
+@contextmanager
+def _translated(url: str) -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError as error:
+        raise RequestTimedOut(f"{url}: timed out") from error
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        raise RequestFailed(f"{url}: {error or type(error).__name__}") from error
+
+
+async def _parts(url: str, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    with _translated(url):
+        async for part in response.content.iter_any():
+            yield part
+
+
+def _headers(response: aiohttp.ClientResponse) -> dict[str, str]:
+    return {name.lower(): ", ".join(response.headers.getall(name)) for name in response.headers}
