@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 
 from bireme.aio.backoff import Backoff
 from bireme.aio.clock import Clock
+from bireme.aio.waiting import wait_any
 
 K = TypeVar("K", bound=Hashable)
 
@@ -114,12 +115,7 @@ class WorkQueue(Generic[K]):
         if not self._delayed:
             await self._alarm.wait()
             return
-        async with asyncio.TaskGroup() as tasks:
-            sleep = tasks.create_task(self._clock.sleep(self._delayed[0][0] - now))
-            alarm = tasks.create_task(self._alarm.wait())
-            await asyncio.wait((sleep, alarm), return_when=asyncio.FIRST_COMPLETED)
-            sleep.cancel()
-            alarm.cancel()
+        await wait_any(self._clock.sleep(self._delayed[0][0] - now), self._alarm.wait())
 
     def statistics(self) -> QueueStatistics:
         return QueueStatistics(len(self._ready), len(self._due), len(self._active), self._retries)

@@ -1,0 +1,116 @@
+"""Nothing is promised twice, and what is given back is free again."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bireme.ledger.ledger import Ledger
+
+NODE = {"cpu": 4000, "memory": 1000, "pods": 10}
+
+
+def test_an_offer_takes_only_what_is_free() -> None:
+    ledger = Ledger()
+    ledger.set_node("n", NODE)
+    ledger.promise_pod("p", "n", {"cpu": 3000})
+    assert not ledger.try_offer("o", "n", {"cpu": 2000})
+    assert ledger.try_offer("o", "n", {"cpu": 1000})
+    assert ledger.free("n")["cpu"] == 0
+    ledger.release_offer("o")
+    assert ledger.free("n")["cpu"] == 1000
+
+
+def test_an_offer_turns_into_pods_with_nothing_between() -> None:
+    ledger = Ledger()
+    ledger.set_node("n", NODE)
+    assert ledger.try_offer("o", "n", {"cpu": 4000}, ports=[("TCP", 31000), ("UDP", 31000)])
+    ledger.turn_offer_into_pods("o", {"t": {"cpu": 500}}, ports={"t": [("TCP", 31000)]})
+    assert ledger.free("n")["cpu"] == 3500
+    assert set(ledger.ports("n")) == {("TCP", 31000)}
+
+
+def test_a_pod_booked_before_its_node_is_counted_when_the_node_comes() -> None:
+    ledger = Ledger()
+    ledger.promise_pod("p", "n", {"cpu": 1500})
+    ledger.set_node("n", NODE)
+    assert ledger.free("n")["cpu"] == 2500
+
+
+def test_a_node_that_comes_back_still_holds_its_pods_but_no_offers() -> None:
+    ledger = Ledger()
+    ledger.set_node("n", NODE)
+    ledger.promise_pod("p", "n", {"cpu": 1500})
+    assert ledger.try_offer("o", "n", {"cpu": 500})
+    ledger.remove_node("n")
+    ledger.set_node("n", NODE)
+    assert ledger.free("n")["cpu"] == 2500
+
+
+def test_a_port_claimed_twice_is_free_only_when_both_let_go() -> None:
+    ledger = Ledger()
+    ledger.set_node("n", NODE)
+    for uid in ("a", "b"):
+        ledger.promise_pod(uid, "n", {}, ports=[("TCP", 80)])
+    ledger.release_pod("a")
+    assert not ledger.port_free("n", "TCP", 80)
+    ledger.release_pod("b")
+    assert ledger.port_free("n", "TCP", 80)
+
+
+def test_an_unknown_resource_gets_a_column_and_is_accounted() -> None:
+    ledger = Ledger()
+    ledger.set_node("n", {**NODE, "example.com/gpu": 2})
+    ledger.promise_pod("p", "n", {"example.com/gpu": 1})
+    assert not ledger.try_offer("o", "n", {"example.com/gpu": 2})
+    assert not ledger.try_offer("o", "n", {"example.com/other": 1})
+    assert ledger.free("n")["example.com/gpu"] == 1
+
+
+actions = st.lists(
+    st.tuples(
+        st.sampled_from(["pod", "drop-pod", "offer", "drop-offer", "accept", "leave", "join"]),
+        st.integers(0, 4),
+        st.integers(0, 2),
+        st.integers(1, 1500),
+    ),
+    max_size=80,
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(actions)
+def test_the_account_is_the_sum_of_its_promises(history: list[tuple[str, int, int, int]]) -> None:
+    ledger = Ledger()
+    for number in range(3):
+        ledger.set_node(f"n{number}", NODE)
+    pods: dict[str, tuple[str, int]] = {}
+    offers: dict[str, tuple[str, int]] = {}
+    for action, who, where, cpu in history:
+        node, pod, offer = f"n{where}", f"p{who}", f"o{who}"
+        match action:
+            case "pod":
+                ledger.promise_pod(pod, node, {"cpu": cpu})
+                pods[pod] = (node, cpu)
+            case "drop-pod":
+                ledger.release_pod(pod)
+                pods.pop(pod, None)
+            case "offer" if offer not in offers:
+                free = ledger.free(node).get("cpu", -1)
+                if ledger.try_offer(offer, node, {"cpu": cpu}):
+                    assert cpu <= free
+                    offers[offer] = (node, cpu)
+            case "drop-offer":
+                ledger.release_offer(offer)
+                offers.pop(offer, None)
+            case "accept" if offer in offers and pod not in pods:
+                node, held = offers.pop(offer)
+                part = min(cpu, held)
+                ledger.turn_offer_into_pods(offer, {pod: {"cpu": part}})
+                pods[pod] = (node, part)
+            case "leave":
+                ledger.remove_node(node)
+                offers = {key: value for key, value in offers.items() if value[0] != node}
+            case "join":
+                ledger.set_node(node, NODE)
+    for node in ledger.nodes():
+        held = sum(cpu for where, cpu in [*pods.values(), *offers.values()] if where == node)
+        assert ledger.free(node)["cpu"] == 4000 - held
