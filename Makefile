@@ -1,0 +1,50 @@
+# Two words are enough: `make up` for a cluster, `make test` for the proof. `make help` lists the rest.
+SHELL := /bin/bash
+PYTHON := .venv/bin/python
+.DEFAULT_GOAL := help
+
+.PHONY: help setup up down purge check lint types layers unit e2e test bench lock kinds
+
+help:  ## List the targets
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/.ready  ## Install what the machine lacks and build the environment from the hashed lock
+
+.venv/.ready: requirements.lock tools/setup.sh
+	@tools/setup.sh
+
+up: setup  ## Bring a cluster up on this machine (root)
+	@.venv/bin/bireme up
+
+down: setup  ## Stop the cluster; its state stays
+	@.venv/bin/bireme down
+
+purge: setup  ## Remove every trace of the cluster, and prove it
+	@.venv/bin/bireme down --purge && .venv/bin/bireme down --check
+
+check: lint types layers  ## Lint, types and import layers
+
+lint: setup
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
+
+types: setup
+	@.venv/bin/mypy
+
+layers: setup
+	@.venv/bin/lint-imports --no-cache
+
+unit: setup  ## Unit, property, contract and story tests: no root, no containers
+	@.venv/bin/pytest -m "not e2e"
+
+e2e: setup  ## Whole stories with real containers, kubectl, pymesos and curl (root)
+	@tools/setup-e2e.sh
+	@.venv/bin/pytest -m e2e --timeout 600
+
+test: check unit e2e  ## Everything: lint, types, layers, unit and e2e
+
+bench: setup  ## The figures: a table and one JSON object a line
+	@for file in benchmarks/bench_*.py; do $(PYTHON) $$file || exit 1; done
+
+lock: setup  ## Resolve the dependencies again, with hashes and without addresses
+	@.build/uv/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-annotate --no-header \
+		--python-version 3.11 pyproject.toml --group dev -o requirements.lock
