@@ -72,7 +72,6 @@ class Core:
         self._on_failure = on_failure
         self._overlay: dict[str, Write] = {}  # the newest write under way for each key
         self._newest = int(state.revision)  # the revision of the last write that was taken
-        self._keys = state.keys
         self._gathered: deque[Batch] = deque()
         self._under_way: Batch | None = None
         self._due = False  # a hand-over is on the loop's list
@@ -168,7 +167,6 @@ class Core:
         self._newest += 1
         revision = Revision(self._newest)
         if held is None:
-            self._keys += 1
             item = Item(key, value, revision, revision)
             return Write(bucket, item, Event(revision, key, value, None, revision), Revision(0), expect)
         item = Item(key, value, revision, held.created)
@@ -176,7 +174,6 @@ class Core:
 
     def _delete(self, bucket: Bucket, held: Item, expect: int | None) -> Write:
         self._newest += 1
-        self._keys -= 1
         event = Event(Revision(self._newest), held.key, None, held.value, held.created)
         return Write(bucket, None, event, held.revision, expect)
 
@@ -191,7 +188,6 @@ class Core:
     def _take(self, write: Write, batch: Batch) -> None:
         batch.writes.append(write)
         batch.size += len(write.event.value or b"")
-        batch.keys = self._keys
         self._overlay[write.event.key] = write
 
     def _gathering(self) -> Batch:
@@ -201,9 +197,7 @@ class Core:
         if not self._due and self._under_way is None:
             self._hand_over_soon()
         if not self._gathered or self._gathered[-1].size > BATCH_BYTES:
-            batch = Batch()
-            batch.keys = self._keys
-            self._gathered.append(batch)
+            self._gathered.append(Batch())
         return self._gathered[-1]
 
     def _started(self) -> asyncio.AbstractEventLoop:
@@ -241,8 +235,7 @@ class Core:
             self._log.submit(self._under_way)
 
     def _settled(self, error: StoreError | None) -> None:
-        batch = self._under_way
-        assert batch is not None, "the log settled a batch that it was not given"
+        batch = self._under_way or Batch()  # none, when the log fails while it tidies
         self._under_way = None
         if error is None:
             self._publish(batch)
@@ -280,7 +273,7 @@ class Core:
         again = any(write.item is not None for write in batch.writes)
         self._gathered.clear()
         self._overlay.clear()
-        self._newest, self._keys = int(self._state.revision), self._state.keys
+        self._newest = int(self._state.revision)
         full = StoreFull(f"no room on the disk of the store: {error}")
         log.warning("the store is full", error=str(error), refused=sum(len(one.writes) for one in batches))
         for write in (write for one in batches for write in one.writes):

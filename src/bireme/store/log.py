@@ -36,12 +36,11 @@ class Write:
 class Batch:
     """What is committed together: writes, and the revision up to which history goes."""
 
-    __slots__ = ("compact", "flushes", "keys", "refusals", "size", "writes")
+    __slots__ = ("compact", "flushes", "refusals", "size", "writes")
 
     def __init__(self) -> None:
         self.writes: list[Write] = []
         self.size = 0  # bytes of values
-        self.keys = 0  # how many keys there are after it
         self.compact = Revision(0)
         self.flushes: list[asyncio.Future[None]] = []
         self.refusals: list[tuple[asyncio.Future[Item | Event], StoreError]] = []  # told once this is durable

@@ -118,17 +118,19 @@ class State:
         if self._wide.channels:
             self._wide.publish(event, touched)
 
-    def restore(self, item: Item) -> None:
-        """Put an item back whose event is not kept any more."""
-        bucket = self.bucket(item.key)
-        old = bucket.items.get(item.key)
-        if old is None:
-            bucket.keys.add(item.key)
-            self.keys += 1
-        else:
+    def restore(self, bucket: Bucket, key: str, item: Item | None) -> None:
+        """Let `key` hold `item`; the event of it is not kept any more."""
+        old = bucket.items.pop(key, None)
+        if old is not None:
             self.value_bytes -= len(old.value)
-        bucket.items[item.key] = item
-        self.value_bytes += len(item.value)
+        if item is not None:
+            bucket.items[key] = item
+            self.value_bytes += len(item.value)
+        self.keys += (item is not None) - (old is not None)
+        if old is None and item is not None:
+            bucket.keys.add(key)
+        elif old is not None and item is None:
+            bucket.keys.remove(key)
 
     def compact(self, revision: Revision) -> None:
         """Drop the events up to and including `revision`."""
