@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bireme.api import resources as resource_vectors
 from bireme.mesos.messages import Message
 
 Range = tuple[int, int]
@@ -222,3 +223,15 @@ def from_node(vector: Mapping[str, int], *, ports: Ranges = ()) -> Amounts:
         "disk": vector.get("ephemeral-storage", 0) // MIB * UNIT,
     }
     return _clean(scalars, {"ports": ports})
+
+
+def read_node(requests: Mapping[str, str | int | float]) -> Amounts:
+    """What a container's requests stand for."""
+    vector = resource_vectors.read(requests)
+    scalars = {
+        "cpus": vector.get("cpu", 0),
+        "gpus": vector.get("nvidia.com/gpu", 0) * UNIT,
+        "mem": vector.get("memory", 0) * UNIT // MIB,
+        "disk": vector.get("ephemeral-storage", 0) * UNIT // MIB,
+    }
+    return _clean(scalars, {})

@@ -40,6 +40,7 @@ def dump(value: Message, of: MessageType) -> bytes:
 
 
 def _tagged(field: Field, number: int, item: Any) -> bytes:
+    body: bytes
     match field.type:
         case "double":
             return _varint(number << 3 | _FIXED64) + struct.pack("<d", item)

@@ -1,0 +1,118 @@
+"""Offers that are out: what each holds, whose it is, when it was made.
+
+Every offer is held in the ledger from the moment it is made until it is answered, times out or is taken back,
+so nothing else is promised the same resources; of ports it holds both protocols.
+"""
+
+import functools
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from bireme.mesos.amounts import Amounts, Range, to_node
+
+Port = tuple[str, int]
+
+
+class Ledger(Protocol):
+    """What the master needs of the account of free resources (`ledger/ledger.py`)."""
+
+    def try_offer(self, offer: str, node: str, amounts: Mapping[str, int], *, ports: Iterable[Port] = ()) -> bool: ...
+
+    def release_offer(self, offer: str) -> None: ...
+
+    def turn_offer_into_pods(
+        self,
+        offer: str,
+        pods: Mapping[str, Mapping[str, int]],
+        *,
+        ports: Mapping[str, Iterable[Port]] | None = None,
+    ) -> None: ...
+
+    def free(self, node: str) -> Mapping[str, int]: ...
+
+    def allocatable(self, node: str) -> Mapping[str, int]: ...
+
+    def ports(self, node: str) -> Collection[Port]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One agent's resources, promised to one framework in one role."""
+
+    offer_id: str
+    framework_id: str
+    agent_id: str
+    node: str
+    role: str
+    amounts: Amounts
+    made_s: float
+
+
+class Offers:
+    """The offers that are out, each backed by a hold in the ledger."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._offers: dict[str, Offer] = {}
+        self._by_agent: dict[str, set[str]] = {}
+        self._by_framework: dict[str, set[str]] = {}
+
+    def __len__(self) -> int:
+        return len(self._offers)
+
+    def try_make(self, offer: Offer) -> bool:
+        """Put an offer out, if the ledger still has what it promises."""
+        amounts = {**to_node(offer.amounts), "pods": 1}
+        ports = [pair for held in offer.amounts.ranges.get("ports", ()) for pair in _pairs(held)]
+        if not self._ledger.try_offer(offer.offer_id, offer.node, amounts, ports=ports):
+            return False
+        self._offers[offer.offer_id] = offer
+        self._by_agent.setdefault(offer.agent_id, set()).add(offer.offer_id)
+        self._by_framework.setdefault(offer.framework_id, set()).add(offer.offer_id)
+        return True
+
+    def get(self, offer_id: str) -> Offer | None:
+        return self._offers.get(offer_id)
+
+    def take(self, offer_id: str) -> Offer:
+        """The offer is answered: it is out no more, but the ledger still holds it. KeyError if it is not out."""
+        offer = self._offers.pop(offer_id)
+        self._by_agent[offer.agent_id].discard(offer_id)
+        self._by_framework[offer.framework_id].discard(offer_id)
+        return offer
+
+    def release(self, offers: Iterable[Offer]) -> None:
+        """Give back what taken offers held."""
+        for offer in offers:
+            self._ledger.release_offer(offer.offer_id)
+
+    def turn_into_pods(
+        self,
+        offers: Iterable[Offer],
+        pods: Mapping[str, Mapping[str, int]],
+        *,
+        ports: Mapping[str, Iterable[Port]],
+    ) -> None:
+        """Give taken offers back and, in the same step, promise the pods that were launched on them."""
+        first, *others = offers
+        self.release(others)
+        try:
+            self._ledger.turn_offer_into_pods(first.offer_id, pods, ports=ports)
+        except KeyError:  # the node left meanwhile, and its offers with it
+            self.release([first])
+
+    def of_agent(self, agent_id: str) -> list[Offer]:
+        return [self._offers[offer_id] for offer_id in sorted(self._by_agent.get(agent_id, ()))]
+
+    def of_framework(self, framework_id: str) -> list[Offer]:
+        return [self._offers[offer_id] for offer_id in sorted(self._by_framework.get(framework_id, ()))]
+
+    def older_than(self, moment_s: float) -> list[Offer]:
+        """Offers made before `moment_s`."""
+        return [offer for offer in self._offers.values() if offer.made_s < moment_s]
+
+
+@functools.lru_cache(maxsize=256)
+def _pairs(held: Range) -> tuple[Port, ...]:
+    return tuple((protocol, number) for number in range(held[0], held[1] + 1) for protocol in ("TCP", "UDP"))
