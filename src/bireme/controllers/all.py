@@ -1,0 +1,52 @@
+"""Every controller of this build, ready to run."""
+
+import asyncio
+from collections.abc import Sequence
+
+from bireme.aio.supervise import supervise
+from bireme.controllers.controller import Context, Controller
+from bireme.controllers.deployment import DeploymentController
+from bireme.controllers.endpoints import EndpointsController
+from bireme.controllers.endpointslice import EndpointSliceController
+from bireme.controllers.endpointslice_mirroring import EndpointSliceMirroringController
+from bireme.controllers.garbage_collector import GarbageCollector
+from bireme.controllers.namespace import NamespaceController
+from bireme.controllers.node_ipam import NodeIpamController
+from bireme.controllers.node_lifecycle import NodeLifecycleController
+from bireme.controllers.pod_garbage_collector import PodGarbageCollector
+from bireme.controllers.replicaset import ReplicaSetController
+from bireme.controllers.replicationcontroller import ReplicationControllerController
+from bireme.controllers.root_ca import RootCaController
+from bireme.controllers.service_account import ServiceAccountController
+from bireme.controllers.taint_eviction import TaintEvictionController
+
+# The garbage collector comes last: it uses the caches that the others made.
+KINDS: tuple[type[Controller], ...] = (
+    DeploymentController,
+    ReplicaSetController,
+    ReplicationControllerController,
+    EndpointsController,
+    EndpointSliceController,
+    EndpointSliceMirroringController,
+    NamespaceController,
+    NodeLifecycleController,
+    TaintEvictionController,
+    NodeIpamController,
+    ServiceAccountController,
+    RootCaController,
+    PodGarbageCollector,
+    GarbageCollector,
+)
+
+
+def controllers(context: Context) -> list[Controller]:
+    """All controllers over one set of informers; have them run by `run`."""
+    return [kind(context) for kind in KINDS]
+
+
+async def run(context: Context, wanted: Sequence[Controller]) -> None:
+    """Run the informers and the controllers until cancelled; one that fails is started again by itself."""
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(context.informers.run(), name="informers")
+        for controller in wanted:
+            tasks.create_task(supervise(controller.name, controller.run, context.clock), name=controller.name)

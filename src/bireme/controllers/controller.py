@@ -1,0 +1,196 @@
+"""The shape of a controller, and its loop.
+
+A controller makes the world match one kind of object. It is level-driven: `reconcile` gets a key, reads what is,
+computes what should be and may run twice without harm. Everything else is here: which changes wake which key,
+the queue that holds each key once, workers, retries that wait longer each time, events and figures.
+
+A cache lags behind the server, and a controller that acts on it could act twice. Three things prevent that:
+updates carry the resource version that was read and fail when it is old; objects made under a computed name
+cannot be made twice; and for those with a random name (pods) `own_writes.OwnWrites` adds to the cache what
+this process wrote and has not yet seen come back.
+
+The ideas are controller-runtime's `pkg/reconcile` and client-go's `tools/cache`.
+"""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from random import Random
+from typing import Any, ClassVar, Generic, TypeVar
+
+import structlog
+
+from bireme.aio.clock import Clock
+from bireme.aio.workqueue import QueueStatistics, WorkQueue
+from bireme.api.errors import AlreadyExists, ApiError, Conflict
+from bireme.api.kinds.meta import Object
+from bireme.api.scheme import Scheme, builtin, gvk_of
+from bireme.client.client import Client
+from bireme.client.events import EventRecorder
+from bireme.client.informer import Informer, Key, key_of
+from bireme.controllers import changes
+from bireme.controllers.informers import STANDARD_INDEXES, Informers
+from bireme.controllers.ownership import controller_of
+from bireme.controllers.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+K = TypeVar("K", bound=Object)
+Keys = Callable[[Informers, K | None, K | None], Iterable[Key]]
+
+ALL = Key("", "")
+"""The one key of a controller that looks at everything at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watch(Generic[K]):
+    """Changes that wake a controller: of the kind itself, of what an `owner` kind controls, or as `keys` says.
+
+    `keys` gets the caches and the object before and after (None: not there) and gives the keys to look at.
+    """
+
+    kind: type[K]
+    owner: type[Object] | None = None
+    keys: Keys[K] | None = None
+    namespace: str = ""
+    fields: str = ""
+
+    def wakes(self, cache: Informers, old: K | None, new: K | None) -> Iterable[Key]:
+        """The keys to look at after a change."""
+        if self.keys is not None:
+            return self.keys(cache, old, new)
+        if self.owner is not None:
+            return {key for obj in (old, new) if obj is not None and (key := owner_key(obj, self.owner))}
+        return [key_of(obj) for obj in (new or old,) if obj is not None]
+
+
+def owner_key(obj: Object, owner: type[Object]) -> Key | None:
+    """The key of the object's controller, if that is an `owner`."""
+    reference = controller_of(obj)
+    group, _, kind = gvk_of(owner)
+    if reference is None or reference.kind != kind or reference.api_version.rpartition("/")[0] != group:
+        return None
+    return Key(obj.metadata.namespace, reference.name)
+
+
+def nobody(cache: Informers, old: object, new: object) -> Iterable[Key]:
+    """No key: what is followed for its cache alone."""
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What every controller is given."""
+
+    client: Client
+    informers: Informers
+    clock: Clock
+    settings: Settings = field(default_factory=Settings)
+    scheme: Scheme = field(default_factory=builtin)
+    random: Random = field(default_factory=Random)
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerStatistics:
+    """How often a controller looked, and how often that failed."""
+
+    name: str
+    reconciles: int
+    failures: int
+    queue: QueueStatistics
+
+
+class Controller(ABC):
+    """One kind of object made real. See the module."""
+
+    name: ClassVar[str]
+    watches: ClassVar[tuple[Watch[Any], ...]]
+    workers: ClassVar[int] = 5
+
+    def __init__(self, context: Context) -> None:
+        self.client, self.cache, self.clock = context.client, context.informers, context.clock
+        self.settings, self.scheme, self.random = context.settings, context.scheme, context.random
+        self.events = EventRecorder(self.client, self.name, clock=self.clock)
+        self.queue: WorkQueue[Key] = WorkQueue(self.clock)
+        self._rests: dict[Key, float] = {}
+        self._reconciles = self._failures = 0
+        self._followed: list[Informer[Any]] = []
+        for watch in self.watches:
+            self.watch(watch)
+
+    @abstractmethod
+    async def reconcile(self, key: Key) -> timedelta | None:
+        """Make the world match the object at `key`; gives back when to look again though nothing changed."""
+
+    def watch(self, watch: Watch[Any]) -> None:
+        """Let changes wake this controller; before `run` only."""
+        if not (watch.namespace or watch.fields):
+            for index, values in STANDARD_INDEXES.items():
+                self.cache.index(watch.kind, index, values)
+        informer = self.cache.of(watch.kind, namespace=watch.namespace, fields=watch.fields)
+
+        def changed(old: Any, new: Any) -> None:
+            for key in watch.wakes(self.cache, old, new):
+                self.wake(key)
+
+        informer.on_change(changed)
+        self._followed.append(informer)
+
+    def wake(self, key: Key) -> None:
+        """Look at `key` soon."""
+        self.queue.add_after(key, self._rests.get(key, 0.0))
+
+    def rest(self, key: Key, seconds: float) -> None:
+        """Gather changes for `seconds` before each look at `key`, since a look at it is costly."""
+        if seconds > 0:
+            self._rests[key] = seconds
+        else:
+            self._rests.pop(key, None)
+
+    async def carry_out(self, wanted: Iterable[changes.Change]) -> None:
+        """Do the changes in their order; stops at the first that fails."""
+        for change in wanted:
+            await changes.carry_out(self.client, change)
+
+    async def run(self) -> None:
+        """Work until cancelled, from when the caches hold what there is."""
+        for informer in self._followed:
+            await informer.wait_synced()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.queue.run(), name=f"{self.name}: queue")
+            tasks.create_task(self.events.run(), name=f"{self.name}: events")
+            for number in range(self.workers):
+                tasks.create_task(self._work(), name=f"{self.name}: worker {number}")
+
+    def statistics(self) -> ControllerStatistics:
+        return ControllerStatistics(self.name, self._reconciles, self._failures, self.queue.statistics())
+
+    async def _work(self) -> None:
+        while True:
+            key = await self.queue.take()
+            try:
+                await self._look(key)
+            finally:
+                self.queue.done(key)
+
+    async def _look(self, key: Key) -> None:
+        self._reconciles += 1
+        try:
+            again = await self.reconcile(key)
+        except (Conflict, AlreadyExists) as error:
+            log.debug("changed meanwhile", controller=self.name, key=str(key), error=str(error))
+            self.queue.retry(key)
+        except ApiError as error:
+            self._failures += 1
+            retry_s = self.queue.retry(key)
+            log.info("refused", controller=self.name, key=str(key), error=str(error), retry_s=retry_s)
+        except Exception:
+            self._failures += 1
+            retry_s = self.queue.retry(key)
+            log.exception("failed", controller=self.name, key=str(key), retry_s=retry_s)
+        else:
+            self.queue.forget(key)
+            if again is not None:
+                self.queue.add_after(key, again.total_seconds())

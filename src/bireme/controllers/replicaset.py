@@ -1,0 +1,236 @@
+"""Keep each ReplicaSet at its wanted number of pods."""
+
+import functools
+from abc import abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import ClassVar, Generic, TypeVar
+
+import msgspec
+
+from bireme.aio.clock import rfc3339
+from bireme.api.errors import ApiError, NotFound
+from bireme.api.kinds import apps, core
+from bireme.api.selectors import LabelSelector
+from bireme.client.informer import Key, key_of
+from bireme.controllers import changes, ownership, pods, replicas
+from bireme.controllers.controller import Context, Controller, Watch, owner_key
+from bireme.controllers.informers import Informers
+from bireme.controllers.own_writes import OwnWrites
+
+R = TypeVar("R", apps.ReplicaSet, core.ReplicationController)
+
+# A look at a set costs about this much for each pod: large sets gather changes for that long.
+REST_PER_POD_S = 50e-6
+REST_FROM = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why pods could not be made or deleted: FailedCreate or FailedDelete, and the error."""
+
+    reason: str
+    error: ApiError
+
+
+class PodReplicator(Controller, Generic[R]):
+    """What ReplicaSets and ReplicationControllers share.
+
+    Reads the sets and the pods they own or could adopt; creates, adopts, releases and deletes Pods; writes the
+    status of the sets.
+    """
+
+    kind: ClassVar[type[apps.ReplicaSet] | type[core.ReplicationController]]
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._own = OwnWrites(self.cache.of(core.Pod))
+
+    @abstractmethod
+    def get(self, key: Key) -> R | None:
+        """The set, as it was a moment ago."""
+
+    @abstractmethod
+    def selector(self, owner: R) -> LabelSelector:
+        """The pods that the set means."""
+
+    @abstractmethod
+    def siblings(self, owner: R) -> Iterable[core.Pod]:
+        """Pods of sets under the same owner, these among them."""
+
+    @abstractmethod
+    def status(self, owner: R, counts: replicas.Counts, failure: Failure | None) -> R:
+        """A copy of the set with the status that it should have."""
+
+    async def reconcile(self, key: Key) -> timedelta | None:
+        owner = self.get(key)
+        if owner is None:
+            self.rest(key, 0)
+            return None  # deleted: the garbage collector sees to its pods
+        await self._look_up_unseen(owner)
+        owned = await self._claim(owner)
+        self.rest(key, len(owned) * REST_PER_POD_S if len(owned) >= REST_FROM else 0)
+        failure, capped = None, False
+        if not owner.metadata.deletion_timestamp:
+            now = self.clock.now()
+            active = [pod for pod in owned if pods.is_active(pod)]
+            wanted = 1 if owner.spec.replicas is None else owner.spec.replicas
+            siblings = self.siblings(owner) if len(active) > wanted else ()
+            plan = replicas.plan(wanted, active, siblings=siblings, now=now)
+            failure = await self._carry_out(owner, plan)
+            capped = failure is None and abs(wanted - len(active)) > replicas.BURST
+            if plan.create or plan.delete:
+                owned = self._own.laid_over(owner.metadata.uid, self.cache.owned(core.Pod, by=owner))
+        counts = await self._report(owner, owned, failure)
+        if failure is not None:
+            if any(cause.reason == "NamespaceTerminating" for cause in failure.error.causes):
+                return None  # its namespace is going, and it with it
+            raise failure.error
+        if capped:
+            return timedelta(0)
+        if self._own.waits(owner.metadata.uid):
+            return timedelta(seconds=self.settings.unseen_s)
+        return replicas.look_again(counts, now=self.clock.now())
+
+    async def _claim(self, owner: R) -> list[core.Pod]:
+        claims = ownership.claim(
+            owner,
+            self.selector(owner),
+            (pod for pod in self.cache.candidates(core.Pod, owner=owner) if not pods.is_ended(pod)),
+        )
+        for pod in claims.release:
+            await self._quietly(ownership.release(pod, owner))
+        if claims.adopt and await self._still_there(owner):
+            for pod in claims.adopt:
+                await self._quietly(ownership.adoption(pod, owner))
+            claims.owned.extend(claims.adopt)
+        return self._own.laid_over(owner.metadata.uid, claims.owned)
+
+    async def _quietly(self, change: changes.Change) -> None:
+        """Change a pod that may be gone by now."""
+        try:
+            await self.carry_out((change,))
+        except NotFound:
+            pass
+
+    async def _still_there(self, owner: R) -> bool:
+        """Ask the server, so that a cache that lags does not adopt for an owner that is gone."""
+        try:
+            fresh = await self.client.get(type(owner), owner.metadata.name, namespace=owner.metadata.namespace)
+        except NotFound:
+            return False
+        return fresh.metadata.uid == owner.metadata.uid and not fresh.metadata.deletion_timestamp
+
+    async def _look_up_unseen(self, owner: R) -> None:
+        before = self.clock.monotonic() - self.settings.unseen_s
+        for pod in self._own.overdue(owner.metadata.uid, before=before):
+            try:
+                fresh = await self.client.get(core.Pod, pod.metadata.name, namespace=pod.metadata.namespace)
+            except NotFound:
+                self._own.forget(pod)
+            else:
+                if fresh.metadata.uid != pod.metadata.uid:
+                    self._own.forget(pod)
+
+    async def _carry_out(self, owner: R, plan: replicas.Plan) -> Failure | None:
+        if plan.create:
+            template = owner.spec.template or core.PodTemplateSpec()
+            metadata = owner.metadata
+            pod = replicas.pod_from(template, owner_name=metadata.name, namespace=metadata.namespace)
+            pod.metadata.owner_references = [ownership.reference_to(owner)]
+            made = await changes.in_batches(range(plan.create), functools.partial(self._create, owner, pod))
+            if made.error is not None:
+                message = f"Error creating: {made.error}"
+                self.events.event(owner, "Warning", "FailedCreate", message)
+                return Failure("FailedCreate", made.error)
+        if plan.delete:
+            gone = await changes.in_batches(plan.delete, functools.partial(self._delete, owner), first=256)
+            if gone.error is not None:
+                self.events.event(owner, "Warning", "FailedDelete", f"Error deleting: {gone.error}")
+                return Failure("FailedDelete", gone.error)
+        return None
+
+    async def _create(self, owner: R, pod: core.Pod, _: int) -> None:
+        made = await self.client.create(pod)
+        self._own.made(owner.metadata.uid, made, at=self.clock.monotonic())
+        self.events.event(owner, "Normal", "SuccessfulCreate", f"Created pod: {made.metadata.name}")
+
+    async def _delete(self, owner: R, pod: core.Pod) -> None:
+        await changes.carry_out(self.client, changes.Delete(pod))
+        self._own.deleted(pod)
+        self.events.event(owner, "Normal", "SuccessfulDelete", f"Deleted pod: {pod.metadata.name}")
+
+    async def _report(self, owner: R, owned: list[core.Pod], failure: Failure | None) -> replicas.Counts:
+        counts = replicas.count(
+            owned,
+            template_labels=owner.spec.template.metadata.labels if owner.spec.template else {},
+            min_ready_s=owner.spec.min_ready_seconds or 0,
+            now=self.clock.now(),
+        )
+        fresh = self.status(owner, counts, failure)
+        if fresh.status != owner.status:
+            await self.carry_out((changes.Update(fresh, subresource="status"),))
+        return counts
+
+    def failure_since(self, owner: R, failure: Failure) -> str:
+        """When the failure began: as the status says, if it already tells of it."""
+        old = next((item for item in owner.status.conditions if item.type == "ReplicaFailure"), None)
+        return old.last_transition_time if old else rfc3339(self.clock.now())
+
+
+def would_adopt(cache: Informers, old: core.Pod | None, new: core.Pod | None) -> Iterable[Key]:
+    """ReplicaSets to look at after a change of a pod: its controller, or those that would adopt it."""
+    keys = {key for pod in (old, new) if pod is not None and (key := owner_key(pod, apps.ReplicaSet))}
+    if new is not None and ownership.controller_of(new) is None:
+        for replica_set in cache.within(apps.ReplicaSet, new.metadata.namespace):
+            if LabelSelector.from_struct(replica_set.spec.selector).matches(new.metadata.labels):
+                keys.add(key_of(replica_set))
+    return keys
+
+
+class ReplicaSetController(PodReplicator[apps.ReplicaSet]):
+    """Keep each ReplicaSet at its wanted number of pods."""
+
+    name = "replicaset-controller"
+    watches = Watch(apps.ReplicaSet), Watch(core.Pod, keys=would_adopt)
+
+    def get(self, key: Key) -> apps.ReplicaSet | None:
+        return self.cache.get(apps.ReplicaSet, key)
+
+    def selector(self, owner: apps.ReplicaSet) -> LabelSelector:
+        return LabelSelector.from_struct(owner.spec.selector)
+
+    def siblings(self, owner: apps.ReplicaSet) -> Iterable[core.Pod]:
+        reference = ownership.controller_of(owner)
+        family = [owner]
+        if reference is not None:
+            family = [
+                item
+                for item in self.cache.within(apps.ReplicaSet, owner.metadata.namespace)
+                if any(theirs.uid == reference.uid and theirs.controller for theirs in item.metadata.owner_references)
+            ]
+        return [pod for item in family for pod in self.cache.owned(core.Pod, by=item)]
+
+    def status(self, owner: apps.ReplicaSet, counts: replicas.Counts, failure: Failure | None) -> apps.ReplicaSet:
+        conditions = [item for item in owner.status.conditions if item.type != "ReplicaFailure"]
+        if failure is not None:
+            conditions.append(
+                apps.ReplicaSetCondition(
+                    type="ReplicaFailure",
+                    status="True",
+                    reason=failure.reason,
+                    message=str(failure.error),
+                    last_transition_time=self.failure_since(owner, failure),
+                )
+            )
+        status = apps.ReplicaSetStatus(
+            replicas=counts.replicas,
+            fully_labeled_replicas=counts.fully_labeled or None,
+            ready_replicas=counts.ready or None,
+            available_replicas=counts.available or None,
+            terminating_replicas=counts.terminating,
+            observed_generation=owner.metadata.generation,
+            conditions=conditions,
+        )
+        return msgspec.structs.replace(owner, status=status)
