@@ -248,7 +248,7 @@ class Containerd:
         """Put the pause and demo images into the engine, unless they are there, and wait until it shows them."""
         architecture = images.ARCHITECTURES[os.uname().machine]
         wanted = [(images.PAUSE, lambda: images.pause_archive(architecture))]
-        if busybox.exists():
+        if os.access(busybox, os.X_OK):
             wanted.append((images.BUSYBOX, lambda: images.busybox_archive(busybox, architecture=architecture)))
         for name, make in wanted:
             if await runtime.image(name) is not None:

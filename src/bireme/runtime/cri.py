@@ -5,7 +5,8 @@ Source: k8s.io/cri-api, pkg/apis/runtime/v1/api.proto.
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+import json
+from collections.abc import Awaitable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -129,6 +130,13 @@ class CriRuntime:
         network = (await _call(self._runtime.PodSandboxStatus(request, timeout=CALL_S))).status.network
         return tuple(ip for ip in [network.ip, *(other.ip for other in network.additional_ips)] if ip)
 
+    async def network_namespace(self, sandbox_id: str) -> str:
+        request = pb.PodSandboxStatusRequest(pod_sandbox_id=sandbox_id, verbose=True)
+        answer = await _call(self._runtime.PodSandboxStatus(request, timeout=CALL_S))
+        spec = json.loads(answer.info.get("info", "{}")).get("runtimeSpec") or {}
+        spaces = spec.get("linux", {}).get("namespaces", [])
+        return str(next((space.get("path", "") for space in spaces if space.get("type") == "network"), ""))
+
     async def run_sandbox(self, spec: SandboxSpec) -> str:
         request = pb.RunPodSandboxRequest(config=_sandbox(spec))
         return str((await _call(self._runtime.RunPodSandbox(request, timeout=CALL_S))).pod_sandbox_id)
@@ -224,10 +232,6 @@ class CriRuntime:
     async def attach_url(self, container_id: str, *, stdin: bool, stdout: bool, stderr: bool, tty: bool) -> str:
         request = pb.AttachRequest(container_id=container_id, stdin=stdin, tty=tty, stdout=stdout, stderr=stderr)
         return str((await _call(self._runtime.Attach(request, timeout=CALL_S))).url)
-
-    async def port_forward_url(self, sandbox_id: str, ports: Sequence[int]) -> str:
-        request = pb.PortForwardRequest(pod_sandbox_id=sandbox_id, port=list(ports))
-        return str((await _call(self._runtime.PortForward(request, timeout=CALL_S))).url)
 
     async def usage(self) -> list[Usage]:
         request = pb.ListContainerStatsRequest(filter=pb.ContainerStatsFilter())
@@ -431,15 +435,11 @@ def _namespaces(namespaces: Namespaces) -> Any:
     )
 
 
-def _resources(resources: LinuxResources) -> Any:
-    return pb.LinuxContainerResources(**_set(resources))
-
-
-def _set(resources: LinuxResources) -> Mapping[str, int]:
-    return {
-        "cpu_shares": resources.cpu_shares,
-        "cpu_quota": resources.cpu_quota,
-        "cpu_period": resources.cpu_period,
-        "memory_limit_in_bytes": resources.memory_limit,
-        "oom_score_adj": resources.oom_score_adj,
-    }
+def _resources(resources: LinuxResources) -> pb.LinuxContainerResources:
+    return pb.LinuxContainerResources(
+        cpu_shares=resources.cpu_shares,
+        cpu_quota=resources.cpu_quota,
+        cpu_period=resources.cpu_period,
+        memory_limit_in_bytes=resources.memory_limit,
+        oom_score_adj=resources.oom_score_adj,
+    )

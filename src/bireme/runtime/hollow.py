@@ -145,6 +145,10 @@ class HollowRuntime:
         address = self._sandbox(sandbox_id).address
         return (address,) if address else ()
 
+    async def network_namespace(self, sandbox_id: str) -> str:
+        self._sandbox(sandbox_id)
+        return ""
+
     async def run_sandbox(self, spec: SandboxSpec) -> str:
         await self._clock_sleep(self._delays.sandbox_s)
         key = (spec.namespace, spec.name, spec.uid, spec.attempt)
@@ -270,9 +274,6 @@ class HollowRuntime:
         raise RuntimeFault("hollow containers have no streams")
 
     async def attach_url(self, container_id: str, *, stdin: bool, stdout: bool, stderr: bool, tty: bool) -> str:
-        raise RuntimeFault("hollow containers have no streams")
-
-    async def port_forward_url(self, sandbox_id: str, ports: Sequence[int]) -> str:
         raise RuntimeFault("hollow containers have no streams")
 
     async def usage(self) -> list[Usage]:

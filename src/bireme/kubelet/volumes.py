@@ -1,0 +1,275 @@
+"""A pod's volumes on this machine: made before its containers, refreshed while they run, removed after them.
+
+Every folder lies below `root/pods/UID`. What goes into a file is worked out in `payload.py`; paths that a pod
+chooses inside a volume are opened by `beneath.py`.
+Source: Kubernetes, "Volumes", "Projected Volumes"; reliability: C3, C4.
+"""
+
+import asyncio
+import os
+import shutil
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bireme.aio.clock import Clock
+from bireme.api.kinds import core
+from bireme.api.quantity import value
+from bireme.kubelet import beneath
+from bireme.kubelet.environment import Facts, expand
+from bireme.kubelet.objects import Objects, Tokens
+from bireme.kubelet.payload import (
+    DEFAULT_MODE,
+    File,
+    VolumeProblem,
+    config_map_files,
+    downward_files,
+    safe_path,
+    secret_files,
+    write_atomically,
+)
+from bireme.runtime.interface import Mount, Propagation
+
+_PROPAGATION = {choice.value: choice for choice in Propagation}
+_GROUP_BITS = 0o2060
+
+
+@dataclass(frozen=True, slots=True)
+class PodFolders:
+    """Where a pod's things lie."""
+
+    root: Path
+
+    @property
+    def hosts(self) -> Path:
+        return self.root / "etc-hosts"
+
+    def volume(self, name: str) -> Path:
+        return self.root / "volumes" / name
+
+    def sub_path(self, volume: str, container: str, number: int) -> Path:
+        return self.root / "volume-subpaths" / volume / container / str(number)
+
+    def termination_log(self, container: str, attempt: int) -> Path:
+        return self.root / "containers" / container / f"{attempt}.termination"
+
+
+def pod_folders(root: Path, pod_uid: str) -> PodFolders:
+    return PodFolders(root / "pods" / pod_uid)
+
+
+class Volumes:
+    """The volumes of all pods of one node. With `privileged` False nothing is mounted or given away."""
+
+    def __init__(self, root: Path, objects: Objects, tokens: Tokens, *, clock: Clock, privileged: bool) -> None:
+        self._root = root
+        self._objects, self._tokens = objects, tokens
+        self._clock = clock
+        self._privileged = privileged
+
+    async def prepare(self, pod: core.Pod, facts: Facts) -> dict[str, Path]:
+        """Make, or bring up to date, every volume of the pod; where each lies. Raises VolumeProblem, ApiError."""
+        paths: dict[str, Path] = {}
+        for volume in pod.spec.volumes:
+            paths[volume.name] = await self._prepare(pod, volume, facts)
+        return paths
+
+    async def _prepare(self, pod: core.Pod, volume: core.Volume, facts: Facts) -> Path:
+        if volume.host_path is not None:
+            return await asyncio.to_thread(host_path, volume.host_path)
+        folder = pod_folders(self._root, pod.metadata.uid).volume(volume.name)
+        group = pod.spec.security_context.fs_group if pod.spec.security_context else None
+        if volume.empty_dir is not None:
+            self._empty(folder, volume.empty_dir, group)
+            return folder
+        if volume.persistent_volume_claim is not None:
+            return await self._claimed(pod, volume.persistent_volume_claim)
+        files = await self._files(pod, volume, facts)
+        self._make(folder, in_memory=volume.config_map is None and volume.downward_api is None)
+        stamp = self._clock.now().strftime("%Y_%m_%d_%H_%M_%S.%f")
+        await asyncio.to_thread(
+            write_atomically, folder, _readable(files, group), stamp=stamp, own=lambda path: self._own(path, group)
+        )
+        return folder
+
+    def _make(self, folder: Path, *, in_memory: bool, mode: int = 0o755, size: int = 0) -> bool:
+        """Make a volume's folder; False if it was there."""
+        if folder.exists():
+            return False
+        folder.mkdir(parents=True, mode=0o750)
+        if in_memory and self._privileged:
+            beneath.mount_tmpfs(folder, mode=mode, size=size)
+        os.chmod(folder, mode)
+        return True
+
+    def _own(self, path: str, group: int | None) -> None:
+        if group is not None and self._privileged:
+            os.chown(path, -1, group)
+
+    def _empty(self, folder: Path, source: core.EmptyDirVolumeSource, group: int | None) -> None:
+        size = value(source.size_limit) if source.size_limit else 0
+        if self._make(folder, in_memory=source.medium == "Memory", mode=0o777, size=size) and group is not None:
+            self._own(str(folder), group)
+            os.chmod(folder, 0o777 | stat.S_ISGID)
+
+    async def _claimed(self, pod: core.Pod, source: core.PersistentVolumeClaimVolumeSource) -> Path:
+        claim = await self._objects.get(core.PersistentVolumeClaim, pod.metadata.namespace, source.claim_name)
+        if claim is None or not claim.spec.volume_name:
+            raise VolumeProblem(f'persistentvolumeclaim "{source.claim_name}" is not bound')
+        volume = await self._objects.get(core.PersistentVolume, "", claim.spec.volume_name)
+        if volume is not None and volume.spec.host_path is not None:
+            return await asyncio.to_thread(host_path, volume.spec.host_path)
+        if volume is not None and volume.spec.local is not None:
+            local = core.HostPathVolumeSource(path=volume.spec.local.path, type="Directory")
+            return await asyncio.to_thread(host_path, local)
+        raise VolumeProblem(f'volume of persistentvolumeclaim "{source.claim_name}" is of a kind not known here')
+
+    async def _files(self, pod: core.Pod, volume: core.Volume, facts: Facts) -> list[File]:
+        if volume.config_map is not None:
+            wanted = volume.config_map
+            found = await self._objects.get(core.ConfigMap, pod.metadata.namespace, wanted.name)
+            mode = _mode(wanted.default_mode)
+            return config_map_files(wanted.name, found, wanted.items, mode, optional=bool(wanted.optional))
+        if volume.secret is not None:
+            asked = volume.secret
+            secret = await self._objects.get(core.Secret, pod.metadata.namespace, asked.secret_name)
+            mode = _mode(asked.default_mode)
+            return secret_files(asked.secret_name, secret, asked.items, mode, optional=bool(asked.optional))
+        if volume.downward_api is not None:
+            return downward_files(pod, volume.downward_api.items, _mode(volume.downward_api.default_mode), facts)
+        if volume.projected is not None:
+            mode = _mode(volume.projected.default_mode)
+            files: dict[str, File] = {}
+            for source in volume.projected.sources:
+                for file in await self._projected(pod, source, mode, facts):
+                    files[file.path] = file
+            return list(files.values())
+        raise VolumeProblem(f'volume "{volume.name}" is of a kind not known here')
+
+    async def _projected(self, pod: core.Pod, source: core.VolumeProjection, mode: int, facts: Facts) -> list[File]:
+        namespace = pod.metadata.namespace
+        if source.config_map is not None:
+            wanted = source.config_map
+            found = await self._objects.get(core.ConfigMap, namespace, wanted.name)
+            return config_map_files(wanted.name, found, wanted.items, mode, optional=bool(wanted.optional))
+        if source.secret is not None:
+            asked = source.secret
+            secret = await self._objects.get(core.Secret, namespace, asked.name)
+            return secret_files(asked.name, secret, asked.items, mode, optional=bool(asked.optional))
+        if source.downward_api is not None:
+            return downward_files(pod, source.downward_api.items, mode, facts)
+        if source.service_account_token is not None:
+            token = await self._tokens.get(pod, source.service_account_token)
+            return [File(safe_path(source.service_account_token.path), token.encode(), _token_mode(pod, mode))]
+        raise VolumeProblem("a projected source is of a kind not known here")
+
+    def mounts(
+        self, pod: core.Pod, container: core.Container, paths: Mapping[str, Path], variables: Mapping[str, str]
+    ) -> list[Mount]:
+        """What of the volumes a container sees, and where. Raises VolumeProblem."""
+        mounts = []
+        for number, mount in enumerate(container.volume_mounts):
+            source = paths.get(mount.name)
+            if source is None:
+                raise VolumeProblem(f'volume "{mount.name}" is not there')
+            inner = expand(mount.sub_path_expr, variables) if mount.sub_path_expr else mount.sub_path
+            if inner:
+                target = pod_folders(self._root, pod.metadata.uid).sub_path(mount.name, container.name, number)
+                source = self._sub_path(source, inner, target)
+            mounts.append(
+                Mount(
+                    container_path=mount.mount_path,
+                    host_path=str(source),
+                    read_only=bool(mount.read_only),
+                    propagation=_PROPAGATION.get(mount.mount_propagation, Propagation.PRIVATE),
+                )
+            )
+        return mounts
+
+    def _sub_path(self, root: Path, inner: str, target: Path) -> Path:
+        """A place of our own that stands for a path inside a volume, so that it can't be changed under us."""
+        if inner.startswith("/") or ".." in Path(inner).parts:
+            raise VolumeProblem(f"subPath {inner!r} leads out of the volume")
+        if not self._privileged:
+            return root / inner
+        try:
+            if not os.path.lexists(root / inner):
+                beneath.make_folders(root, inner)
+            with beneath.opened(root, inner) as place:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                for point in beneath.mounts_under(target):
+                    beneath.unmount(point)
+                if beneath.is_folder(place):
+                    target.mkdir(exist_ok=True)
+                else:
+                    target.touch()
+                beneath.bind(place, target)
+        except OSError as error:
+            raise VolumeProblem(f"failed to prepare subPath {inner!r}: {error.strerror}") from error
+        return target
+
+    def remove(self, pod_uid: str) -> None:
+        """Unmount and delete all that was made for a pod. Raises OSError if something won't go."""
+        self._tokens.forget(pod_uid)
+        root = pod_folders(self._root, pod_uid).root
+        if self._privileged:
+            beneath.remove_tree(root)
+        elif root.exists():
+            shutil.rmtree(root)
+
+    def known(self) -> list[str]:
+        """The uids of pods that have something here."""
+        folder = self._root / "pods"
+        return [path.name for path in folder.iterdir()] if folder.is_dir() else []
+
+
+def host_path(source: core.HostPathVolumeSource) -> Path:
+    """The path of the host that a volume names, once it is of the kind asked for. Raises VolumeProblem."""
+    path = Path(source.path)
+    if ".." in path.parts:
+        raise VolumeProblem("hostPath must not contain '..'")
+    kind = source.type
+    try:
+        if kind == "DirectoryOrCreate" and not path.exists():
+            path.mkdir(parents=True, mode=0o755)
+        if kind == "FileOrCreate" and not path.exists():
+            path.touch(mode=0o644)
+        tests = {
+            "Directory": path.is_dir,
+            "DirectoryOrCreate": path.is_dir,
+            "File": path.is_file,
+            "FileOrCreate": path.is_file,
+            "Socket": path.is_socket,
+            "CharDevice": path.is_char_device,
+            "BlockDevice": path.is_block_device,
+        }
+        if kind in tests and not tests[kind]():
+            raise VolumeProblem(f"hostPath type check failed: {path} is not a {kind}")
+        if not kind and not path.exists():
+            path.mkdir(parents=True, mode=0o755)
+    except OSError as error:
+        raise VolumeProblem(f"hostPath {path}: {error.strerror}") from error
+    return path
+
+
+def _mode(default: int | None) -> int:
+    return DEFAULT_MODE if default is None else default
+
+
+def _token_mode(pod: core.Pod, mode: int) -> int:
+    """Tokens are for their owner alone, unless the pod runs as somebody else than root."""
+    context = pod.spec.security_context
+    if context is not None and context.fs_group is not None:
+        return 0o600
+    users = [c.security_context.run_as_user for c in pod.spec.containers if c.security_context]
+    if (context is not None and context.run_as_user) or any(users):
+        return mode | 0o444
+    return 0o600 if mode == DEFAULT_MODE else mode
+
+
+def _readable(files: list[File], group: int | None) -> list[File]:
+    """With a group that owns the volume, files are readable for it."""
+    if group is None:
+        return files
+    return [File(file.path, file.data, file.mode | 0o440) for file in files]
