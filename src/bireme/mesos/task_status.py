@@ -182,15 +182,16 @@ def container_status(pod: core.Pod | None, container_id: str) -> Message:
     return found
 
 
-def acknowledged_text(state: str, healthy: bool | None) -> str:
-    """The annotation that notes which update was acknowledged last."""
-    return orjson.dumps({"state": state, "healthy": healthy}).decode()
+def acknowledged_text(told: Mapping[str, tuple[str, bool | None]]) -> str:
+    """The annotation that notes, for each container, state and health of the update acknowledged last."""
+    tree = {name: {"state": state, "healthy": healthy} for name, (state, healthy) in told.items()}
+    return orjson.dumps(tree).decode()
 
 
-def acknowledged(annotations: Mapping[str, str]) -> tuple[str, bool | None]:
-    """The state and health acknowledged last; TASK_STAGING, which is never told, if nothing was."""
+def acknowledged(annotations: Mapping[str, str]) -> dict[str, tuple[str, bool | None]]:
+    """What `acknowledged_text` noted; empty if nothing was acknowledged or someone spoilt the note."""
     try:
         tree = orjson.loads(annotations.get(tasks.ACKNOWLEDGED, "{}"))
-        return str(tree.get("state", STAGING)), tree.get("healthy")
-    except (orjson.JSONDecodeError, AttributeError):
-        return STAGING, None
+        return {name: (str(each["state"]), each["healthy"]) for name, each in tree.items()}
+    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
+        return {}

@@ -33,7 +33,7 @@ EXECUTOR_ID = PREFIX + "executor-id"
 CONTAINER_ID = PREFIX + "container-id"
 ROLE = PREFIX + "role"
 TASKS = PREFIX + "tasks"
-GROUP = PREFIX + "group"
+EXECUTOR = PREFIX + "executor"
 PORTS = PREFIX + "ports"
 DISCOVERY = PREFIX + "discovery"
 LABELS = PREFIX + "labels"
@@ -133,11 +133,13 @@ def make_pod(infos: Sequence[Message], placement: Placement, *, executor: Messag
     pod.metadata.namespace = namespace_of(placement.role)
     pod.metadata.finalizers = [FINALIZER]
     pod.metadata.labels = {FRAMEWORK_ID: placement.framework_id, AGENT_ID: placement.agent_id}
-    pod.metadata.annotations = _annotations(infos, placement, group=group, host_root=host_root)
+    pod.metadata.annotations = _annotations(infos, placement, host_root=host_root)
+    if executor is not None:
+        pod.metadata.annotations[EXECUTOR] = _json(json_form.write(executor, message("mesos.v1.ExecutorInfo")))
     return pod
 
 
-def _annotations(infos: Sequence[Message], placement: Placement, *, group: bool, host_root: bool) -> dict[str, str]:
+def _annotations(infos: Sequence[Message], placement: Placement, *, host_root: bool) -> dict[str, str]:
     first = infos[0]
     found = {
         TASK_ID: first["task_id"]["value"],
@@ -150,8 +152,6 @@ def _annotations(infos: Sequence[Message], placement: Placement, *, group: bool,
         TASKS: _json([json_form.write(info, message("mesos.v1.TaskInfo")) for info in infos]),
         PORTS: ",".join(map(str, port_numbers(infos))),
     }
-    if group:
-        found[GROUP] = "true"
     if host_root:
         found[HOST_ROOT] = "true"
     if "discovery" in first:
@@ -170,11 +170,23 @@ def _json(tree: Any) -> str:
 
 def infos_of(pod: core.Pod) -> list[Message]:
     """The TaskInfos that a pod was made from. Raises json_form.Malformed if someone spoilt them."""
+    trees = _tree(pod, TASKS, "[]")
+    if not isinstance(trees, list):
+        raise json_form.Malformed("the tasks of a pod are no list")
+    return [json_form.read(tree, message("mesos.v1.TaskInfo")) for tree in trees]
+
+
+def executor_of(pod: core.Pod) -> Message | None:
+    """The executor of a pod that holds a task group. Raises json_form.Malformed."""
+    tree = _tree(pod, EXECUTOR, "null")
+    return None if tree is None else json_form.read(tree, message("mesos.v1.ExecutorInfo"))
+
+
+def _tree(pod: core.Pod, name: str, default: str) -> Any:
     try:
-        trees = orjson.loads(pod.metadata.annotations.get(TASKS, "[]"))
+        return orjson.loads(pod.metadata.annotations.get(name, default))
     except orjson.JSONDecodeError as error:
         raise json_form.Malformed(str(error)) from error
-    return [json_form.read(tree, message("mesos.v1.TaskInfo")) for tree in trees]
 
 
 def port_numbers(infos: Iterable[Message]) -> list[int]:

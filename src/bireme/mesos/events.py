@@ -1,0 +1,115 @@
+"""The events that schedulers get, and the values in them, as messages."""
+
+import struct
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Address
+
+from bireme.mesos import amounts
+from bireme.mesos.messages import Message
+from bireme.mesos.offers import Offer
+from bireme.mesos.roster import Agent, Framework, Task
+
+HEARTBEAT_S = 15.0
+VERSION = "1.11.0"
+MASTER_CAPABILITIES = ("AGENT_UPDATE", "AGENT_DRAINING", "QUOTA_V2")
+HEARTBEAT: Message = {"type": "HEARTBEAT"}
+
+
+def master_info(master_id: str, *, hostname: str, address: str, port: int) -> Message:
+    """Who the master is. `ip` is the address as its bytes read on a little-endian machine, as ever."""
+    return {
+        "id": master_id,
+        "ip": struct.unpack("<I", IPv4Address(address).packed)[0],
+        "port": port,
+        "pid": f"master@{address}:{port}",
+        "hostname": hostname,
+        "version": VERSION,
+        "address": {"hostname": hostname, "ip": address, "port": port},
+        "capabilities": [{"type": name} for name in MASTER_CAPABILITIES],
+    }
+
+
+def subscribed(framework: Framework, info: Message) -> Message:
+    body = {
+        "framework_id": {"value": framework.framework_id},
+        "heartbeat_interval_seconds": HEARTBEAT_S,
+        "master_info": info,
+    }
+    return {"type": "SUBSCRIBED", "subscribed": body}
+
+
+def offers(made: Sequence[Message]) -> Message:
+    return {"type": "OFFERS", "offers": {"offers": list(made)}}
+
+
+def offer(made: Offer, agent: Agent, executors: Iterable[str]) -> Message:
+    """An Offer message."""
+    address = {"hostname": agent.hostname, "ip": agent.address, "port": agent.port}
+    found: Message = {
+        "id": {"value": made.offer_id},
+        "framework_id": {"value": made.framework_id},
+        "agent_id": {"value": agent.agent_id},
+        "hostname": agent.hostname,
+        "url": {"scheme": "http", "address": address, "path": "/slave(1)", "query": []},
+        "resources": amounts.write(made.amounts, role=made.role),
+        "attributes": agent.attributes,
+        "executor_ids": [{"value": each} for each in executors],
+        "allocation_info": {"role": made.role},
+    }
+    found |= domain(agent)
+    return found
+
+
+def domain(agent: Agent) -> Message:
+    """The agent's region and zone under `domain`, if it has both."""
+    if not agent.region or not agent.zone:
+        return {}
+    return {"domain": {"fault_domain": {"region": {"name": agent.region}, "zone": {"name": agent.zone}}}}
+
+
+def rescind(offer_id: str) -> Message:
+    return {"type": "RESCIND", "rescind": {"offer_id": {"value": offer_id}}}
+
+
+def update(status: Message) -> Message:
+    return {"type": "UPDATE", "update": {"status": status}}
+
+
+def operation_update(operation_id: Message, state: str, message: str) -> Message:
+    status = {"operation_id": operation_id, "state": state, "message": message}
+    return {"type": "UPDATE_OPERATION_STATUS", "update_operation_status": {"status": status}}
+
+
+def agent_failure(agent_id: str) -> Message:
+    return {"type": "FAILURE", "failure": {"agent_id": {"value": agent_id}}}
+
+
+def error(message: str) -> Message:
+    return {"type": "ERROR", "error": {"message": message}}
+
+
+def task_message(task: Task, *, state: str = "") -> Message:
+    """A Task message."""
+    found: Message = {
+        "name": task.info["name"],
+        "task_id": task.info["task_id"],
+        "framework_id": {"value": task.framework_id},
+        "agent_id": {"value": task.agent_id},
+        "state": state or task.state,
+        "resources": amounts.write(task.amounts, role=task.role),
+        "statuses": [_plain(status) for status in task.statuses],
+        "status_update_state": task.forwarded,
+    }
+    if task.executor_id != task.task_id:
+        found["executor_id"] = {"value": task.executor_id}
+    for name in ("labels", "discovery", "container", "health_check", "kill_policy", "limits"):
+        if name in task.info:
+            found[name] = task.info[name]
+    user = task.info.get("command", {}).get("user")
+    if user:
+        found["user"] = user
+    return found
+
+
+def _plain(status: Message) -> Message:
+    return {name: value for name, value in status.items() if name != "data"}

@@ -1,0 +1,222 @@
+"""The Mesos master: who is here, who is offered what, what became of the tasks.
+
+It follows Nodes (agents) and the pods of tasks through the API, keeps frameworks as objects, and takes scheduler
+calls from `scheduler_api.py`. Everything happens in plain calls, one at a time; writes go out through `keeper.py`.
+A restart loses nothing: frameworks have their failover time, tasks are read from their pods, and an update that
+was not acknowledged is told again. Source: the reference page, 4, 5 and 7; design decisions 1 to 3.
+"""
+
+import asyncio
+from typing import TypeVar
+
+import structlog
+
+from bireme.api.errors import ApiError, Conflict
+from bireme.api.kinds import core, mesos
+from bireme.api.kinds.meta import Object
+from bireme.client.informer import Informer
+from bireme.mesos import allocator, events, objects, task_status, tasks
+from bireme.mesos.constraints import compile_constraints
+from bireme.mesos.core import Means, Settings
+from bireme.mesos.fleet import Fleet
+from bireme.mesos.messages import Message
+from bireme.mesos.roster import Framework
+from bireme.mesos.subscription import Subscription
+from bireme.mesos.task_status import Seen
+
+K = TypeVar("K", bound=Object)
+log = structlog.get_logger(__name__)
+
+
+class Master(Fleet):
+    """The whole master. `run` follows the API; the rest are plain calls."""
+
+    def __init__(self, means: Means, settings: Settings | None = None) -> None:
+        super().__init__(means, settings or Settings())
+        self._nodes = Informer(self.client, core.Node, clock=self.clock)
+        self._pods = Informer(self.client, core.Pod, clock=self.clock, labels=tasks.FRAMEWORK_ID)
+
+    async def run(self) -> None:
+        """Follow the API and serve until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._nodes.run(), name="mesos: nodes")
+            group.create_task(self._pods.run(), name="mesos: pods")
+            await self._recover()
+            group.create_task(self.keeper.run(), name="mesos: keeper")
+            group.create_task(self._tick_steadily(), name="mesos: allocation")
+            group.create_task(self._tick_when_woken(), name="mesos: early allocation")
+            group.create_task(self._heartbeat(), name="mesos: heartbeats")
+
+    async def _recover(self) -> None:
+        """Find frameworks, agents and weights in the API, then nodes and pods; only then serve."""
+        frameworks = await self._until_listed(mesos.Framework)
+        known_agents = await self._until_listed(mesos.Agent)
+        weights = await self._until_listed(mesos.RoleWeight)
+        await self._nodes.wait_synced()
+        await self._pods.wait_synced()
+        for framework in frameworks:
+            self._recover_framework(framework)
+        for known in known_agents:
+            self._recover_agent(known)
+        for weight in weights:
+            self.keeper.adopt(weight)
+            self.weights[weight.spec.role] = weight.spec.weight or 1.0
+        self._nodes.on_change(self.see_node)
+        for agent in [each for each in self.roster.agents.values() if self._node(each.node) is None]:
+            self._remove_agent(agent, task_status.GONE)
+        self._pods.on_change(self.see_pod)
+        self.ready.set()
+
+    async def _until_listed(self, kind: type[K]) -> list[K]:
+        while True:
+            try:
+                return (await self.client.list(kind)).items
+            except ApiError as error:
+                log.info("the master waits for the API", kind=kind.__name__, error=str(error))
+                await self.clock.sleep(0.5)
+
+    def _node(self, name: str) -> core.Node | None:
+        return next((node for node in self._nodes.items() if node.metadata.name == name), None)
+
+    async def _tick_steadily(self) -> None:
+        while True:
+            self.tick()
+            await self.clock.sleep(self.settings.allocation_interval_s)
+
+    async def _tick_when_woken(self) -> None:
+        while True:
+            await self._wake.wait()
+            await self.clock.sleep(0.01)
+            self._wake.clear()
+            self.tick()
+
+    async def _heartbeat(self) -> None:
+        while True:
+            await self.clock.sleep(events.HEARTBEAT_S)
+            for framework in list(self.roster.frameworks.values()):
+                self.send(framework, events.HEARTBEAT)
+            self.watchers.send(events.HEARTBEAT)
+
+    def tick(self) -> None:
+        """Whatever is due: timeouts, updates to send again, offers."""
+        now = self.clock.monotonic()
+        for framework in list(self.roster.frameworks.values()):
+            if framework.until_s is not None and now >= framework.until_s:
+                self.remove_framework(framework)
+            elif framework.connected:
+                for task in list(framework.tasks.values()):
+                    self._send_due(framework, task)
+        for offer in self.offers.older_than(now - self.settings.offer_timeout_s):
+            self.rescind(offer)
+        for agent in list(self.roster.agents.values()):
+            if agent.lost_s is not None and now - agent.lost_s >= self.settings.unreachable_after_s:
+                self._mark_unreachable(agent)
+        self.allocate()
+
+    async def subscribe(self, framework: Framework, subscription: Subscription) -> None:
+        """Let a framework in on a fresh stream, in place of any it had. Raises ApiError if it can't be kept."""
+        again = framework.framework_id in self.roster.frameworks
+        now = self.now()
+        if again:
+            framework.reregistered_time = now
+        else:
+            framework.registered_time = now
+            self.roster.frameworks[framework.framework_id] = framework
+        self._end_stream(framework, "Framework failed over")
+        framework.subscription = subscription
+        framework.until_s, framework.recovered, framework.disconnected_time = None, False, 0.0
+        try:
+            await self._save_now(framework)
+        except ApiError:
+            self.disconnect(framework, subscription)
+            raise
+        if framework.subscription is not subscription:
+            return  # another stream of the same framework came meanwhile
+        for offer in self.offers.of_framework(framework.framework_id):
+            self.offers.release([self.offers.take(offer.offer_id)])
+        self.filters.clear(framework.framework_id)
+        self.send(framework, events.subscribed(framework, self.info))
+        self.send(framework, events.HEARTBEAT)
+        for task in framework.tasks.values():
+            task.updates.send_again()
+        self.watchers.framework("FRAMEWORK_UPDATED" if again else "FRAMEWORK_ADDED", framework)
+        self.wake()
+
+    async def _save_now(self, framework: Framework) -> None:
+        try:
+            await self.keeper.save(objects.framework_object(framework))
+        except Conflict:
+            await self.keeper.save(objects.framework_object(framework))
+
+    def update_info(self, framework: Framework, info: Message, *, suppressed: set[str], constraints: Message) -> None:
+        """Take over what a framework says of itself. Raises InvalidConstraints and changes nothing."""
+        compiled = compile_constraints(constraints)
+        gone = set(framework.roles) if framework.info else set()
+        revived = framework.suppressed - suppressed
+        framework.info, framework.suppressed = info, suppressed
+        framework.constraints_message, framework.constraints = constraints, compiled
+        framework.minimum = allocator.minimum_of(info)
+        self.filters.clear(framework.framework_id, revived)
+        for offer in self.offers.of_framework(framework.framework_id):
+            if offer.role in gone - set(framework.roles):
+                self.rescind(offer)
+
+    def save(self, framework: Framework) -> None:
+        """Write a framework's object soon."""
+        self.keeper.save_soon(mesos.Framework, framework.framework_id, lambda: objects.framework_object(framework))
+
+    def _end_stream(self, framework: Framework, reason: str) -> None:
+        old, framework.subscription = framework.subscription, None
+        if old is not None:
+            if reason:
+                old.send(events.error(reason))
+            old.finish()
+
+    def disconnect(self, framework: Framework, subscription: Subscription) -> None:
+        """A framework's stream ended; it has its failover timeout to come back."""
+        if framework.subscription is not subscription:
+            return
+        framework.subscription = None
+        framework.disconnected_time = self.now()
+        framework.until_s = self.clock.monotonic() + framework.info.get("failover_timeout", 0.0)
+        for offer in self.offers.of_framework(framework.framework_id):
+            self.offers.release([self.offers.take(offer.offer_id)])
+        self.save(framework)
+        self.watchers.framework("FRAMEWORK_UPDATED", framework)
+        self.wake()
+
+    def remove_framework(self, framework: Framework) -> None:
+        """End a framework and all its tasks."""
+        framework.completed = True
+        framework.unregistered_time, framework.until_s = self.now(), None
+        for offer in self.offers.of_framework(framework.framework_id):
+            self.offers.release([self.offers.take(offer.offer_id)])
+        for task in list(framework.tasks.values()):
+            if not task.ended:
+                killed = Seen(task_status.KILLED, "Framework removed", "SOURCE_MASTER", "REASON_FRAMEWORK_REMOVED")
+                self._note(task, killed, b"")
+            self._done(framework, task)
+            task.launch.delete = True
+            self.keeper.see_to(task.launch)
+        self.filters.clear(framework.framework_id)
+        self._end_stream(framework, "")
+        for forgotten in self.roster.complete(framework):
+            self.keeper.save_soon(mesos.Framework, forgotten.framework_id, lambda: None)
+        self.save(framework)
+        self.watchers.framework_removed(framework)
+        self.wake()
+
+    def _recover_framework(self, obj: mesos.Framework) -> None:
+        self.keeper.adopt(obj)
+        framework, constraints = objects.read_framework(obj)
+        self.update_info(framework, framework.info, suppressed=framework.suppressed, constraints=constraints)
+        if framework.completed:
+            self.roster.complete(framework)
+            return
+        was_connected = not framework.disconnected_time
+        framework.disconnected_time = framework.disconnected_time or self.now()
+        left = framework.info.get("failover_timeout", 0.0) - (self.now() - framework.disconnected_time)
+        framework.until_s = self.clock.monotonic() + max(left, self.settings.reconnection_s)
+        self.roster.frameworks[framework.framework_id] = framework
+        if was_connected:
+            self.save(framework)
