@@ -1,0 +1,43 @@
+"""Rules to the kernel, each change as one transaction, and the flows that outlived their rules taken away."""
+
+import asyncio
+from collections.abc import Iterable
+
+
+class NftError(Exception):
+    """nft refused a transaction; nothing of it was done."""
+
+
+async def run(*command: str, text: str = "") -> tuple[int, str]:
+    """Run a program of the machine's; its exit code and what it printed."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate(text.encode())
+    return process.returncode or 0, output.decode(errors="replace")
+
+
+async def apply(script: str) -> None:
+    """Do all of `script` or nothing. Raises NftError."""
+    code, output = await run("nft", "-f", "-", text=script)
+    if code != 0:
+        raise NftError(output.strip()[:2000])
+
+
+async def has_chain(table: str, chain: str) -> bool:
+    """The chain is there and has a rule: someone else's flush is noticed by this."""
+    code, output = await run("nft", "list", "chain", "ip", table, chain)
+    return code == 0 and "jump" in output
+
+
+async def forget_flows(gone: Iterable[tuple[str, str]]) -> None:
+    """Drop tracked UDP flows to backends that vanished, so that the next packet finds another one.
+
+    `gone` holds (protocol, address) pairs. TCP needs no help: its peer answers, or its connection times out.
+    """
+    for protocol, address in gone:
+        if protocol == "udp":
+            await run("conntrack", "-D", "-p", "udp", "--dst-nat", address)
