@@ -1,0 +1,52 @@
+"""An exception to the Status that clients read: the one place.
+
+What is no ApiError is a fault of ours: the client is told so and no more, and the log gets the rest.
+"""
+
+from typing import Any
+
+import orjson
+import structlog
+
+from bireme.api.errors import ApiError
+from bireme.http.interface import Response
+
+log = structlog.get_logger(__name__)
+
+
+def status_of(error: ApiError) -> dict[str, Any]:
+    """The Status object of `error`."""
+    status: dict[str, Any] = {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": dict(error.metadata),
+        "status": "Failure",
+        "message": error.message,
+        "reason": error.reason,
+    }
+    details: dict[str, Any] = {name: value for name, value in error.details.items() if value}
+    if error.causes:
+        details["causes"] = [
+            {"reason": cause.reason, "message": cause.message, **({"field": cause.field} if cause.field else {})}
+            for cause in error.causes
+        ]
+    if error.retry_after_s is not None:
+        details["retryAfterSeconds"] = error.retry_after_s
+    if details:
+        status["details"] = details
+    status["code"] = error.code
+    return status
+
+
+def response_of(error: ApiError) -> Response:
+    """The answer that tells a client of `error`."""
+    headers = {"retry-after": str(error.retry_after_s)} if error.retry_after_s is not None else {}
+    return Response(error.code, orjson.dumps(status_of(error)), headers)
+
+
+def as_api_error(error: Exception, *, method: str, path: str) -> ApiError:
+    """`error` itself if clients may see it; else a plain internal error, with the cause in the log."""
+    if isinstance(error, ApiError):
+        return error
+    log.error("request failed", method=method, path=path, exc_info=error)
+    return ApiError(f"Internal error occurred: {type(error).__name__}")

@@ -1,0 +1,53 @@
+"""/healthz, /livez and /readyz: one line if all is well, and every check by name when asked.
+
+A check is a plain function that gives "" for well, else what is wrong. Source: the reference on paths.
+"""
+
+from collections.abc import Callable, Mapping
+
+from bireme.http.interface import Request, Response
+
+Check = Callable[[], str]
+
+
+class Health:
+    """The checks of one server; `ready` ones count for /readyz alone."""
+
+    def __init__(self, *, live: Mapping[str, Check] | None = None, ready: Mapping[str, Check] | None = None) -> None:
+        self._live: dict[str, Check] = {"ping": lambda: "", **(live or {})}
+        self._ready: dict[str, Check] = dict(ready or {})
+
+    def add(self, name: str, check: Check, *, live: bool = False) -> None:
+        """Ask `check` too, for readiness or (with `live`) for both."""
+        (self._live if live else self._ready)[name] = check
+
+    def answer(self, request: Request) -> Response | None:
+        """The answer to a health path; None where the path is not one."""
+        endpoint, _, one = request.path.strip("/").partition("/")
+        checks = self._checks(endpoint)
+        if checks is None:
+            return None
+        if one:
+            check = checks.get(one)
+            if check is None:
+                return None
+            fault = check()
+            return _text(200, "ok") if not fault else _text(500, f"internal server error: {fault}")
+        excluded = set(request.query.all("exclude"))
+        results = {name: check() for name, check in checks.items() if name not in excluded}
+        healthy = not any(results.values())
+        if healthy and "verbose" not in request.query:
+            return _text(200, "ok")
+        lines = [f"[+]{name} ok" if not fault else f"[-]{name} failed: {fault}" for name, fault in results.items()]
+        lines += [f"[+]{name} excluded: ok" for name in sorted(excluded & checks.keys())]
+        lines.append(f"{endpoint} check {'passed' if healthy else 'failed'}")
+        return _text(200 if healthy else 500, "\n".join(lines) + "\n")
+
+    def _checks(self, endpoint: str) -> dict[str, Check] | None:
+        if endpoint == "livez":
+            return self._live
+        return {**self._live, **self._ready} if endpoint in ("readyz", "healthz") else None
+
+
+def _text(status: int, text: str) -> Response:
+    return Response(status, text.encode(), {"x-content-type-options": "nosniff"}, "text/plain; charset=utf-8")

@@ -1,0 +1,141 @@
+"""What form the client takes its answer in: the Accept header to a view and an encoding.
+
+The first acceptable entry wins. Protobuf is not spoken yet; clients that offer JSON beside it get that.
+Source: the reference on HTTP and content (section 1).
+"""
+
+import functools
+import zlib
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import orjson
+
+from bireme.api.codec.yaml import dump as dump_yaml
+from bireme.api.errors import NotAcceptable, UnsupportedMediaType
+from bireme.http.interface import Answer, Request, Response, Stream
+
+JSON = "application/json"
+YAML = "application/yaml"
+COMPRESS_OVER = 128 << 10
+_ANY = ("*/*", "application/*")
+_PARTIAL = {"PartialObjectMetadata": "Partial", "PartialObjectMetadataList": "Partial", "Table": "Table"}
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """`form` is the whole object, rows of a Table, or metadata alone; `version` that of meta.k8s.io."""
+
+    media: str = JSON
+    form: Literal["", "Table", "Partial"] = ""
+    version: str = "v1"
+
+
+PLAIN = Accepted()
+
+
+@functools.lru_cache(maxsize=512)
+def accepted(header: str, *, forms: bool = True) -> Accepted:
+    """What the first entry that we can serve asks for. Raises NotAcceptable when there is none.
+
+    With `forms` False the answer has one form only (a Status, a review), and entries that ask for another
+    form are passed over.
+    """
+    if not header:
+        return PLAIN
+    for entry in header.split(","):
+        media, *parameters = (part.strip() for part in entry.split(";"))
+        said = dict(parameter.split("=", 1) for parameter in parameters if "=" in parameter)
+        media = media.lower()
+        if media in _ANY:
+            media = JSON
+        if media not in (JSON, YAML):
+            continue
+        wanted = said.get("as", "")
+        if not wanted:
+            return Accepted(media)
+        if forms and wanted in _PARTIAL and said.get("g", "meta.k8s.io") == "meta.k8s.io":
+            version = said.get("v", "v1")
+            if version in ("v1", "v1beta1"):
+                return Accepted(media, _PARTIAL[wanted], version)  # type: ignore[arg-type]
+    raise NotAcceptable(
+        "only the following media types are accepted: application/json, application/yaml, "
+        "application/json;as=Table;v=v1;g=meta.k8s.io, application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
+    )
+
+
+def wants_pretty(request: Request) -> bool:
+    """Whether a person reads the answer: they said so, or came by curl, wget or a browser."""
+    said = request.query.get("pretty")
+    if said:
+        return said.lower() not in ("false", "0")
+    agent = request.headers.get("user-agent", "")
+    return agent.startswith(("curl", "Wget", "Mozilla/5.0"))
+
+
+def body_media(request: Request) -> str:
+    """`json` or `yaml`: how the body is to be read. Raises UnsupportedMediaType."""
+    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media in ("", JSON, "application/octet-stream", "*/*"):
+        return JSON
+    if media == YAML:
+        return YAML
+    raise UnsupportedMediaType(
+        "the body of the request was in an unknown format - accepted media types include: "
+        "application/json, application/yaml"
+    )
+
+
+def answer(
+    request: Request, body: bytes, *, media: str = JSON, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """A whole answer of JSON `body`, as YAML, indented or compressed where that is asked for."""
+    made = dict(headers or {})
+    if media == YAML:
+        body = dump_yaml(orjson.loads(body))
+    elif wants_pretty(request):
+        body = orjson.dumps(orjson.loads(body), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    if len(body) > COMPRESS_OVER and takes_gzip(request):
+        body = zlib.compress(body, 1, wbits=31)
+        made["content-encoding"] = "gzip"
+        made["vary"] = "Accept-Encoding"
+    return Response(status, body, made, media)
+
+
+def takes_gzip(request: Request) -> bool:
+    """Whether the client can read gzip."""
+    return "gzip" in request.headers.get("accept-encoding", "")
+
+
+def streamed(
+    request: Request, chunks: Iterable[bytes], *, media: str = JSON, headers: Mapping[str, str] | None = None
+) -> Answer:
+    """A long answer in pieces, compressed where the client takes it; pretty and YAML ones are made whole."""
+    if media == YAML or wants_pretty(request):
+        return answer(request, b"".join(chunks), media=media, headers=headers)
+    made = dict(headers or {})
+    if takes_gzip(request):
+        made["content-encoding"] = "gzip"
+        made["vary"] = "Accept-Encoding"
+        return Stream(_pieces(_gzip(chunks)), 200, made, media)
+    return Stream(_pieces(chunks), 200, made, media)
+
+
+async def _pieces(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk
+
+
+def _gzip(chunks: Iterable[bytes]) -> Iterable[bytes]:
+    packer = zlib.compressobj(1, wbits=31)
+    for chunk in chunks:
+        packed = packer.compress(chunk)
+        if packed:
+            yield packed
+    yield packer.flush()
+
+
+def dump(tree: Any) -> bytes:
+    """The JSON of `tree`."""
+    return orjson.dumps(tree)

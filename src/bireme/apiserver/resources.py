@@ -1,0 +1,316 @@
+"""Verbs on objects over HTTP: options in, the registry's verb, the answer in the client's form.
+
+One short method a verb. Left to others: what a verb does (`registry/`), forms (`views.py`), tunnels into pods.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from random import Random
+from typing import Any, Protocol
+
+import orjson
+
+from bireme.api import patch as patches
+from bireme.api.errors import ServiceUnavailable, UnsupportedMediaType
+from bireme.apiserver import bodies
+from bireme.apiserver.negotiation import COMPRESS_OVER, JSON, Accepted, accepted, answer, streamed
+from bireme.apiserver.reviews import Reviews
+from bireme.apiserver.routes import CONNECT_SUBRESOURCES, Route
+from bireme.apiserver.views import ObjectView, view_of
+from bireme.apiserver.watch import watch_frames
+from bireme.http.interface import Answer, Identity, Request, Response, Stream
+from bireme.registry import pods, scale
+from bireme.registry.kinds import Kind
+from bireme.registry.lists import Page
+from bireme.registry.options import Call
+from bireme.registry.record import Document
+from bireme.registry.token_requests import request_token
+from bireme.registry.tokens import ServiceAccountTokens
+from bireme.registry.verbs import Registry
+
+Tree = dict[str, Any]
+MERGE = "application/merge-patch+json"
+STRATEGIC = "application/strategic-merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+SHORTEST_WATCH_S, LONGEST_WATCH_S = 1800.0, 3600.0
+WARNINGS_BYTES = 4096
+
+
+class Tunnels(Protocol):
+    """Connections into pods and services: exec, attach, port-forward, logs, proxies."""
+
+    async def handle(self, request: Request, obj: Tree, subresource: str, *, rest: str = "") -> Answer:
+        """Serve `subresource` of the pod, service or node `obj`; `rest` is the path behind `proxy`."""
+        ...
+
+
+class ResourceDoor:
+    """Serves routes; see the module."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        reviews: Reviews,
+        *,
+        tokens: ServiceAccountTokens | None,
+        tunnels: Tunnels | None,
+        random: Random,
+    ) -> None:
+        self._registry = registry
+        self._reviews = reviews
+        self._tokens = tokens
+        self._tunnels = tunnels
+        self._random = random
+        self._verbs: Mapping[str, Callable[[Route, Request, Identity], Awaitable[Answer]]] = {
+            "get": self._get,
+            "list": self._list,
+            "watch": self._watch,
+            "create": self._create,
+            "update": self._update,
+            "patch": self._patch,
+            "delete": self._delete,
+            "deletecollection": self._delete_collection,
+        }
+        self._posts: Mapping[str, Callable[[Route, Tree, Call], Awaitable[Tree]]] = {
+            "binding": self._bind,
+            "eviction": self._evict,
+            "token": self._token,
+        }
+
+    async def serve(self, route: Route, request: Request, user: Identity) -> Answer:
+        """The answer to `request`, which is for `route`."""
+        if route.subresource in CONNECT_SUBRESOURCES:
+            return await self._connect(route, request)
+        return await self._verbs[route.verb](route, request, user)
+
+    # Reading
+
+    async def _get(self, route: Route, request: Request, user: Identity) -> Answer:
+        if route.kind.resource.kind == "ComponentStatus":
+            return answer(request, orjson.dumps(_component_status(route.name)))
+        wanted = accepted(request.headers.get("accept", ""))
+        version = request.query.get("resourceVersion") if request.query.pairs else ""
+        document = await self._registry.get(route.kind, route.namespace, route.name, resource_version=version)
+        if route.subresource == "scale":
+            return answer(request, orjson.dumps(scale.scale_of(document.tree())), media=wanted.media)
+        return answer(request, self._view(route.kind, wanted, request).object(document), media=wanted.media)
+
+    async def _list(self, route: Route, request: Request, user: Identity) -> Answer:
+        wanted = accepted(request.headers.get("accept", ""))
+        if route.kind.resource.kind == "ComponentStatus":
+            return answer(request, orjson.dumps(_component_statuses()), media=wanted.media)
+        selection = bodies.read_selection(route.kind, route.namespace, request.query)
+        page = await self._registry.list(route.kind, selection, bodies.read_list_options(request.query))
+        return self._page(page, self._view(route.kind, wanted, request), wanted, request)
+
+    async def _watch(self, route: Route, request: Request, user: Identity) -> Answer:
+        wanted = accepted(request.headers.get("accept", ""))
+        selection = bodies.read_selection(route.kind, route.namespace, request.query, name=route.name)
+        options = bodies.read_watch_options(request.query)
+        view = self._view(route.kind, wanted, request)
+        watching = await self._registry.watch(route.kind, selection, options, view)
+        frames = watch_frames(
+            watching,
+            view,
+            cache=self._registry.cache,
+            clock=self._registry.clock,
+            timeout_s=options.timeout_s or self._random.uniform(SHORTEST_WATCH_S, LONGEST_WATCH_S),
+            bookmarks=options.bookmarks,
+            initial_events_end=bool(options.initial_events) and options.bookmarks,
+        )
+        return Stream(frames, 200, {}, JSON)
+
+    # Writing
+
+    async def _create(self, route: Route, request: Request, user: Identity) -> Answer:
+        call = bodies.read_call(request, user)
+        tree = bodies.read_object(request, call)
+        if route.subresource:
+            made = await self._posts[route.subresource](route, tree, call)
+            status = 201 if made.get("code") is None else int(made["code"])
+            return self._answer_tree(request, made, call, status=status)
+        if self._reviews.knows(route.kind):
+            self._registry.intake.settle(route.kind.resource.gvk, route.kind.definition, tree, call)
+            made = self._reviews.review(route.kind, tree, user, namespace=route.namespace)
+            return self._answer_tree(request, made, call, status=201)
+        if route.kind.is_a("Binding"):
+            name = (tree.get("metadata") or {}).get("name") or ""
+            route = Route(self._registry.kind("", "v1", "pods"), "create", route.namespace, name, "binding")
+            return self._answer_tree(request, await self._bind(route, tree, call), call, status=201)
+        document = await self._registry.create(route.kind, route.namespace or _own_namespace(route.kind), tree, call)
+        return self._answer_document(route.kind, request, document, call, status=201)
+
+    async def _update(self, route: Route, request: Request, user: Identity) -> Answer:
+        call = bodies.read_call(request, user)
+        tree = bodies.read_object(request, call)
+        if route.subresource == "scale":
+            return await self._change_scale(route, request, lambda _: tree, call)
+        document, created = await self._registry.update(
+            route.kind, route.namespace, route.name, tree, call, subresource=route.subresource
+        )
+        return self._answer_document(route.kind, request, document, call, status=201 if created else 200)
+
+    async def _patch(self, route: Route, request: Request, user: Identity) -> Answer:
+        call = bodies.read_call(request, user)
+        change = self._patcher(route, request, call)
+        if route.subresource == "scale":
+            return await self._change_scale(route, request, change, call)
+        document = await self._registry.patch(
+            route.kind, route.namespace, route.name, change, call, subresource=route.subresource
+        )
+        return self._answer_document(route.kind, request, document, call)
+
+    def _patcher(self, route: Route, request: Request, call: Call) -> Callable[[Tree], Tree]:
+        media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media not in (JSON_PATCH, MERGE, STRATEGIC):
+            raise UnsupportedMediaType(
+                "the body of the request was in an unknown format - accepted media types include: "
+                f"{JSON_PATCH}, {MERGE}, {STRATEGIC}"
+            )
+        patch = bodies.read_patch(request, call)
+        if media == JSON_PATCH:
+            return partial(_flipped, patches.json_patch, patch)
+        if media == MERGE:
+            return partial(_flipped, patches.merge_patch, patch)
+        definition = _SCALE if route.subresource == "scale" else route.kind.definition
+        return lambda tree: patches.strategic_merge_patch(tree, patch, definition)
+
+    async def _change_scale(
+        self, route: Route, request: Request, change: Callable[[Tree], Tree], call: Call
+    ) -> Answer:
+        made = await scale.change_scale(self._registry, route.kind, route.namespace, route.name, change, call)
+        return self._answer_tree(request, made, call)
+
+    async def _delete(self, route: Route, request: Request, user: Identity) -> Answer:
+        call = bodies.read_delete_call(request, user)
+        options = bodies.read_delete_options(request)
+        deleted = await self._registry.delete(route.kind, route.namespace, route.name, options, call)
+        if not deleted.gone:
+            return self._answer_document(route.kind, request, deleted.document, call)
+        return self._answer_tree(request, _gone(route, deleted.document), call)
+
+    async def _delete_collection(self, route: Route, request: Request, user: Identity) -> Answer:
+        call = bodies.read_delete_call(request, user)
+        wanted = accepted(request.headers.get("accept", ""))
+        selection = bodies.read_selection(route.kind, route.namespace, request.query)
+        page = await self._registry.delete_collection(
+            route.kind,
+            selection,
+            bodies.read_list_options(request.query),
+            bodies.read_delete_options(request),
+            call,
+        )
+        return self._page(page, self._view(route.kind, wanted, request), wanted, request)
+
+    # Parts with verbs of their own
+
+    async def _bind(self, route: Route, tree: Tree, call: Call) -> Tree:
+        await pods.bind(self._registry, route.kind, route.namespace, route.name, tree, call)
+        return _success(201)
+
+    async def _evict(self, route: Route, tree: Tree, call: Call) -> Tree:
+        options = bodies.delete_options_of(tree.get("deleteOptions") or {})
+        call.dry_run = call.dry_run or bodies.is_dry_run(tree.get("deleteOptions") or {})
+        await pods.evict(self._registry, route.kind, route.namespace, route.name, options, call)
+        return _success(201)
+
+    async def _token(self, route: Route, tree: Tree, call: Call) -> Tree:
+        return await request_token(self._registry, self._tokens, route.kind, route.namespace, route.name, tree, call)
+
+    async def _connect(self, route: Route, request: Request) -> Answer:
+        if self._tunnels is None:
+            raise ServiceUnavailable("this server has no way to the nodes")
+        if route.subresource == "proxy" and route.kind.is_a("Service"):
+            return await self._tunnels.handle(request, _service_target(route), "proxy", rest=route.rest)
+        name = route.name.split(":")[1 if route.name.count(":") == 2 else 0] if ":" in route.name else route.name
+        document = await self._registry.get(route.kind, route.namespace, name)
+        return await self._tunnels.handle(request, document.tree(), route.subresource, rest=route.rest)
+
+    # Answers
+
+    def _view(self, kind: Kind, wanted: Accepted, request: Request) -> ObjectView:
+        include = request.query.get("includeObject") if wanted.form else ""
+        return view_of(kind, wanted, include=include, now=self._registry.clock.now)
+
+    def _page(self, page: Page, view: ObjectView, wanted: Accepted, request: Request) -> Answer:
+        size = sum(len(record.value) for record in page.records)
+        if size <= COMPRESS_OVER:
+            return answer(request, b"".join(view.page(page)), media=wanted.media)
+        return streamed(request, view.page(page), media=wanted.media)
+
+    def _answer_document(
+        self, kind: Kind, request: Request, document: Document, call: Call, *, status: int = 200
+    ) -> Response:
+        wanted = accepted(request.headers.get("accept", ""))
+        body = self._view(kind, wanted, request).object(document)
+        return answer(request, body, media=wanted.media, status=status, headers=_warnings(call))
+
+    def _answer_tree(self, request: Request, tree: Tree, call: Call, *, status: int = 200) -> Response:
+        media = accepted(request.headers.get("accept", ""), forms=False).media
+        return answer(request, orjson.dumps(tree), media=media, status=status, headers=_warnings(call))
+
+
+_SCALE = "io.k8s.api.autoscaling.v1.Scale"
+
+
+def _flipped(function: Callable[[Tree, Any], Tree], patch: Any, tree: Tree) -> Tree:
+    return function(tree, patch)
+
+
+def _own_namespace(kind: Kind) -> str:
+    """Creating a namespaced object without naming a namespace in the path means `default`."""
+    return "default" if kind.resource.namespaced else ""
+
+
+def _warnings(call: Call) -> Mapping[str, str]:
+    if not call.warnings:
+        return {}
+    shown = []
+    left = WARNINGS_BYTES
+    for text in call.warnings:
+        quoted = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ").replace("\r", " ")
+        left -= len(quoted)
+        if left < 0:
+            break
+        shown.append(f'299 - "{quoted}"')
+    return {"warning": ", ".join(shown)}
+
+
+def _success(code: int) -> Tree:
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": code}
+
+
+def _gone(route: Route, document: Document) -> Tree:
+    resource = route.kind.resource
+    details = {"name": route.name, "group": resource.group, "kind": resource.plural}
+    details["uid"] = document.tree()["metadata"].get("uid", "")
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Success",
+        "details": {name: value for name, value in details.items() if value},
+    }
+
+
+def _component_status(name: str) -> Tree:
+    return {
+        "kind": "ComponentStatus",
+        "apiVersion": "v1",
+        "metadata": {"name": name},
+        "conditions": [{"type": "Healthy", "status": "True", "message": "ok"}],
+    }
+
+
+def _component_statuses() -> Tree:
+    names = ("controller-manager", "scheduler", "store")
+    return {
+        "kind": "ComponentStatusList",
+        "apiVersion": "v1",
+        "metadata": {},
+        "items": [_component_status(name) for name in names],
+    }
+
+
+def _service_target(route: Route) -> Tree:
+    return {"kind": "Service", "metadata": {"namespace": route.namespace, "name": route.name}}

@@ -1,0 +1,217 @@
+"""Objects, lists and watch events as a client wants to see them: whole, as metadata alone, or as rows.
+
+Whole objects go out as the bytes that are stored. The other two forms decode what they need.
+"""
+
+from collections.abc import Callable, Hashable, Iterator
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+import msgspec
+import orjson
+
+from bireme.apiserver import table
+from bireme.apiserver.negotiation import Accepted
+from bireme.registry import conversion
+from bireme.registry.kinds import Kind
+from bireme.registry.lists import Page
+from bireme.registry.record import Document, Record
+
+PIECE = 60
+
+IncludeObject = Literal["None", "Metadata", "Object"]
+
+
+class ObjectView(Protocol):
+    """One form of the objects of one kind. Equal keys give equal bytes."""
+
+    @property
+    def key(self) -> Hashable: ...
+
+    def object(self, document: Document) -> bytes:
+        """One object."""
+        ...
+
+    def page(self, page: Page) -> Iterator[bytes]:
+        """A list, in pieces."""
+        ...
+
+    def frame(self, kind: str, record: Record, revision: int) -> bytes:
+        """One event of a watch, with its line feed."""
+        ...
+
+    def bookmark(self, revision: int, *, initial_events_end: bool = False) -> bytes:
+        """The event that only tells how far the watch has come."""
+        ...
+
+
+class WholeView:
+    """Objects as they are."""
+
+    def __init__(self, kind: Kind) -> None:
+        self._kind = kind
+        self.key: Hashable = kind.resource.version if kind.is_alias else ""
+
+    def object(self, document: Document) -> bytes:
+        return conversion.body(self._kind, document)
+
+    def page(self, page: Page) -> Iterator[bytes]:
+        yield b'%b%b,"items":[' % (self._kind.list_head, _list_meta(page))
+        yield from _joined(page.records, self.object)
+        yield b"]}"
+
+    def frame(self, kind: str, record: Record, revision: int) -> bytes:
+        return b'{"type":"%b","object":%b}\n' % (kind.encode(), conversion.body(self._kind, record, revision))
+
+    def bookmark(self, revision: int, *, initial_events_end: bool = False) -> bytes:
+        resource = self._kind.resource
+        return _bookmark(resource.kind, resource.api_version, revision, initial_events_end=initial_events_end)
+
+
+class _Parts(msgspec.Struct):
+    metadata: msgspec.Raw
+
+
+_parts = msgspec.json.Decoder(_Parts)
+
+
+class PartialView:
+    """Metadata alone."""
+
+    def __init__(self, kind: Kind, version: str) -> None:
+        self._kind = kind
+        self._version = f"meta.k8s.io/{version}"
+        self._head = f'{{"kind":"PartialObjectMetadata","apiVersion":"{self._version}","metadata":'.encode()
+        self.key: Hashable = ("partial", version)
+
+    def object(self, document: Document) -> bytes:
+        return self.metadata_of(document, None)
+
+    def page(self, page: Page) -> Iterator[bytes]:
+        head = f'{{"kind":"PartialObjectMetadataList","apiVersion":"{self._version}","metadata":'
+        yield b'%b%b,"items":[' % (head.encode(), _list_meta(page))
+        yield from _joined(page.records, self.object)
+        yield b"]}"
+
+    def frame(self, kind: str, record: Record, revision: int) -> bytes:
+        return b'{"type":"%b","object":%b}\n' % (kind.encode(), self.metadata_of(record, revision))
+
+    def bookmark(self, revision: int, *, initial_events_end: bool = False) -> bytes:
+        return _bookmark("PartialObjectMetadata", self._version, revision, initial_events_end=initial_events_end)
+
+    def metadata_of(self, document: Document, revision: int | None) -> bytes:
+        """The metadata of `document`, at `revision` if one is given."""
+        metadata = _parts.decode(document.stamped(revision)).metadata
+        return b"%b%b}" % (self._head, bytes(metadata))
+
+
+class TableView:
+    """Rows of a table, as `kubectl get` prints them."""
+
+    def __init__(self, kind: Kind, version: str, *, include: IncludeObject, now: Callable[[], datetime]) -> None:
+        self._kind = kind
+        self._version = f"meta.k8s.io/{version}"
+        self._include = include
+        self._now = now
+        self._columns = orjson.dumps([_column(column) for column in table.columns(kind.resource)])
+        self._partial = PartialView(kind, version)
+        self.key: Hashable = ("table", kind.resource.version, version, include)
+
+    def object(self, document: Document) -> bytes:
+        return self._table(self._rows_of([document]), str(document.revision or ""))
+
+    def page(self, page: Page) -> Iterator[bytes]:
+        yield b'{"kind":"Table","apiVersion":"%b","metadata":%b,"columnDefinitions":%b,"rows":[' % (
+            self._version.encode(),
+            _list_meta(page),
+            self._columns,
+        )
+        yield from _joined(page.records, lambda record: self._row(record, None))
+        yield b"]}"
+
+    def frame(self, kind: str, record: Record, revision: int) -> bytes:
+        body = self._table(self._row(record, revision), str(revision))
+        return b'{"type":"%b","object":%b}\n' % (kind.encode(), body)
+
+    def bookmark(self, revision: int, *, initial_events_end: bool = False) -> bytes:
+        metadata = _bookmark_metadata(revision, initial_events_end=initial_events_end)
+        tree = {
+            "kind": "Table",
+            "apiVersion": self._version,
+            "metadata": metadata,
+            "columnDefinitions": [],
+            "rows": [],
+        }
+        return orjson.dumps({"type": "BOOKMARK", "object": tree}) + b"\n"
+
+    def _table(self, rows: bytes, revision: str) -> bytes:
+        head = f'{{"kind":"Table","apiVersion":"{self._version}","metadata":{{"resourceVersion":"{revision}"}},'
+        return b'%b"columnDefinitions":%b,"rows":[%b]}' % (head.encode(), self._columns, rows)
+
+    def _rows_of(self, documents: list[Document]) -> bytes:
+        return b",".join([self._row(document, None) for document in documents])
+
+    def _row(self, document: Document, revision: int | None) -> bytes:
+        tree = conversion.from_stored(self._kind, document.tree())
+        cells = table.row(self._kind.resource, tree, self._now())
+        row: dict[str, Any] = {"cells": cells}
+        if tree.get("kind") == "Pod" and (tree.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
+            phase = tree["status"]["phase"]
+            row["conditions"] = [
+                {"type": "Completed", "status": "True", "reason": phase, "message": _completed(phase)}
+            ]
+        if self._include == "Object":
+            row["object"] = orjson.Fragment(conversion.body(self._kind, document, revision))
+        elif self._include == "Metadata":
+            row["object"] = orjson.Fragment(self._partial.metadata_of(document, revision))
+        return orjson.dumps(row)
+
+
+def view_of(kind: Kind, wanted: Accepted, *, include: str, now: Callable[[], datetime]) -> ObjectView:
+    """The view that a client asked for."""
+    if wanted.form == "Table":
+        chosen: IncludeObject = include if include in ("None", "Object") else "Metadata"  # type: ignore[assignment]
+        return TableView(kind, wanted.version, include=chosen, now=now)
+    return PartialView(kind, wanted.version) if wanted.form == "Partial" else WholeView(kind)
+
+
+def _completed(phase: str) -> str:
+    return "The pod has completed successfully." if phase == "Succeeded" else "The pod failed."
+
+
+def _list_meta(page: Page) -> bytes:
+    metadata: dict[str, Any] = {"resourceVersion": str(page.revision)}
+    if page.continue_token:
+        metadata["continue"] = page.continue_token
+    if page.remaining >= 0:
+        metadata["remainingItemCount"] = page.remaining
+    return orjson.dumps(metadata)
+
+
+def _joined(records: list[Record], render: Callable[[Record], bytes]) -> Iterator[bytes]:
+    for begin in range(0, len(records), PIECE):
+        piece = b",".join([render(record) for record in records[begin : begin + PIECE]])
+        yield b"," + piece if begin else piece
+
+
+def _bookmark_metadata(revision: int, *, initial_events_end: bool) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"resourceVersion": str(revision), "creationTimestamp": None}
+    if initial_events_end:
+        metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
+    return metadata
+
+
+def _bookmark(kind: str, api_version: str, revision: int, *, initial_events_end: bool) -> bytes:
+    metadata = _bookmark_metadata(revision, initial_events_end=initial_events_end)
+    tree = {"kind": kind, "apiVersion": api_version, "metadata": metadata}
+    return orjson.dumps({"type": "BOOKMARK", "object": tree}) + b"\n"
+
+
+def _column(column: Any) -> dict[str, Any]:
+    return {
+        "name": column.name,
+        "type": column.type,
+        "format": column.format,
+        "description": column.description,
+        "priority": column.priority,
+    }

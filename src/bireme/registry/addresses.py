@@ -1,0 +1,322 @@
+"""Service addresses and node ports, each given once.
+
+What is taken is kept in memory and rebuilt from the Services at start, so it can't drift from them; an IPAddress
+object shows each address to others. The lower part of either range is left to those who ask for a certain
+value: automatic ones are taken from the upper part first. Source: the reference on Services (section 13).
+"""
+
+import random as chance
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
+
+from bireme.api.errors import AlreadyExists, ApiError, Cause, NotFound
+from bireme.api.scheme import builtin
+from bireme.registry.options import Call, DeleteOptions
+from bireme.registry.strategy import invalid
+from bireme.registry.verbs import Registry, Rules
+
+Tree = dict[str, Any]
+RANDOM_TRIES = 16
+LABELS = {"ipaddress.kubernetes.io/ip-family": "IPv4", "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io"}
+
+
+class Taken(Exception):
+    """Somebody has that number."""
+
+
+class OutOfRange(Exception):
+    """The number is not ours to give."""
+
+
+class Full(Exception):
+    """Nothing is left."""
+
+
+class Numbers:
+    """The numbers from `first` to `last`, each given to one holder; the lowest `reserved` ones last."""
+
+    def __init__(self, first: int, last: int, *, reserved: int, random: chance.Random) -> None:
+        self.first = first
+        self.last = last
+        self._dynamic = min(first + reserved, last)
+        self._random = random
+        self._taken: set[int] = set()
+
+    def take(self, number: int) -> None:
+        """Take that very number. Raises Taken or OutOfRange."""
+        if not self.first <= number <= self.last:
+            raise OutOfRange
+        if number in self._taken:
+            raise Taken
+        self._taken.add(number)
+
+    def take_any(self) -> int:
+        """Take some number, of the upper part while it has any. Raises Full."""
+        for _ in range(RANDOM_TRIES):
+            number = self._random.randint(self._dynamic, self.last)
+            if number not in self._taken:
+                self._taken.add(number)
+                return number
+        for number in (*range(self._dynamic, self.last + 1), *range(self.first, self._dynamic)):
+            if number not in self._taken:
+                self._taken.add(number)
+                return number
+        raise Full
+
+    def give_back(self, number: int) -> None:
+        """Let somebody else have it."""
+        self._taken.discard(number)
+
+    def __contains__(self, number: int) -> bool:
+        return number in self._taken
+
+
+class ServiceAddresses(Rules):
+    """Gives Services their cluster IPs and node ports."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        service_range: IPv4Network,
+        node_ports: tuple[int, int] = (30000, 32767),
+        random: chance.Random | None = None,
+    ) -> None:
+        self._registry = registry
+        self._range = service_range
+        dice = random or chance.Random()
+        size = service_range.num_addresses
+        first = int(service_range.network_address)
+        self._ips = Numbers(first + 1, first + size - 2, reserved=min(max(16, size // 16), 256), random=dice)
+        low, high = node_ports
+        self._ports = Numbers(low, high, reserved=min(max(16, (high - low + 1) // 32), 128), random=dice)
+
+    def load(self) -> None:
+        """Take what the Services in the store hold."""
+        for service in self._registry.every("", "v1", "services"):
+            for number in _ips(service):
+                _take_quietly(self._ips, number)
+            for number in _node_ports(service):
+                _take_quietly(self._ports, number)
+
+    def before_create(self, tree: Tree, call: Call) -> Callable[[], None]:
+        return self._settle(tree, None)
+
+    def before_update(self, tree: Tree, old: Tree, call: Call) -> Callable[[], None]:
+        _carry_over(tree, old)
+        return self._settle(tree, old)
+
+    async def after_write(self, tree: Tree, old: Tree | None) -> None:
+        before = set(_ips(old)) if old else set()
+        now = set(_ips(tree))
+        for number in before - now:
+            self._ips.give_back(number)
+            await self._hide(number)
+        for number in now - before:
+            await self._show(number, tree)
+        if old:
+            for port in set(_node_ports(old)) - set(_node_ports(tree)):
+                self._ports.give_back(port)
+
+    async def after_delete(self, old: Tree) -> None:
+        for port in _node_ports(old):
+            self._ports.give_back(port)
+        for number in _ips(old):
+            self._ips.give_back(number)
+            await self._hide(number)
+
+    def _settle(self, tree: Tree, old: Tree | None) -> Callable[[], None]:
+        """Take what `tree` needs beyond what `old` holds; the answer gives that back."""
+        taken_ips: list[int] = []
+        taken_ports: list[int] = []
+
+        def give_back() -> None:
+            for number in taken_ips:
+                self._ips.give_back(number)
+            for number in taken_ports:
+                self._ports.give_back(number)
+
+        try:
+            self._settle_ips(tree, set(_ips(old)) if old else set(), taken_ips)
+            self._settle_ports(tree, set(_node_ports(old)) if old else set(), taken_ports)
+        except ApiError:
+            give_back()
+            raise
+        return give_back
+
+    def _settle_ips(self, tree: Tree, held: set[int], taken: list[int]) -> None:
+        spec = tree["spec"]
+        if spec.get("type") == "ExternalName":
+            for name in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
+                spec.pop(name, None)
+            return
+        said = spec.get("clusterIP") or next(iter(spec.get("clusterIPs") or ()), "")
+        spec.setdefault("ipFamilyPolicy", "SingleStack")
+        spec.setdefault("ipFamilies", ["IPv4"])
+        if said == "None":
+            spec["clusterIP"], spec["clusterIPs"] = "None", ["None"]
+            return
+        number = self._chosen_ip(tree, said) if said else None
+        if number is None or number not in held:
+            number = self._take_ip(tree, number, said)
+            taken.append(number)
+        address = str(IPv4Address(number))
+        spec["clusterIP"], spec["clusterIPs"] = address, [address]
+
+    def _chosen_ip(self, tree: Tree, said: str) -> int:
+        try:
+            return int(IPv4Address(said))
+        except ValueError as error:
+            raise _bad_ip(tree, said, "must be a valid IPv4 address") from error
+
+    def _take_ip(self, tree: Tree, number: int | None, said: str) -> int:
+        try:
+            if number is None:
+                return self._ips.take_any()
+            self._ips.take(number)
+        except Full as error:
+            raise _bad_ip(tree, said, f"failed to allocate a serviceIP: range {self._range} is full") from error
+        except OutOfRange as error:
+            why = f"the provided IP ({said}) is not in the valid range. The range of valid IPs is {self._range}"
+            raise _bad_ip(tree, said, f"failed to allocate IP {said}: {why}") from error
+        except Taken as error:
+            raise _bad_ip(tree, said, f"failed to allocate IP {said}: provided IP is already allocated") from error
+        return number
+
+    def _settle_ports(self, tree: Tree, held: set[int], taken: list[int]) -> None:
+        spec = tree["spec"]
+        wanted = _needs_node_ports(spec)
+        mine = set(held)
+        for position, port in enumerate(spec.get("ports") or ()):
+            if not wanted and spec.get("type") != "LoadBalancer":
+                port.pop("nodePort", None)
+                continue
+            said = port.get("nodePort") or 0
+            if said and said not in mine:
+                self._take_port(tree, said, f"spec.ports[{position}].nodePort")
+            elif not said and wanted:
+                said = port["nodePort"] = self._take_any_port(tree)
+            else:
+                continue
+            mine.add(said)
+            taken.append(said)
+        if _needs_health_port(spec):
+            said = spec.get("healthCheckNodePort") or 0
+            if said in mine:
+                return
+            if said:
+                self._take_port(tree, said, "spec.healthCheckNodePort")
+            else:
+                said = spec["healthCheckNodePort"] = self._take_any_port(tree)
+            taken.append(said)
+        else:
+            spec.pop("healthCheckNodePort", None)
+
+    def _take_port(self, tree: Tree, port: int, field: str) -> None:
+        try:
+            self._ports.take(port)
+        except OutOfRange as error:
+            valid = f"The range of valid ports is {self._ports.first}-{self._ports.last}"
+            why = f"Invalid value: {port}: provided port is not in the valid range. {valid}"
+            raise _bad(tree, field, why) from error
+        except Taken as error:
+            raise _bad(tree, field, f"Invalid value: {port}: provided port is already allocated") from error
+
+    def _take_any_port(self, tree: Tree) -> int:
+        try:
+            return self._ports.take_any()
+        except Full as error:
+            raise _bad(tree, "spec.ports", "Invalid value: range of node ports is full") from error
+
+    async def _show(self, number: int, service: Tree) -> None:
+        kind = self._registry.kind("networking.k8s.io", "v1", "ipaddresses")
+        metadata = service["metadata"]
+        parent = {"group": "", "resource": "services", "namespace": metadata["namespace"], "name": metadata["name"]}
+        tree = {
+            "metadata": {"name": str(IPv4Address(number)), "labels": dict(LABELS)},
+            "spec": {"parentRef": parent},
+        }
+        try:
+            await self._registry.create(kind, "", tree, Call())
+        except AlreadyExists:
+            return  # left from a service that is gone: the address is ours
+
+    async def _hide(self, number: int) -> None:
+        kind = self._registry.kind("networking.k8s.io", "v1", "ipaddresses")
+        try:
+            await self._registry.delete(kind, "", str(IPv4Address(number)), DeleteOptions(), Call())
+        except NotFound:
+            return
+
+
+def _carry_over(tree: Tree, old: Tree) -> None:
+    """What a client left out of an update stays as it was given, where the type still needs it."""
+    spec, before = tree["spec"], old["spec"]
+    if "ExternalName" in (spec.get("type"), before.get("type")):
+        if spec.get("type") == "ExternalName" and spec.get("clusterIP") == before.get("clusterIP"):
+            spec.pop("clusterIP", None)
+        return
+    if not spec.get("clusterIP"):
+        for name in ("clusterIP", "clusterIPs"):
+            if before.get(name) and not spec.get(name):
+                spec[name] = before[name]
+    if not _needs_node_ports(spec):
+        for port in spec.get("ports") or ():
+            if spec.get("type") != "LoadBalancer":
+                port.pop("nodePort", None)
+        return
+    given = {_port_key(port): port["nodePort"] for port in before.get("ports") or () if port.get("nodePort")}
+    said = {port["nodePort"] for port in spec.get("ports") or () if port.get("nodePort")}
+    for port in spec.get("ports") or ():
+        kept = given.get(_port_key(port))
+        if not port.get("nodePort") and kept and kept not in said:
+            port["nodePort"] = kept
+    if before.get("healthCheckNodePort") and not spec.get("healthCheckNodePort") and _needs_health_port(spec):
+        spec["healthCheckNodePort"] = before["healthCheckNodePort"]
+
+
+def _port_key(port: Tree) -> tuple[str, Any]:
+    return port.get("protocol") or "TCP", port.get("port")
+
+
+def _needs_node_ports(spec: Tree) -> bool:
+    kind = spec.get("type")
+    return kind == "NodePort" or (kind == "LoadBalancer" and spec.get("allocateLoadBalancerNodePorts") is not False)
+
+
+def _needs_health_port(spec: Tree) -> bool:
+    return spec.get("type") == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local"
+
+
+def _ips(tree: Tree) -> Iterable[int]:
+    for text in (tree.get("spec") or {}).get("clusterIPs") or ():
+        try:
+            yield int(IPv4Address(text))
+        except ValueError:
+            continue  # headless, or another family
+
+
+def _node_ports(tree: Tree) -> Iterable[int]:
+    spec = tree.get("spec") or {}
+    yield from (port["nodePort"] for port in spec.get("ports") or () if port.get("nodePort"))
+    if spec.get("healthCheckNodePort"):
+        yield spec["healthCheckNodePort"]
+
+
+def _take_quietly(numbers: Numbers, number: int) -> None:
+    try:
+        numbers.take(number)
+    except (Taken, OutOfRange):
+        return  # two protocols of one service share a port; an older range may have been another
+
+
+def _bad_ip(tree: Tree, said: str, why: str) -> ApiError:
+    shown = f'["{said}"]' if said else "[]"
+    return _bad(tree, "spec.clusterIPs", f"Invalid value: {shown}: {why}")
+
+
+def _bad(tree: Tree, field: str, why: str) -> ApiError:
+    service = builtin().of_kind("", "v1", "Service")
+    assert service is not None
+    return invalid(service, tree["metadata"].get("name") or "", [Cause("FieldValueInvalid", why, field)])

@@ -1,0 +1,91 @@
+"""Admission: what is filled in and refused beyond what a kind's own rules say.
+
+The plugins run in the order of the original; one that has nothing to say to an operation on a kind is left out
+of its chain, once for all. Plugins see objects through `Objects`, never the store. Webhooks and policies will
+stand at the end of the chain. Source: the reference on admission (section 6).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol
+
+from bireme.registry.kinds import Kind
+from bireme.registry.options import Call
+
+Tree = dict[str, Any]
+Operation = Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
+
+
+class Objects(Protocol):
+    """The objects that plugins may look up, as they are now."""
+
+    def find(self, group: str, version: str, plural: str, namespace: str, name: str) -> Tree | None:
+        """The object of that name."""
+        ...
+
+    def every(self, group: str, version: str, plural: str, namespace: str = "") -> list[Tree]:
+        """All objects of a kind, in one namespace or in all."""
+        ...
+
+
+@dataclass(slots=True)
+class Attributes:
+    """What is asked: `tree` is the object to be (None for DELETE), `old` the one that is."""
+
+    operation: Operation
+    kind: Kind
+    namespace: str
+    name: str
+    tree: Tree | None
+    old: Tree | None
+    call: Call
+    subresource: str = ""
+
+
+class Plugin(ABC):
+    """One plugin: which operations it handles, what it fills in (`admit`), what it refuses (`validate`)."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def handles(self, operation: Operation, kind: Kind, subresource: str) -> bool:
+        """Whether it has anything to say to `operation` on `kind`."""
+
+    async def admit(self, attributes: Attributes) -> None:  # noqa: B027 - a plugin does one or the other
+        """Change the tree in place. Raises ApiError to refuse."""
+
+    async def validate(self, attributes: Attributes) -> None:  # noqa: B027
+        """Raise ApiError to refuse; change nothing."""
+
+
+Step = Callable[[Attributes], Awaitable[None]]
+
+
+class Chain:
+    """The plugins in their order."""
+
+    def __init__(self, plugins: Sequence[Plugin] = ()) -> None:
+        self._plugins = tuple(plugins)
+        self._steps: dict[tuple[Operation, Kind, str], tuple[tuple[Step, ...], tuple[Step, ...]]] = {}
+
+    async def admit(self, attributes: Attributes) -> None:
+        """Let every plugin fill in what it has to."""
+        for step in self._of(attributes)[0]:
+            await step(attributes)
+
+    async def validate(self, attributes: Attributes) -> None:
+        """Let every plugin refuse."""
+        for step in self._of(attributes)[1]:
+            await step(attributes)
+
+    def _of(self, attributes: Attributes) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
+        place = (attributes.operation, attributes.kind, attributes.subresource)
+        steps = self._steps.get(place)
+        if steps is None:
+            chosen = [plugin for plugin in self._plugins if plugin.handles(*place)]
+            steps = self._steps[place] = (
+                tuple(plugin.admit for plugin in chosen if type(plugin).admit is not Plugin.admit),
+                tuple(plugin.validate for plugin in chosen if type(plugin).validate is not Plugin.validate),
+            )
+        return steps

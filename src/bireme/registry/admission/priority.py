@@ -1,0 +1,76 @@
+"""Priority: a pod's class becomes its number, and what it may do to lesser pods."""
+
+from typing import Any
+
+from bireme.api.errors import Forbidden
+from bireme.registry.admission.chain import Attributes, Objects, Operation, Plugin
+from bireme.registry.kinds import Kind
+
+Tree = dict[str, Any]
+SYSTEM_CLASSES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
+HIGHEST_USER_PRIORITY = 1_000_000_000
+
+
+class Priority(Plugin):
+    """See the module."""
+
+    name = "Priority"
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+
+    def handles(self, operation: Operation, kind: Kind, subresource: str) -> bool:
+        if kind.is_a("PriorityClass", "scheduling.k8s.io"):
+            return operation in ("CREATE", "UPDATE")
+        return operation == "CREATE" and kind.is_a("Pod") and not subresource
+
+    async def admit(self, attributes: Attributes) -> None:
+        if attributes.tree is None or not attributes.kind.is_a("Pod"):
+            return
+        spec = attributes.tree.setdefault("spec", {})
+        chosen = self._class_of(spec, attributes.name)
+        value = int(chosen.get("value", 0)) if chosen else 0
+        said = spec.get("priority")
+        if said is not None and said != value:
+            raise _refusal(
+                "pods",
+                attributes.name,
+                f"the integer value of priority ({said}) must not be provided in pod spec; "
+                "priority admission controller computed "
+                f"{value} from the given PriorityClass name",
+            )
+        spec["priority"] = value
+        policy = (chosen or {}).get("preemptionPolicy") or "PreemptLowerPriority"
+        spec.setdefault("preemptionPolicy", policy)
+
+    async def validate(self, attributes: Attributes) -> None:
+        tree = attributes.tree
+        if tree is None or attributes.kind.is_a("Pod") or not tree.get("globalDefault"):
+            return
+        for other in self._objects.every("scheduling.k8s.io", "v1", "priorityclasses"):
+            if other.get("globalDefault") and other["metadata"]["name"] != attributes.name:
+                raise _refusal(
+                    "priorityclasses.scheduling.k8s.io",
+                    attributes.name,
+                    f"PriorityClass {other['metadata']['name']} is already marked as default. "
+                    "Only one default can exist",
+                )
+
+    def _class_of(self, spec: Tree, pod: str) -> Tree | None:
+        name = spec.get("priorityClassName")
+        if name:
+            chosen = self._objects.find("scheduling.k8s.io", "v1", "priorityclasses", "", name)
+            if chosen is None:
+                raise _refusal("pods", pod, f"no PriorityClass with name {name} was found")
+            return chosen
+        classes = self._objects.every("scheduling.k8s.io", "v1", "priorityclasses")
+        defaults = [one for one in classes if one.get("globalDefault")]
+        if not defaults:
+            return None
+        chosen = min(defaults, key=lambda one: int(one["value"]))
+        spec["priorityClassName"] = chosen["metadata"]["name"]
+        return chosen
+
+
+def _refusal(resource: str, name: str, why: str) -> Forbidden:
+    return Forbidden(f'{resource} "{name}" is forbidden: {why}', details={"name": name, "kind": resource})

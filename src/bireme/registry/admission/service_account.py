@@ -1,0 +1,90 @@
+"""ServiceAccount: every pod runs as an account of its namespace and finds that account's token in its files.
+
+The kubelet fetches the token; what is added here is the projected volume that asks for it.
+"""
+
+import random
+from typing import Any
+
+from bireme.api.errors import Forbidden
+from bireme.registry.admission.chain import Attributes, Objects, Operation, Plugin
+from bireme.registry.kinds import Kind
+
+MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
+TOKEN_S = 3607
+SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+
+Tree = dict[str, Any]
+
+
+class ServiceAccount(Plugin):
+    """See the module."""
+
+    name = "ServiceAccount"
+
+    def __init__(self, objects: Objects, chance: random.Random) -> None:
+        self._objects = objects
+        self._random = chance
+
+    def handles(self, operation: Operation, kind: Kind, subresource: str) -> bool:
+        return operation == "CREATE" and kind.is_a("Pod") and not subresource
+
+    async def admit(self, attributes: Attributes) -> None:
+        tree = attributes.tree
+        if tree is None or _is_mirror(tree):
+            return
+        spec = tree.setdefault("spec", {})
+        name = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
+        spec["serviceAccountName"] = spec["serviceAccount"] = name
+        account = self._objects.find("", "v1", "serviceaccounts", attributes.namespace, name)
+        if account is None:
+            raise Forbidden(
+                f'pods "{attributes.name}" is forbidden: error looking up service account '
+                f'{attributes.namespace}/{name}: serviceaccount "{name}" not found',
+                details={"name": attributes.name, "kind": "pods"},
+            )
+        if not spec.get("imagePullSecrets") and account.get("imagePullSecrets"):
+            spec["imagePullSecrets"] = [dict(secret) for secret in account["imagePullSecrets"]]
+        if _wants_token(spec, account):
+            self._mount_token(spec)
+
+    def _mount_token(self, spec: Tree) -> None:
+        containers = [*spec.get("initContainers", ()), *spec.get("containers", ())]
+        bare = [container for container in containers if not _has_mount(container)]
+        if not bare:
+            return
+        name = "kube-api-access-" + "".join(self._random.choices(SUFFIX_ALPHABET, k=5))
+        spec.setdefault("volumes", []).append(_token_volume(name))
+        for container in bare:
+            mount = {"name": name, "readOnly": True, "mountPath": MOUNT_PATH}
+            container.setdefault("volumeMounts", []).append(mount)
+
+
+def _is_mirror(tree: Tree) -> bool:
+    return "kubernetes.io/config.mirror" in (tree["metadata"].get("annotations") or {})
+
+
+def _wants_token(spec: Tree, account: Tree) -> bool:
+    said = spec.get("automountServiceAccountToken")
+    if said is None:
+        said = account.get("automountServiceAccountToken")
+    return said is not False
+
+
+def _has_mount(container: Tree) -> bool:
+    return any(mount.get("mountPath") == MOUNT_PATH for mount in container.get("volumeMounts") or ())
+
+
+def _token_volume(name: str) -> Tree:
+    namespace = {"path": "namespace", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}
+    return {
+        "name": name,
+        "projected": {
+            "sources": [
+                {"serviceAccountToken": {"expirationSeconds": TOKEN_S, "path": "token"}},
+                {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+                {"downwardAPI": {"items": [namespace]}},
+            ],
+            "defaultMode": 0o644,
+        },
+    }

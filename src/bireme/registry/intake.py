@@ -1,0 +1,86 @@
+"""From what a client sent to what may be stored: types, unknown fields, defaults, the kind's rules.
+
+The rules themselves stand in `api/schema.py`, `api/defaults` and `api/validation`.
+"""
+
+from typing import Any
+
+from bireme.api import schema as schemas
+from bireme.api.defaults.apply import apply as apply_defaults
+from bireme.api.errors import BadRequest, Cause
+from bireme.api.scheme import Scheme
+from bireme.api.validation.validate import validate, validate_update
+from bireme.registry.conversion import to_stored
+from bireme.registry.kinds import Kind
+from bireme.registry.options import Call
+from bireme.registry.strategy import invalid
+
+Tree = dict[str, Any]
+SHOWN_PROBLEMS = 10
+
+
+class Intake:
+    """The steps for the kinds of one scheme."""
+
+    def __init__(self, scheme: Scheme, schema: schemas.Schema | None = None) -> None:
+        self._scheme = scheme
+        self._schema = schema or schemas.builtin()
+
+    def take(self, kind: Kind, tree: Tree, call: Call) -> Tree:
+        """`tree` checked for types and pruned (in place), in the form that is stored. Raises BadRequest.
+
+        Unknown and repeated fields are refused, warned of or passed over, as the caller asked.
+        """
+        self.settle(kind.resource.gvk, kind.definition, tree, call)
+        tree.setdefault("metadata", {})
+        return to_stored(kind, tree)
+
+    def settle(self, gvk: schemas.Gvk, definition: str, tree: Tree, call: Call) -> None:
+        """Check and prune the body of any kind in place; see `take`."""
+        _check_kind(gvk, tree)
+        findings = self._schema.settle(tree, definition)
+        if findings.problems:
+            raise schemas.cannot_be_handled(gvk, findings.problems[0].message)
+        if call.field_validation == "Ignore" or not (findings.unknown or call.duplicates):
+            return
+        faults = schemas.strict_faults(findings.unknown, call.duplicates)
+        if call.field_validation == "Strict":
+            raise schemas.cannot_be_handled(gvk, "strict decoding error: " + ", ".join(faults[:SHOWN_PROBLEMS]))
+        for fault in faults:
+            call.warn(fault)
+
+    def fill(self, kind: Kind, tree: Tree) -> None:
+        """Fill in the kind's defaults, in place."""
+        apply_defaults(kind.stored, tree)
+
+    def check(self, kind: Kind, tree: Tree) -> None:
+        """Raise Invalid where a new object breaks a rule of its kind."""
+        self._raise(kind, tree, validate(kind.stored, tree))
+
+    def check_update(self, kind: Kind, tree: Tree, old: Tree, *, subresource: str) -> None:
+        """Raise Invalid where an updated object breaks a rule, or changes what may not change."""
+        self._raise(kind, tree, validate_update(kind.stored, tree, old))
+
+    def _raise(self, kind: Kind, tree: Tree, causes: list[Cause]) -> None:
+        if causes:
+            raise invalid(kind.resource, tree["metadata"].get("name") or "", causes)
+
+
+def _check_kind(gvk: schemas.Gvk, tree: Any) -> None:
+    if not isinstance(tree, dict):
+        raise BadRequest(f"the body must be an object of kind {gvk.kind}")
+    api_version = tree.get("apiVersion") or gvk.api_version
+    kind = tree.get("kind") or gvk.kind
+    if kind != gvk.kind:
+        raise BadRequest(
+            f'{kind} in version "{api_version}" cannot be handled as a {gvk.kind}: '
+            f"the kind in the data ({kind}) does not match the expected kind ({gvk.kind})"
+        )
+    if api_version != gvk.api_version:
+        raise BadRequest(
+            f"the API version in the data ({api_version}) does not match the expected API version ({gvk.api_version})"
+        )
+    metadata = tree.get("metadata")
+    if metadata is not None and not isinstance(metadata, dict):
+        raise schemas.cannot_be_handled(gvk, "metadata must be an object")
+    tree["apiVersion"], tree["kind"] = gvk.api_version, gvk.kind

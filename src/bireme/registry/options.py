@@ -1,0 +1,57 @@
+"""What a caller says beside the object: who asks, and the options of each verb."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from bireme.http.interface import Identity
+
+FieldValidation = Literal["Ignore", "Warn", "Strict"]
+NOBODY = Identity("")
+
+
+@dataclass(slots=True)
+class Call:
+    """One request on its way: who asks and how; `warnings` gathers what the answer shall warn of."""
+
+    user: Identity = NOBODY
+    dry_run: bool = False
+    field_manager: str = ""
+    field_validation: FieldValidation = "Warn"
+    duplicates: tuple[str, ...] = ()
+    warnings: list[str] = field(default_factory=list)
+
+    def warn(self, text: str) -> None:
+        """Have the answer carry a warning, once."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteOptions:
+    """How to delete: grace in seconds (None: the kind's own), whose object, and what of its dependents."""
+
+    grace_period_s: int | None = None
+    uid: str = ""
+    resource_version: str = ""
+    propagation: Literal["", "Background", "Foreground", "Orphan"] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ListOptions:
+    """The part of a list that is asked for, and how old it may be."""
+
+    limit: int = 0
+    continue_token: str = ""
+    resource_version: str = ""
+    match: Literal["", "Exact", "NotOlderThan"] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchOptions:
+    """Where a watch begins; `initial_events` is None where the client did not say."""
+
+    resource_version: str = ""
+    match: Literal["", "Exact", "NotOlderThan"] = ""
+    bookmarks: bool = False
+    initial_events: bool | None = None
+    timeout_s: float = 0.0

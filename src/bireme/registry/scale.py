@@ -1,0 +1,71 @@
+"""The scale of an object: its replicas as autoscaling/v1 Scale, without knowing the kind."""
+
+from collections.abc import Callable
+from typing import Any
+
+from bireme.api.codec.json import from_tree
+from bireme.api.errors import BadRequest, Cause
+from bireme.api.kinds import meta
+from bireme.api.selectors import LabelSelector
+from bireme.registry.kinds import Kind
+from bireme.registry.options import Call
+from bireme.registry.strategy import check_preconditions, invalid
+from bireme.registry.verbs import Registry
+
+Tree = dict[str, Any]
+
+
+def scale_of(tree: Tree) -> Tree:
+    """The Scale of an object with replicas."""
+    metadata, spec, status = tree["metadata"], tree.get("spec") or {}, tree.get("status") or {}
+    shown = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    scale: Tree = {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": {name: metadata[name] for name in shown if name in metadata},
+        "spec": {"replicas": spec["replicas"]} if spec.get("replicas") else {},
+        "status": {"replicas": status.get("replicas", 0)},
+    }
+    selector = _selector_text(spec.get("selector"))
+    if selector:
+        scale["status"]["selector"] = selector
+    return scale
+
+
+async def change_scale(
+    registry: Registry, kind: Kind, namespace: str, name: str, change: Callable[[Tree], Tree], call: Call
+) -> Tree:
+    """Replace the Scale by what `change` makes of it; the new Scale. Raises Conflict, Invalid."""
+
+    def apply(tree: Tree) -> Tree:
+        scale = change(scale_of(tree))
+        said = scale.get("metadata")
+        if scale.get("kind", "Scale") != "Scale" or not isinstance(said, dict):
+            raise BadRequest("the body must be a Scale object")
+        if (said.get("name") or name) != name:
+            raise BadRequest(f"the name of the object ({said['name']}) does not match the name on the URL ({name})")
+        version = said.get("resourceVersion") or ""
+        check_preconditions(kind.resource, name, scale, tree, uid=said.get("uid") or "", version=version)
+        tree.setdefault("spec", {})["replicas"] = _replicas(kind, name, scale)
+        return tree
+
+    document = await registry.patch(kind, namespace, name, apply, call)
+    return scale_of(document.tree())
+
+
+def _replicas(kind: Kind, name: str, scale: Tree) -> int:
+    replicas = (scale.get("spec") or {}).get("replicas", 0)
+    if isinstance(replicas, bool) or not isinstance(replicas, int):
+        raise BadRequest('Scale in version "v1" cannot be handled as a Scale: spec.replicas must be an integer')
+    if replicas < 0:
+        text = f"Invalid value: {replicas}: must be greater than or equal to 0"
+        raise invalid(kind.resource, name, [Cause("FieldValueInvalid", text, "spec.replicas")])
+    return replicas
+
+
+def _selector_text(selector: Any) -> str:
+    if not selector:
+        return ""
+    if "matchLabels" in selector or "matchExpressions" in selector:
+        return str(LabelSelector.from_struct(from_tree(meta.LabelSelector, selector)))
+    return str(LabelSelector.of(selector))

@@ -1,0 +1,275 @@
+"""Per kind: what create, update and status updates may touch.
+
+Plain functions over trees, and one table of exceptions. The rule for most kinds: the main resource ignores the
+status, the status resource ignores the rest, the generation rises when anything but metadata and status
+changes. Sources: the reference on writing (section 3); the `strategy.go` files of Kubernetes for which kinds
+differ.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from bireme.aio.clock import rfc3339
+from bireme.api.errors import BadRequest, Cause, Conflict, Invalid
+from bireme.api.scheme import Resource
+
+Tree = dict[str, Any]
+
+FOREGROUND = "foregroundDeletion"
+ORPHAN = "orphan"
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """How a kind departs from the rule."""
+
+    create_on_update: bool = False
+    update_without_version: bool = True
+    counts_generations: bool = False
+    keeps_status_on_create: bool = False
+    orphans_by_default: bool = False
+
+
+def _table(text: str) -> frozenset[str]:
+    """Names such as `apps/v1/Deployment`, from lines of a group version and its kinds."""
+    lines = (line.split() for line in text.strip().splitlines())
+    return frozenset(f"{group_version}/{kind}" for group_version, *kinds in lines for kind in kinds)
+
+
+_CREATE_ON_UPDATE = _table("""
+    v1 Endpoints Event LimitRange Service
+    events.k8s.io/v1 Event
+    coordination.k8s.io/v1 Lease
+    rbac.authorization.k8s.io/v1 Role RoleBinding ClusterRole ClusterRoleBinding
+""")
+_VERSION_NEEDED = _table("""
+    coordination.k8s.io/v1 Lease
+    policy/v1 PodDisruptionBudget
+    storage.k8s.io/v1 VolumeAttachment CSINode CSIDriver
+    node.k8s.io/v1 RuntimeClass
+    apiextensions.k8s.io/v1 CustomResourceDefinition
+    apiregistration.k8s.io/v1 APIService
+    admissionregistration.k8s.io/v1 MutatingWebhookConfiguration ValidatingWebhookConfiguration
+    admissionregistration.k8s.io/v1 ValidatingAdmissionPolicy ValidatingAdmissionPolicyBinding
+    admissionregistration.k8s.io/v1 MutatingAdmissionPolicy MutatingAdmissionPolicyBinding
+""")
+_GENERATIONS = _table("""
+    v1 Pod ReplicationController
+    apps/v1 DaemonSet Deployment ReplicaSet StatefulSet
+    batch/v1 CronJob Job
+    policy/v1 PodDisruptionBudget
+    networking.k8s.io/v1 Ingress IngressClass NetworkPolicy
+    discovery.k8s.io/v1 EndpointSlice
+    apiextensions.k8s.io/v1 CustomResourceDefinition
+    scheduling.k8s.io/v1 PriorityClass
+    flowcontrol.apiserver.k8s.io/v1 FlowSchema PriorityLevelConfiguration
+    resource.k8s.io/v1 ResourceSlice DeviceTaintRule
+    admissionregistration.k8s.io/v1 MutatingWebhookConfiguration ValidatingWebhookConfiguration
+    admissionregistration.k8s.io/v1 ValidatingAdmissionPolicy ValidatingAdmissionPolicyBinding
+    admissionregistration.k8s.io/v1 MutatingAdmissionPolicy MutatingAdmissionPolicyBinding
+""")
+_STATUS_KEPT = _table("v1 Node")
+_ORPHANS = _table("""
+    v1 ReplicationController
+    batch/v1 Job
+""")
+
+
+def _is_builtin(resource: Resource) -> bool:
+    return "." not in resource.group or resource.group.endswith(".k8s.io")
+
+
+def strategy_of(resource: Resource) -> Strategy:
+    """The strategy of a kind. Kinds of other groups are treated as custom ones are."""
+    name = f"{resource.api_version}/{resource.kind}"
+    custom = not _is_builtin(resource)
+    return Strategy(
+        create_on_update=name in _CREATE_ON_UPDATE,
+        update_without_version=not custom and name not in _VERSION_NEEDED,
+        counts_generations=custom or name in _GENERATIONS,
+        keeps_status_on_create=name in _STATUS_KEPT,
+        orphans_by_default=name in _ORPHANS,
+    )
+
+
+# What the status of a new object is, where it isn't just dropped.
+FIRST_STATUS: Mapping[str, Callable[[Tree], Tree | None]] = {
+    "v1/Namespace": lambda tree: {"phase": "Active"},
+    "v1/Service": lambda tree: {"loadBalancer": {}},
+    "v1/PersistentVolumeClaim": lambda tree: {"phase": "Pending"},
+    "v1/PersistentVolume": lambda tree: {"phase": "Pending"},
+    "v1/Pod": lambda tree: {"phase": "Pending", "qosClass": qos_class(tree.get("spec") or {})},
+    "networking.k8s.io/v1/Ingress": lambda tree: {"loadBalancer": {}},
+}
+
+
+def prepare_create(resource: Resource, strategy: Strategy, tree: Tree, *, uid: str, now: datetime) -> None:
+    """Fill in what the server alone decides about a new object, in place."""
+    metadata = tree["metadata"]
+    for name in ("selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion", "managedFields"):
+        metadata.pop(name, None)
+    metadata["uid"] = uid
+    metadata["creationTimestamp"] = rfc3339(now)
+    metadata.pop("generation", None)
+    if strategy.counts_generations:
+        metadata["generation"] = 1
+    if resource.has_status and not strategy.keeps_status_on_create:
+        tree.pop("status", None)
+    name = f"{resource.api_version}/{resource.kind}"
+    if name in FIRST_STATUS:
+        status = FIRST_STATUS[name](tree)
+        if status is not None:
+            tree["status"] = status
+    if name == "v1/Namespace":
+        spec = tree.setdefault("spec", {})
+        if "kubernetes" not in spec.setdefault("finalizers", []):
+            spec["finalizers"].append("kubernetes")
+        metadata.setdefault("labels", {})["kubernetes.io/metadata.name"] = metadata["name"]
+
+
+# Main resources whose finalizers in the spec have a subresource of their own.
+_OWNED_BY_SERVER = (
+    "uid",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "generation",
+    "selfLink",
+    "namespace",
+    "name",
+    "generateName",
+)
+
+
+def prepare_update(resource: Resource, tree: Tree, old: Tree, *, subresource: str) -> Tree:
+    """The tree to store when `old` is updated with `tree`: only what the (sub)resource may touch is taken."""
+    new = {**tree}
+    if subresource == "status":
+        new = {**old, "metadata": tree["metadata"]}
+        new.pop("status", None)
+        if "status" in tree:
+            new["status"] = tree["status"]
+    elif resource.has_status:
+        new.pop("status", None)
+        if "status" in old:
+            new["status"] = old["status"]
+    metadata = dict(tree["metadata"])
+    for name in ("resourceVersion", "managedFields", *_OWNED_BY_SERVER):
+        metadata.pop(name, None)
+    metadata.update((name, old["metadata"][name]) for name in _OWNED_BY_SERVER if name in old["metadata"])
+    if subresource == "status":
+        _restore(metadata, old["metadata"], "ownerReferences")
+        if resource.kind == "Pod":
+            _restore(metadata, old["metadata"], "finalizers")
+    new["metadata"] = metadata
+    if resource.kind == "Namespace" and not resource.group and subresource != "finalize":
+        new["spec"] = old.get("spec", {})
+    if resource.kind == "CertificateSigningRequest" and not subresource:
+        new["spec"] = old.get("spec", {})
+    return new
+
+
+def _restore(metadata: Tree, old: Tree, name: str) -> None:
+    metadata.pop(name, None)
+    if name in old:
+        metadata[name] = old[name]
+
+
+def count_generation(strategy: Strategy, new: Tree, old: Tree) -> None:
+    """Raise the generation of `new` if anything but metadata and status differs from `old`."""
+    if not strategy.counts_generations:
+        return
+    ignored = ("metadata", "status", "kind", "apiVersion")
+    if {k: v for k, v in new.items() if k not in ignored} != {k: v for k, v in old.items() if k not in ignored}:
+        new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+
+
+def check_preconditions(resource: Resource, name: str, tree: Tree, old: Tree, *, uid: str, version: str) -> None:
+    """Raise Conflict where the caller means another object, or an older state of it."""
+    metadata = old["metadata"]
+    details = {"name": name, "group": resource.group, "kind": resource.plural}
+    head = f'Operation cannot be fulfilled on {resource.title} "{name}": '
+    if uid and uid != metadata.get("uid"):
+        raise Conflict(
+            f"{head}Precondition failed: UID in precondition: {uid}, UID in object meta: {metadata.get('uid', '')}",
+            details=details,
+        )
+    if version and version != metadata.get("resourceVersion"):
+        raise modified(resource, name)
+
+
+def modified(resource: Resource, name: str) -> Conflict:
+    """The object changed since it was read."""
+    return Conflict(
+        f'Operation cannot be fulfilled on {resource.title} "{name}": the object has been modified; '
+        "please apply your changes to the latest version and try again",
+        details={"name": name, "group": resource.group, "kind": resource.plural},
+    )
+
+
+def check_finalizers(resource: Resource, new: Tree, old: Tree) -> None:
+    """Raise Invalid where a finalizer is added to an object that is going."""
+    if "deletionTimestamp" not in old["metadata"]:
+        return
+    added = set(new["metadata"].get("finalizers") or ()) - set(old["metadata"].get("finalizers") or ())
+    if added:
+        shown = ", ".join(f'"{name}"' for name in sorted(added))
+        text = (
+            f"Forbidden: no new finalizers can be added if the object is being deleted, "
+            f"found new finalizers []string{{{shown}}}"
+        )
+        raise invalid(resource, new["metadata"]["name"], [Cause("FieldValueForbidden", text, "metadata.finalizers")])
+
+
+def invalid(resource: Resource, name: str, causes: list[Cause]) -> Invalid:
+    """`Deployment.apps "a" is invalid: spec.x: Required value`, as Kubernetes words it."""
+    title = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
+    texts = [f"{cause.field}: {cause.message}" for cause in causes]
+    body = texts[0] if len(texts) == 1 else "[" + ", ".join(texts) + "]"
+    return Invalid(
+        f'{title} "{name}" is invalid: {body}',
+        details={"name": name, "group": resource.group, "kind": resource.kind},
+        causes=causes,
+    )
+
+
+def settle_namespace(resource: Resource, tree: Tree, namespace: str) -> None:
+    """Make the namespace of the body that of the path. Raises BadRequest where they differ."""
+    metadata = tree["metadata"]
+    if not resource.namespaced:
+        metadata.pop("namespace", None)
+        return
+    said = metadata.get("namespace") or namespace
+    if said != namespace:
+        raise BadRequest(
+            "the namespace of the provided object does not match the namespace sent on the request "
+            f"({said} != {namespace})"
+        )
+    metadata["namespace"] = namespace
+
+
+def settle_name(resource: Resource, tree: Tree, name: str) -> None:
+    """Make the name of the body that of the path. Raises BadRequest where they differ."""
+    said = tree["metadata"].get("name") or name
+    if said != name:
+        raise BadRequest(f"the name of the object ({said}) does not match the name on the URL ({name})")
+    tree["metadata"]["name"] = name
+
+
+def qos_class(spec: Tree) -> str:
+    """Guaranteed, Burstable or BestEffort, from requests and limits of every container."""
+    containers = [*spec.get("containers", ()), *spec.get("initContainers", ())]
+    guaranteed = bool(containers)
+    anything = False
+    for container in containers:
+        resources = container.get("resources") or {}
+        wanted = {k: v for k, v in (resources.get("requests") or {}).items() if k in ("cpu", "memory")}
+        limits = {k: v for k, v in (resources.get("limits") or {}).items() if k in ("cpu", "memory")}
+        anything = anything or bool(wanted) or bool(limits)
+        if set(limits) != {"cpu", "memory"} or any(wanted.get(k, v) != v for k, v in limits.items()):
+            guaranteed = False
+    if not anything:
+        return "BestEffort"
+    return "Guaranteed" if guaranteed else "Burstable"
