@@ -137,7 +137,7 @@ class ResourceDoor:
             name = (tree.get("metadata") or {}).get("name") or ""
             route = Route(self._registry.kind("", "v1", "pods"), "create", route.namespace, name, "binding")
             return self._answer_tree(request, await self._bind(route, tree, call), call, status=201)
-        document = await self._registry.create(route.kind, route.namespace or _own_namespace(route.kind), tree, call)
+        document = await self._registry.create(route.kind, route.namespace, tree, call)
         return self._answer_document(route.kind, request, document, call, status=201)
 
     async def _update(self, route: Route, request: Request, user: Identity) -> Answer:
@@ -255,11 +255,6 @@ _SCALE = "io.k8s.api.autoscaling.v1.Scale"
 
 def _flipped(function: Callable[[Tree, Any], Tree], patch: Any, tree: Tree) -> Tree:
     return function(tree, patch)
-
-
-def _own_namespace(kind: Kind) -> str:
-    """Creating a namespaced object without naming a namespace in the path means `default`."""
-    return "default" if kind.resource.namespaced else ""
 
 
 def _warnings(call: Call) -> Mapping[str, str]:

@@ -37,7 +37,10 @@ def find_route(kinds: Kinds, method: str, path: str, *, watching: bool) -> Route
     segments = path.split("/")
     if segments[-1] == "" and "proxy" not in segments:
         segments.pop()
-    group, version, rest = ("", segments[2], segments[3:]) if segments[1] == "api" else (*segments[2:4], segments[4:])
+    if segments[1] == "api":
+        group, version, rest = "", segments[2], segments[3:]
+    else:
+        group, version, rest = segments[2], segments[3], segments[4:]
     if rest and rest[0] == "watch" and len(rest) > 1:
         rest, watching = rest[1:], True
     namespace = ""
@@ -55,7 +58,9 @@ def find_route(kinds: Kinds, method: str, path: str, *, watching: bool) -> Route
     if len(rest) > 3 and subresource != "proxy":
         raise _no_path()
     verb = _verb(kind, method, name, subresource, watching=watching)
-    return Route(kind, verb, namespace, name, subresource, "/".join(rest[3:]))
+    route = Route(kind, verb, namespace, name, subresource, "/".join(rest[3:]))
+    _check_scope(route)
+    return route
 
 
 def _is_namespace_part(kinds: Kinds, group: str, version: str, rest: list[str]) -> bool:
@@ -85,6 +90,12 @@ def _verb(kind: Kind, method: str, name: str, subresource: str, *, watching: boo
     if verb not in kind.resource.verbs:
         raise not_allowed(kind)
     return verb
+
+
+def _check_scope(route: Route) -> None:
+    """Across all namespaces there are lists and watches only."""
+    if route.kind.resource.namespaced and not route.namespace and route.verb not in ("list", "watch"):
+        raise not_allowed(route.kind)
 
 
 def not_allowed(kind: Kind) -> MethodNotAllowed:

@@ -54,7 +54,7 @@ class Numbers:
     def take_any(self) -> int:
         """Take some number, of the upper part while it has any. Raises Full."""
         for _ in range(RANDOM_TRIES):
-            number = self._random.randint(self._dynamic, self.last)
+            number: int = self._random.randint(self._dynamic, self.last)
             if number not in self._taken:
                 self._taken.add(number)
                 return number

@@ -8,7 +8,7 @@ from typing import Any
 from bireme.api import schema as schemas
 from bireme.api.defaults.apply import apply as apply_defaults
 from bireme.api.errors import BadRequest, Cause
-from bireme.api.scheme import Scheme
+from bireme.api.scheme import Gvk, Scheme
 from bireme.api.validation.validate import validate, validate_update
 from bireme.registry.conversion import to_stored
 from bireme.registry.kinds import Kind
@@ -35,7 +35,7 @@ class Intake:
         tree.setdefault("metadata", {})
         return to_stored(kind, tree)
 
-    def settle(self, gvk: schemas.Gvk, definition: str, tree: Tree, call: Call) -> None:
+    def settle(self, gvk: Gvk, definition: str, tree: Tree, call: Call) -> None:
         """Check and prune the body of any kind in place; see `take`."""
         _check_kind(gvk, tree)
         findings = self._schema.settle(tree, definition)
@@ -66,7 +66,7 @@ class Intake:
             raise invalid(kind.resource, tree["metadata"].get("name") or "", causes)
 
 
-def _check_kind(gvk: schemas.Gvk, tree: Any) -> None:
+def _check_kind(gvk: Gvk, tree: Any) -> None:
     if not isinstance(tree, dict):
         raise BadRequest(f"the body must be an object of kind {gvk.kind}")
     api_version = tree.get("apiVersion") or gvk.api_version

@@ -128,7 +128,8 @@ async def _spend_budget(registry: Registry, namespace: str, pod: Tree, call: Cal
         needed, healthy = status.get("desiredHealthy", 0), status.get("currentHealthy", 0)
         raise _refused(
             budget,
-            f"The disruption budget {budget['metadata']['name']} needs {needed} healthy pods and has {healthy} currently",
+            f"The disruption budget {budget['metadata']['name']} needs {needed} healthy pods "
+            f"and has {healthy} currently",
         )
     status["disruptionsAllowed"] = allowed - 1
     status.setdefault("disruptedPods", {})[pod["metadata"]["name"]] = rfc3339(registry.clock.now())

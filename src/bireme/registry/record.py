@@ -80,7 +80,7 @@ def stamp(value: bytes, revision: int, prefix: bytes) -> bytes:
     if revision == 0:
         return value  # a dry run: nothing was written
     if value.startswith(prefix):
-        return b'%b"resourceVersion":"%d",%b' % (prefix, revision, memoryview(value)[len(prefix) :])
+        return b'%b"resourceVersion":"%d",%b' % (prefix, revision, value[len(prefix) :])
     tree = orjson.loads(value)
     tree["metadata"]["resourceVersion"] = str(revision)
     return orjson.dumps(tree)

@@ -129,63 +129,6 @@ def prepare_create(resource: Resource, strategy: Strategy, tree: Tree, *, uid: s
         metadata.setdefault("labels", {})["kubernetes.io/metadata.name"] = metadata["name"]
 
 
-# Main resources whose finalizers in the spec have a subresource of their own.
-_OWNED_BY_SERVER = (
-    "uid",
-    "creationTimestamp",
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
-    "generation",
-    "selfLink",
-    "namespace",
-    "name",
-    "generateName",
-)
-
-
-def prepare_update(resource: Resource, tree: Tree, old: Tree, *, subresource: str) -> Tree:
-    """The tree to store when `old` is updated with `tree`: only what the (sub)resource may touch is taken."""
-    new = {**tree}
-    if subresource == "status":
-        new = {**old, "metadata": tree["metadata"]}
-        new.pop("status", None)
-        if "status" in tree:
-            new["status"] = tree["status"]
-    elif resource.has_status:
-        new.pop("status", None)
-        if "status" in old:
-            new["status"] = old["status"]
-    metadata = dict(tree["metadata"])
-    for name in ("resourceVersion", "managedFields", *_OWNED_BY_SERVER):
-        metadata.pop(name, None)
-    metadata.update((name, old["metadata"][name]) for name in _OWNED_BY_SERVER if name in old["metadata"])
-    if subresource == "status":
-        _restore(metadata, old["metadata"], "ownerReferences")
-        if resource.kind == "Pod":
-            _restore(metadata, old["metadata"], "finalizers")
-    new["metadata"] = metadata
-    if resource.kind == "Namespace" and not resource.group and subresource != "finalize":
-        new["spec"] = old.get("spec", {})
-    if resource.kind == "CertificateSigningRequest" and not subresource:
-        new["spec"] = old.get("spec", {})
-    return new
-
-
-def _restore(metadata: Tree, old: Tree, name: str) -> None:
-    metadata.pop(name, None)
-    if name in old:
-        metadata[name] = old[name]
-
-
-def count_generation(strategy: Strategy, new: Tree, old: Tree) -> None:
-    """Raise the generation of `new` if anything but metadata and status differs from `old`."""
-    if not strategy.counts_generations:
-        return
-    ignored = ("metadata", "status", "kind", "apiVersion")
-    if {k: v for k, v in new.items() if k not in ignored} != {k: v for k, v in old.items() if k not in ignored}:
-        new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
-
-
 def check_preconditions(resource: Resource, name: str, tree: Tree, old: Tree, *, uid: str, version: str) -> None:
     """Raise Conflict where the caller means another object, or an older state of it."""
     metadata = old["metadata"]
@@ -207,20 +150,6 @@ def modified(resource: Resource, name: str) -> Conflict:
         "please apply your changes to the latest version and try again",
         details={"name": name, "group": resource.group, "kind": resource.plural},
     )
-
-
-def check_finalizers(resource: Resource, new: Tree, old: Tree) -> None:
-    """Raise Invalid where a finalizer is added to an object that is going."""
-    if "deletionTimestamp" not in old["metadata"]:
-        return
-    added = set(new["metadata"].get("finalizers") or ()) - set(old["metadata"].get("finalizers") or ())
-    if added:
-        shown = ", ".join(f'"{name}"' for name in sorted(added))
-        text = (
-            f"Forbidden: no new finalizers can be added if the object is being deleted, "
-            f"found new finalizers []string{{{shown}}}"
-        )
-        raise invalid(resource, new["metadata"]["name"], [Cause("FieldValueForbidden", text, "metadata.finalizers")])
 
 
 def invalid(resource: Resource, name: str, causes: list[Cause]) -> Invalid:

@@ -120,11 +120,14 @@ class ServiceAccountTokens:
 
     def key_set(self) -> Tree:
         """The public key as a JSON web key set."""
-        import jwt
+        from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
         from cryptography.hazmat.primitives.serialization import load_pem_public_key
+        from jwt.algorithms import ECAlgorithm
 
-        key = jwt.algorithms.ECAlgorithm.to_jwk(load_pem_public_key(self._public_key), as_dict=True)  # type: ignore[arg-type]
-        return {"keys": [{"use": "sig", "alg": ALGORITHM, **key}]}
+        key = load_pem_public_key(self._public_key)
+        if not isinstance(key, EllipticCurvePublicKey):
+            raise TypeError("the key of service account tokens must be on an elliptic curve")
+        return {"keys": [{"use": "sig", "alg": ALGORITHM, **ECAlgorithm.to_jwk(key, as_dict=True)}]}
 
     def _proven(self, claims: Tree, accepted: Sequence[str]) -> Proven | None:
         about = claims.get(CLAIM) or {}

@@ -27,16 +27,14 @@ from bireme.registry.options import Call, DeleteOptions, ListOptions, WatchOptio
 from bireme.registry.record import Document, Record, encode
 from bireme.registry.selection import Selection
 from bireme.registry.strategy import (
-    check_finalizers,
     check_preconditions,
-    count_generation,
     invalid,
     modified,
     prepare_create,
-    prepare_update,
     settle_name,
     settle_namespace,
 )
+from bireme.registry.updates import check_finalizers, count_generation, prepare_update
 from bireme.registry.watch_cache import View, WatchCache, Watcher
 from bireme.store.interface import Item, KeyConflict, Revision, Store, StoreError
 

@@ -1,0 +1,145 @@
+"""What an update may touch: the main resource all but the status, each subresource its own part.
+
+Plain functions over trees. Source: the reference on writing (section 3).
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from bireme.api.errors import Cause
+from bireme.api.scheme import Resource
+from bireme.registry.strategy import Strategy, invalid
+
+Tree = dict[str, Any]
+
+_OWNED_BY_SERVER = (
+    "uid",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "generation",
+    "selfLink",
+    "namespace",
+    "name",
+    "generateName",
+)
+APPROVALS = ("Approved", "Denied")
+RESIZABLE = ("cpu", "memory")
+
+
+def prepare_update(resource: Resource, tree: Tree, old: Tree, *, subresource: str) -> Tree:
+    """The tree to store when `old` is updated with `tree`: only what the (sub)resource may touch is taken."""
+    new = _PARTS.get(subresource, _main)(resource, tree, old)
+    metadata = dict(tree["metadata"])
+    for name in ("resourceVersion", "managedFields", *_OWNED_BY_SERVER):
+        metadata.pop(name, None)
+    metadata.update((name, old["metadata"][name]) for name in _OWNED_BY_SERVER if name in old["metadata"])
+    if subresource:
+        _restore(metadata, old["metadata"], "ownerReferences")
+        if resource.kind == "Pod":
+            _restore(metadata, old["metadata"], "finalizers")
+    new["metadata"] = metadata
+    return new
+
+
+def _main(resource: Resource, tree: Tree, old: Tree) -> Tree:
+    new = dict(tree)
+    if resource.has_status:
+        _restore(new, old, "status")
+    if resource.kind in ("Namespace", "CertificateSigningRequest"):
+        _restore(new, old, "spec")
+    return new
+
+
+def _status(resource: Resource, tree: Tree, old: Tree) -> Tree:
+    new = dict(old)
+    _restore(new, tree, "status")
+    return new
+
+
+def _finalize(resource: Resource, tree: Tree, old: Tree) -> Tree:
+    return {**old, "spec": tree.get("spec") or {}}
+
+
+def _approval(resource: Resource, tree: Tree, old: Tree) -> Tree:
+    status = dict(old.get("status") or {})
+    kept = [c for c in status.get("conditions") or () if c.get("type") not in APPROVALS]
+    said = (tree.get("status") or {}).get("conditions") or ()
+    status["conditions"] = kept + [c for c in said if c.get("type") in APPROVALS]
+    return {**old, "status": status}
+
+
+def _ephemeral_containers(resource: Resource, tree: Tree, old: Tree) -> Tree:
+    spec = dict(old["spec"])
+    _restore(spec, tree.get("spec") or {}, "ephemeralContainers")
+    present = {c["name"]: c for c in spec.get("ephemeralContainers") or ()}
+    for container in old["spec"].get("ephemeralContainers") or ():
+        if present.get(container["name"]) != container:
+            text = "Forbidden: existing ephemeral containers may not be changed or removed"
+            cause = Cause("FieldValueForbidden", text, "spec.ephemeralContainers")
+            raise invalid(resource, old["metadata"]["name"], [cause])
+    return {**old, "spec": spec}
+
+
+def _resize(resource: Resource, tree: Tree, old: Tree) -> Tree:
+    spec = dict(old["spec"])
+    for field in ("containers", "initContainers"):
+        said = {c.get("name"): c for c in (tree.get("spec") or {}).get(field) or ()}
+        if field in spec:
+            spec[field] = [_resized(container, said.get(container["name"])) for container in spec[field]]
+    return {**old, "spec": spec}
+
+
+def _resized(container: Tree, said: Tree | None) -> Tree:
+    if said is None:
+        return container
+    made = dict(container)
+    resources = {name: dict(amounts or {}) for name, amounts in (container.get("resources") or {}).items() if amounts}
+    for part in ("requests", "limits"):
+        wanted = (said.get("resources") or {}).get(part) or {}
+        amounts = {k: v for k, v in (resources.get(part) or {}).items() if k not in RESIZABLE}
+        amounts.update((k, v) for k, v in wanted.items() if k in RESIZABLE)
+        if amounts:
+            resources[part] = amounts
+        else:
+            resources.pop(part, None)
+    made["resources"] = resources
+    return made
+
+
+_PARTS: Mapping[str, Callable[[Resource, Tree, Tree], Tree]] = {
+    "status": _status,
+    "finalize": _finalize,
+    "approval": _approval,
+    "ephemeralcontainers": _ephemeral_containers,
+    "resize": _resize,
+}
+
+
+def _restore(tree: Tree, source: Tree, name: str) -> None:
+    tree.pop(name, None)
+    if name in source:
+        tree[name] = source[name]
+
+
+def count_generation(strategy: Strategy, new: Tree, old: Tree) -> None:
+    """Raise the generation of `new` if anything but metadata and status differs from `old`."""
+    if not strategy.counts_generations:
+        return
+    ignored = ("metadata", "status", "kind", "apiVersion")
+    if {k: v for k, v in new.items() if k not in ignored} != {k: v for k, v in old.items() if k not in ignored}:
+        new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+
+
+def check_finalizers(resource: Resource, new: Tree, old: Tree) -> None:
+    """Raise Invalid where a finalizer is added to an object that is going."""
+    if "deletionTimestamp" not in old["metadata"]:
+        return
+    added = set(new["metadata"].get("finalizers") or ()) - set(old["metadata"].get("finalizers") or ())
+    if added:
+        shown = ", ".join(f'"{name}"' for name in sorted(added))
+        text = (
+            "Forbidden: no new finalizers can be added if the object is being deleted, "
+            f"found new finalizers []string{{{shown}}}"
+        )
+        raise invalid(resource, new["metadata"]["name"], [Cause("FieldValueForbidden", text, "metadata.finalizers")])
