@@ -15,6 +15,7 @@ from bireme.client.client import Client
 from bireme.mesos import allocator, amounts, events
 from bireme.mesos.allocator import AgentView, Filters, FrameworkView
 from bireme.mesos.amounts import Amounts, Ranges
+from bireme.mesos.drf import Claim, FairOrder
 from bireme.mesos.messages import Message
 from bireme.mesos.offers import Ledger, Offer, Offers
 from bireme.mesos.roster import Agent, Framework, Roster
@@ -122,10 +123,7 @@ class Core:
         if not any(view.roles for view in views):
             return
         agents_now = [self._agent_view(agent) for agent in self.roster.agents.values() if agent.active]
-        total: dict[str, int] = {}
-        for agent in self.roster.agents.values():
-            for name, amount in agent.total.scalars.items():
-                total[name] = total.get(name, 0) + amount
+        total = self._total()
         grants = allocator.allocate(
             agents_now, views, self.filters, total=total, now=now, random=self.random, weights=self.weights
         )
@@ -153,6 +151,19 @@ class Core:
             framework.count("offers/sent", len(messages))
             for start in range(0, len(messages), GROUP_OFFERS):
                 self.send(framework, events.offers(messages[start : start + GROUP_OFFERS]))
+
+    def shares(self) -> dict[str, float]:
+        """The dominant share of every role that a connected framework is subscribed to."""
+        views = [self._framework_view(each) for each in self.roster.frameworks.values() if each.connected]
+        claims = [Claim(role, view.framework_id, view.held.get(role, {})) for view in views for role in view.roles]
+        return FairOrder(self._total(), claims, weights=self.weights).shares()
+
+    def _total(self) -> dict[str, int]:
+        total: dict[str, int] = {}
+        for agent in self.roster.agents.values():
+            for name, amount in agent.total.scalars.items():
+                total[name] = total.get(name, 0) + amount
+        return total
 
     def free(self, agent: Agent) -> Amounts:
         """What could be offered of an agent now."""

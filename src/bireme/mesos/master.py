@@ -161,6 +161,17 @@ class Master(Fleet):
             if offer.role in gone - set(framework.roles):
                 self.rescind(offer)
 
+    def set_weight(self, role: str, weight: float) -> None:
+        """Give a role another share; offers made by the old shares go back."""
+        self.weights[role] = weight
+        obj = objects.weight_object(role, weight)
+        self.keeper.save_soon(mesos.RoleWeight, obj.metadata.name, lambda: objects.weight_object(role, weight))
+        for framework in self.roster.frameworks.values():
+            for offer in self.offers.of_framework(framework.framework_id):
+                if offer.role == role:
+                    self.rescind(offer)
+        self.wake()
+
     def save(self, framework: Framework) -> None:
         """Write a framework's object soon."""
         self.keeper.save_soon(mesos.Framework, framework.framework_id, lambda: objects.framework_object(framework))

@@ -1,5 +1,6 @@
 """Frameworks and agents as objects of the API, and back."""
 
+import hashlib
 from datetime import UTC, datetime
 
 from bireme.aio.clock import parse_time, rfc3339
@@ -60,6 +61,13 @@ def read_agent(obj: mesos.Agent) -> Agent:
     agent.deactivated = bool(obj.spec.deactivated)
     agent.registered_time = _seconds(obj.spec.registered_time)
     return agent
+
+
+def weight_object(role: str, weight: float) -> mesos.RoleWeight:
+    """What the API keeps of a role's weight. Roles may be spelled as no object's name can, hence the digest."""
+    obj = mesos.RoleWeight(spec=mesos.RoleWeightSpec(role=role, weight=weight))
+    obj.metadata.name = f"role-{hashlib.sha256(role.encode()).hexdigest()[:16]}"
+    return obj
 
 
 def _stamp(seconds: float) -> str:
