@@ -3,6 +3,8 @@
 Source: Kubernetes, "Configure Quality of Service for Pods" and "Node-pressure Eviction", kernel cgroup-v1 cpu.
 """
 
+from pathlib import Path
+
 from bireme.api.kinds import core
 from bireme.api.quantity import milli, value
 from bireme.api.resources import pod_qos
@@ -62,3 +64,22 @@ def oom_score_adj(pod: core.Pod, container: core.Container, *, node_memory: int)
     resources = container.resources or core.ResourceRequirements()
     request = value(resources.requests.get("memory", resources.limits.get("memory", 0)))
     return min(max(2, 1000 - 1000 * request // max(1, node_memory)), 999)
+
+
+def remove_cgroup(parent: str, *, top: Path = Path("/sys/fs/cgroup")) -> None:
+    """Take away a pod's empty folders among cgroups, of each hierarchy; what is still in use stays."""
+    hierarchies = (
+        [top] if (top / "cgroup.controllers").exists() else [path for path in top.glob("*") if path.is_dir()]
+    )
+    for hierarchy in hierarchies:
+        folder = hierarchy / parent.lstrip("/")
+        for below in sorted(folder.glob("*/"), reverse=True):
+            _remove(below)
+        _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError:
+        return

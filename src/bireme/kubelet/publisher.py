@@ -25,15 +25,20 @@ class Publisher:
         self._client = client
         self._queue: WorkQueue[str] = WorkQueue(clock, backoff=Backoff(initial_s=0.2, limit_s=15.0))
         self._wanted: dict[str, tuple[core.Pod, core.PodStatus]] = {}
-        self._sent: dict[str, core.PodStatus] = {}
+        self._sent: dict[str, tuple[int, core.PodStatus]] = {}
         self._flushed: dict[str, list[asyncio.Event]] = {}
 
     def set(self, pod: core.Pod, status: core.PodStatus) -> None:
         """Have `status` shown as the status of `pod`, unless it is already."""
         uid = pod.metadata.uid
         self._wanted[uid] = (pod, status)
-        if self._sent.get(uid, pod.status) != status:
+        if self._shown(pod) != status:
             self._queue.add(uid)
+
+    def _shown(self, pod: core.Pod) -> core.PodStatus:
+        """What the API shows, as far as is known: what was sent last, or what `pod` brought back since."""
+        version, status = self._sent.get(pod.metadata.uid, (0, pod.status))
+        return pod.status if _version(pod) >= version else status
 
     def current(self, pod: core.Pod) -> core.PodStatus:
         """The newest status known of a pod, sent or not."""
@@ -43,7 +48,7 @@ class Publisher:
     async def flush(self, pod: core.Pod) -> None:
         """Return once the newest status of `pod` has been sent, or the pod is gone."""
         uid = pod.metadata.uid
-        if uid not in self._wanted or self._sent.get(uid, pod.status) == self._wanted[uid][1]:
+        if uid not in self._wanted or self._shown(pod) == self._wanted[uid][1]:
             return
         done = asyncio.Event()
         self._flushed.setdefault(uid, []).append(done)
@@ -73,7 +78,7 @@ class Publisher:
                 # Deleted, or replaced by another of the same name: its worker will hear of that.
                 wanted = self._wanted.get(uid)
                 if wanted is not None:
-                    self._sent[uid] = wanted[1]
+                    self._sent[uid] = (_version(wanted[0]) + 1, wanted[1])
                 self._tell_flushed(uid)
             except ApiError as error:
                 delay = self._queue.retry(uid)
@@ -86,15 +91,16 @@ class Publisher:
         if wanted is None:
             return
         pod, status = wanted
-        shown = self._sent.get(uid, pod.status)
+        shown, version = self._shown(pod), _version(pod)
         if shown != status:
             meta = pod.metadata
             body = {"metadata": {"uid": uid}, "status": status_patch(shown, status)}
-            await self._client.patch(
+            answer = await self._client.patch(
                 core.Pod, meta.name, body, namespace=meta.namespace, subresource="status", how=Patch.STRATEGIC
             )
+            version = _version(answer)
         if uid in self._wanted:
-            self._sent[uid] = status
+            self._sent[uid] = (version, status)
             if self._wanted[uid][1] is status:
                 self._tell_flushed(uid)
             else:
@@ -103,6 +109,11 @@ class Publisher:
     def _tell_flushed(self, uid: str) -> None:
         for done in self._flushed.pop(uid, []):
             done.set()
+
+
+def _version(pod: core.Pod) -> int:
+    text = pod.metadata.resource_version
+    return int(text) if text.isdigit() else 0
 
 
 def status_patch(shown: core.PodStatus, status: core.PodStatus) -> dict[str, Any]:

@@ -22,6 +22,10 @@ class Teller:
         """An event on the pod as a whole."""
         self._recorder.event(pod, type, reason, message)
 
+    def node(self, node: core.Node, type: str, reason: str, message: str) -> None:
+        """An event on the node."""
+        self._recorder.event(node, type, reason, message)
+
     def container(self, pod: core.Pod, container: core.Container, type: str, reason: str, message: str) -> None:
         """An event on one of its containers."""
         init = any(other.name == container.name for other in pod.spec.init_containers)

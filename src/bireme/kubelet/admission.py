@@ -1,0 +1,44 @@
+"""Whether this node can take a pod that was sent to it, whoever sent it.
+
+Source: Kubernetes, "Node-pressure Eviction" and the kubelet's admission: OutOfcpu, OutOfpods, NodePorts ...
+"""
+
+from collections.abc import Iterable, Mapping
+
+from bireme.api.kinds import core
+from bireme.api.resources import add, pod_requests
+from bireme.kubelet.actual import Ending
+from bireme.kubelet.security import forbidden_sysctls
+
+
+def refusal(pod: core.Pod, others: Iterable[core.Pod], allocatable: Mapping[str, int]) -> Ending | None:
+    """Why `pod` can't run beside `others`; None if it can."""
+    sysctls = forbidden_sysctls(pod)
+    if sysctls:
+        return Ending("Failed", "SysctlForbidden", f"forbidden sysctl: {sysctls[0]!r} not allowlisted")
+    used: dict[str, int] = {}
+    taken: set[tuple[str, int]] = set()
+    for other in others:
+        used = add(used, {"pods": 1, **pod_requests(other.spec)})
+        taken |= _ports(other)
+    wanted = {"pods": 1, **pod_requests(pod.spec)}
+    for name, amount in wanted.items():
+        have, held = allocatable.get(name, 0), used.get(name, 0)
+        if amount and held + amount > have:
+            words = f"requested: {amount}, used: {held}, capacity: {have}"
+            return Ending(
+                "Failed", f"OutOf{name}", f"Pod was rejected: Node didn't have enough resource: {name}, {words}"
+            )
+    if _ports(pod) & taken:
+        words = "Node didn't have free ports for the requested pod ports"
+        return Ending("Failed", "NodePorts", f"Pod was rejected: {words}")
+    return None
+
+
+def _ports(pod: core.Pod) -> set[tuple[str, int]]:
+    return {
+        (port.protocol or "TCP", port.host_port)
+        for container in pod.spec.containers
+        for port in container.ports
+        if port.host_port
+    }
