@@ -1,0 +1,107 @@
+"""What is wrong with which field, in the words of Kubernetes.
+
+`Problems` gathers causes; each method is one kind of fault and makes the message and the reason that clients
+test for. Paths are texts such as "spec.containers[0].name"; build them only where something is wrong.
+Source: apimachinery pkg/util/validation/field (described, not copied).
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from bireme.api.errors import Cause
+
+Tree = dict[str, Any]
+
+NOT_NEGATIVE = "must be greater than or equal to 0"
+POSITIVE = "must be greater than zero"
+IMMUTABLE = "field is immutable"
+
+
+class Problems(list[Cause]):
+    """The faults found so far, in the order of the fields."""
+
+    def required(self, path: str, detail: str = "") -> None:
+        """The field has no value."""
+        self._add("FieldValueRequired", "Required value", path, detail)
+
+    def invalid(self, path: str, value: Any, detail: str) -> None:
+        """The value breaks a rule."""
+        self._add("FieldValueInvalid", f"Invalid value: {shown(value)}", path, detail)
+
+    def invalid_each(self, path: str, value: Any, details: Iterable[str]) -> None:
+        """The value breaks each of these rules."""
+        for detail in details:
+            self.invalid(path, value, detail)
+
+    def unsupported(self, path: str, value: Any, supported: Iterable[str]) -> None:
+        """The value is none of those that are known."""
+        names = ", ".join(f'"{name}"' for name in supported)
+        self._add("FieldValueNotSupported", f"Unsupported value: {shown(value)}", path, f"supported values: {names}")
+
+    def forbidden(self, path: str, detail: str) -> None:
+        """The field may not be set, or not so."""
+        self._add("FieldValueForbidden", "Forbidden", path, detail)
+
+    def duplicate(self, path: str, value: Any) -> None:
+        """The value stands there already."""
+        self._add("FieldValueDuplicate", f"Duplicate value: {shown(value)}", path)
+
+    def not_found(self, path: str, value: Any) -> None:
+        """The value refers to nothing."""
+        self._add("FieldValueNotFound", f"Not found: {shown(value)}", path)
+
+    def too_long(self, path: str, limit: int) -> None:
+        """The text or the bytes are over the limit."""
+        self._add("FieldValueTooLong", "Too long", path, f"may not be more than {limit} bytes")
+
+    def too_many(self, path: str, count: int, limit: int) -> None:
+        """The list or map has more entries than the limit."""
+        self._add("FieldValueTooMany", f"Too many: {count}", path, f"must have at most {limit} items")
+
+    def _add(self, reason: str, message: str, path: str, detail: str = "") -> None:
+        self.append(Cause(reason, f"{message}: {detail}" if detail else message, path))
+
+
+class Rules(NamedTuple):
+    """The rules of one kind: for any state of an object, and for the step from an old one to a new one."""
+
+    check: Callable[[Problems, Tree], None]
+    update: Callable[[Problems, Tree, Tree], None] | None = None
+
+
+def shown(value: Any) -> str:
+    """A value as messages show it: text in quotes, structures as JSON."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def check_one_of(
+    problems: Problems,
+    tree: Mapping[str, Any],
+    field: str,
+    path: str,
+    supported: Iterable[str],
+    *,
+    needed: bool = False,
+) -> None:
+    """The text field is one of `supported`; it may be unset unless `needed`."""
+    value = tree.get(field)
+    if not value:
+        if needed:
+            problems.required(f"{path}.{field}")
+    elif value not in supported:
+        problems.unsupported(f"{path}.{field}", value, supported)
+
+
+def check_not_negative(problems: Problems, tree: Mapping[str, Any], fields: Iterable[str], path: str) -> None:
+    """Each of the number fields is at least 0, or unset."""
+    for field in fields:
+        value = tree.get(field)
+        if value is not None and value < 0:
+            problems.invalid(f"{path}.{field}", value, NOT_NEGATIVE)
+
+
+def check_unchanged(problems: Problems, new: Any, old: Any, path: str) -> None:
+    """The value is what it was."""
+    if new != old:
+        problems.invalid(path, new, IMMUTABLE)

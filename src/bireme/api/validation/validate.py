@@ -1,0 +1,58 @@
+"""What the API refuses: the rules of metadata for all kinds, and the rules of each kind.
+
+Trees have passed the schema's type check and have their defaults. One module an API group lists its kinds' rules;
+a rule that needs other objects (a class that must exist, a quota) is admission's. The registry turns the causes
+into one Invalid error. Source: kubernetes-resources, section 4; the validation of the original, by its messages.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from bireme.api.errors import Cause
+from bireme.api.scheme import Resource
+from bireme.api.validation.field import Problems, Rules
+from bireme.api.validation.meta import check_metadata, check_metadata_update
+
+_GROUPS: Mapping[str, Mapping[str, Rules]] = {}
+
+_RULES: Mapping[tuple[str, str], Rules] = {
+    (group, kind): rules for group, kinds in _GROUPS.items() for kind, rules in kinds.items()
+}
+_NOT_CHECKED_AGAIN = ("metadata", "status", "kind", "apiVersion")
+
+
+def validate(resource: Resource, tree: dict[str, Any]) -> list[Cause]:
+    """What is wrong with a new object, in the order of its fields."""
+    problems = Problems()
+    check_metadata(problems, resource, tree.get("metadata") or {})
+    rules = _RULES.get((resource.group, resource.kind))
+    if rules is not None:
+        rules.check(problems, tree)
+    return problems
+
+
+def validate_update(
+    resource: Resource, new: dict[str, Any], old: dict[str, Any], *, subresource: str = ""
+) -> list[Cause]:
+    """What is wrong with an updated object, and with what was changed in it.
+
+    A body that did not change is not checked again, so status writes are cheap and old objects stay writable.
+    """
+    problems = Problems()
+    metadata = new.get("metadata") or {}
+    check_metadata(problems, resource, metadata)
+    check_metadata_update(problems, metadata, old.get("metadata") or {})
+    if _same_body(new, old):
+        return problems
+    rules = _RULES.get((resource.group, f"{resource.kind}/{subresource}")) if subresource else None
+    rules = rules or _RULES.get((resource.group, resource.kind))
+    if rules is not None:
+        rules.check(problems, new)
+        if rules.update is not None:
+            rules.update(problems, new, old)
+    return problems
+
+
+def _same_body(new: dict[str, Any], old: dict[str, Any]) -> bool:
+    fields = {*new, *old}.difference(_NOT_CHECKED_AGAIN)
+    return all(new.get(field) == old.get(field) for field in fields)
