@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from bireme.aio.clock import RealClock
 from bireme.cli import kubeconfig as kubeconfigs
 from bireme.cli import machine
 from bireme.cli.clusters import Door, is_running, name_option, need_root, parts, root_option
@@ -48,23 +49,9 @@ def _settings(name: str, root: Path, flags: dict[str, Any]) -> Config:
 
 def make_certificates(config: Config) -> str:
     """The CA and the leaves, those that are not there yet; says what there is."""
-    from bireme.http.certificates import ensure
+    from bireme.assembly.certificates import ensure
 
-    return ensure(
-        config.pki,
-        host=config.host,
-        node_name=config.node_name,
-        node_ip=config.node_ip,
-        service_ip=service_ip(config),
-        domain=config.domain,
-    )
-
-
-def service_ip(config: Config) -> str:
-    """The first address of the service range: where pods find the API."""
-    import ipaddress
-
-    return str(ipaddress.ip_network(config.service_range)[1])
+    return ensure(config, now=RealClock().now())
 
 
 def make_credentials(config: Config) -> None:

@@ -14,7 +14,8 @@ from bireme.api.errors import ApiError
 from bireme.api.kinds.meta import Object
 from bireme.api.scheme import Resource, Scheme, builtin
 from bireme.client.errors import from_answer, from_status
-from bireme.client.transport import Pairs, Reply, Transport
+from bireme.client.transport import Pairs, Transport
+from bireme.http.requests import Reply
 
 K = TypeVar("K", bound=Object)
 JSON = "application/json"

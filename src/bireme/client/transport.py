@@ -3,25 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import quote, urlencode
 
 from bireme.api.errors import ServiceUnavailable
 from bireme.client.errors import from_answer
 from bireme.http.interface import Handler, Identity, Peer, Query, Request, Response, Stream
-from bireme.http.requests import RequestFailed, Session
+from bireme.http.requests import Reply, RequestFailed, Session
 
 Pairs = Sequence[tuple[str, str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A whole answer: its status, headers (lower-case names) and body."""
-
-    status: int
-    body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Transport(Protocol):
@@ -51,12 +41,11 @@ class HttpTransport:
 
     async def request(self, method: str, path: str, query: Pairs, headers: Mapping[str, str], body: bytes) -> Reply:
         try:
-            answer = await self._session.request(
+            return await self._session.request(
                 method, self._url(path, query), headers={**self._headers, **headers}, body=body
             )
         except RequestFailed as error:
             raise ServiceUnavailable(f"cannot reach {self._base}: {error}") from error
-        return Reply(answer.status, answer.body, answer.headers)
 
     async def stream(self, method: str, path: str, query: Pairs, headers: Mapping[str, str]) -> AsyncIterator[bytes]:
         try:
@@ -90,10 +79,10 @@ class InProcessTransport:
         if isinstance(answer, Stream):
             async with aclosing(answer.chunks) as chunks:  # type: ignore[type-var]
                 body = b"".join([chunk async for chunk in chunks])
-            return Reply(answer.status, body, answer.headers)
+            return Reply(answer.status, answer.headers, body)
         if not isinstance(answer, Response):
             raise ServiceUnavailable(f"{path} asks for a connection of its own, which this transport has not")
-        return Reply(answer.status, answer.body, answer.headers)
+        return Reply(answer.status, answer.headers, answer.body)
 
     async def stream(self, method: str, path: str, query: Pairs, headers: Mapping[str, str]) -> AsyncIterator[bytes]:
         answer = await self._handler(self._ask(method, path, query, headers, b""))
