@@ -46,7 +46,7 @@ class Ranges:
 
     def _places(self, network: str) -> range:
         there = ip_network(network, strict=False)
-        if there.version != self._whole.version or not there.overlaps(self._whole):  # type: ignore[arg-type]
+        if there.version != self._whole.version or not there.overlaps(self._whole):
             return range(0)
         base = int(self._whole.network_address)
         first = max(0, int(there.network_address) - base) >> self._shift
@@ -77,28 +77,26 @@ class NodeIpamController(Controller):
 
     async def reconcile(self, key: Key) -> timedelta | None:
         node = self.cache.get(core.Node, key)
-        if node is None or ranges_of(node) or node.metadata.uid in self._given:
+        if node is None or ranges_of(node):
             return None
-        free = self._ranges.free()
-        if free is None:
+        range_ = self._given.get(node.metadata.uid) or self._ranges.free()
+        if range_ is None:
             text = f"Node {key.name} status is now: CIDRNotAvailable"
             self.events.event(node, "Warning", "CIDRNotAvailable", text)
             return timedelta(minutes=1)
-        self._given[node.metadata.uid] = free
-        self._ranges.take(free)
+        if node.metadata.uid not in self._given:  # again, if the first attempt's answer was lost: the same range
+            self._given[node.metadata.uid] = range_
+            self._ranges.take(range_)
         try:
-            await self.carry_out((Merge(node, {"spec": {"podCIDR": free, "podCIDRs": [free]}}, exact=True),))
+            await self.carry_out((Merge(node, {"spec": {"podCIDR": range_, "podCIDRs": [range_]}}, exact=True),))
         except NotFound:
             self._take_back(node)
-        except BaseException:
-            self._take_back(node)
-            raise
         return None
 
     def _take_back(self, node: core.Node) -> None:
-        free = self._given.pop(node.metadata.uid, None)
-        if free is not None:
-            self._ranges.give_back(free)
+        range_ = self._given.pop(node.metadata.uid, None)
+        if range_ is not None:
+            self._ranges.give_back(range_)
 
     def _note(self, old: core.Node | None, new: core.Node | None) -> None:
         """Keep the ranges as the nodes have them; what we gave ourselves counts until the node shows it."""

@@ -91,7 +91,7 @@ def _age(since: datetime | None, now: datetime) -> int:
 def deletion_cost(pod: core.Pod) -> int:
     """What the pod's annotation says its deletion costs; 0 when it says nothing sensible."""
     text = pod.metadata.annotations.get(DELETION_COST, "")
-    return int(text) if text.lstrip("-").isdecimal() and len(text) <= 11 else 0
+    return int(text) if text.removeprefix("-").isdecimal() and len(text) <= 11 else 0
 
 
 def count(
