@@ -86,6 +86,7 @@ class SqliteLog:
     """A `Log` in one SQLite file, written by a thread of its own."""
 
     synchronous = "FULL"
+    checkpoint_bytes = CHECKPOINT_BYTES
 
     def __init__(
         self, path: Path, *, clock: Clock, reserve_bytes: int = RESERVE_BYTES, vfs: str | None = None
@@ -128,7 +129,7 @@ class SqliteLog:
         connection.pragma("locking_mode", "EXCLUSIVE")
         connection.pragma("journal_mode", "WAL")
         connection.pragma("synchronous", self.synchronous)
-        connection.pragma("journal_size_limit", 4 * CHECKPOINT_BYTES)
+        connection.pragma("journal_size_limit", 4 * self.checkpoint_bytes)
         connection.pragma("cell_size_check", True)
         version = connection.pragma("user_version")
         if version not in (0, VERSION):
@@ -343,7 +344,7 @@ class SqliteLog:
                 self._superseded.append((revision, revision))
 
     def _checkpoint_if_due(self) -> None:
-        if self._unwritten < CHECKPOINT_BYTES:
+        if self._unwritten < self.checkpoint_bytes:
             return
         self._unwritten = 0
         try:
