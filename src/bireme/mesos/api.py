@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import orjson
-import structlog
 
 from bireme.http.interface import Answer, Identity, Request, Response
 from bireme.mesos import answers, classic, metrics
@@ -19,8 +18,6 @@ from bireme.mesos.answers import Authenticator, Refused, method_not_allowed, tex
 from bireme.mesos.master import Master
 from bireme.mesos.operator_api import OperatorApi, flags, teardown, update_weights
 from bireme.mesos.scheduler_api import SchedulerApi
-
-log = structlog.get_logger(__name__)
 
 READ_ONLY, READ_WRITE, SCHEDULER = "mesos-master-readonly", "mesos-master-readwrite", "mesos-master-scheduler"
 OPEN = ""

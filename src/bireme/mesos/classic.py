@@ -21,6 +21,8 @@ COUNTED = (
     *("TASK_FAILED", "TASK_LOST", "TASK_ERROR", "TASK_UNREACHABLE"),
 )
 
+_SHOWN = {"discovery": "DiscoveryInfo", "container": "ContainerInfo", "health_check": "HealthCheck"}
+
 
 def version() -> Tree:
     return dict(BUILD)

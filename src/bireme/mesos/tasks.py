@@ -269,7 +269,7 @@ def _argv(command: Message, *, docker: bool) -> tuple[list[str], list[str]]:
 
 
 def _in_host_root(command: Message, placement: Placement) -> list[str]:
-    script = f'cd "$MESOS_SANDBOX" && {_exec(command, placement)}'
+    script = f'mkdir -p "$MESOS_SANDBOX" && cd "$MESOS_SANDBOX" && {_exec(command, placement)}'
     return ["/bin/busybox", "chroot", "/host", "/bin/sh", "-c", escaped(script)]
 
 
