@@ -28,7 +28,7 @@ def test_claim(labels: dict[str, str], owned: bool, going: bool, expected: str) 
 
 def test_what_another_controls_is_left_alone() -> None:
     claims = ownership.claim(replica_set("rs", 1), SELECTOR, [pod(owner=replica_set("other", 1))])
-    assert not (claims.owned or claims.adopt or claims.release)
+    assert [*claims.owned, *claims.adopt, *claims.release] == []
 
 
 def test_a_dying_orphan_is_not_adopted() -> None:

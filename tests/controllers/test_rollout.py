@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from bireme.api.kinds import apps
 from bireme.controllers import rollout
-from bireme.controllers.rollout import Bounds
 from bireme.controllers.revisions import DESIRED, MAXIMUM
+from bireme.controllers.rollout import Bounds
 
 
 @pytest.mark.parametrize(

@@ -95,9 +95,8 @@ class GarbageCollector(Controller):
             if state is None:
                 return UNKNOWN_KIND_LOOK_AGAIN  # of a kind that we don't know: nothing is certain
             states[reference.uid] = state
-        verdict = owner_graph.judge(
-            live.owners, lambda reference: states[reference.uid], self.graph.dependents(node.uid)
-        )
+        has_dependents = bool(self.graph.dependents(node.uid))
+        verdict = owner_graph.judge(live.owners, lambda item: states[item.uid], has_dependents=has_dependents)
         await self._carry_out_verdict(fresh, live, verdict)
         return None
 
@@ -109,9 +108,6 @@ class GarbageCollector(Controller):
                 log.info("garbage deleted", kind=live.kind, namespace=live.namespace, name=live.name)
                 await carry_out(self.client, Delete(fresh, owner_graph.propagation(live), exact=True))
             case Act.DELETE_FOREGROUND:
-                if verdict.unblock:
-                    trees = [reference_tree(item) | {"blockOwnerDeletion": False} for item in live.owners]
-                    fresh = await self._patch(fresh, {"ownerReferences": trees})
                 await carry_out(self.client, Delete(fresh, "Foreground", exact=True))
             case Act.KEEP:
                 pass
@@ -163,7 +159,7 @@ class GarbageCollector(Controller):
 
     async def _finish_foreground(self, node: Node) -> None:
         """Take the finalizer off when no dependent blocks any more; else have those looked at."""
-        blocking = [item for item in self.graph.blocking(node.uid) if item.uid != node.uid]
+        blocking = self.graph.blocking(node.uid)
         if not blocking:
             await self._take_off(node, FOREGROUND)
         for item in blocking:

@@ -74,12 +74,30 @@ class Graph:
         return [self.nodes[item] for item in self._dependents.get(uid, ())]
 
     def blocking(self, uid: str) -> list[Node]:
-        """The dependents that a deletion in the foreground waits for."""
+        """The dependents that a deletion in the foreground waits for; not those that in turn wait for it."""
+        return [item for item in self._blockers(uid) if item.uid != uid and not self._waits_for(item, uid)]
+
+    def _blockers(self, uid: str) -> list[Node]:
         return [
             item
             for item in self.dependents(uid)
             if any(owner.uid == uid and owner.block_owner_deletion for owner in item.owners)
         ]
+
+    def _waits_for(self, node: Node, uid: str) -> bool:
+        """Whether `node` waits, over however many others, for `uid`: a circle, which would wait for ever."""
+        ahead, seen = [node], {node.uid}
+        while ahead:
+            item = ahead.pop()
+            if not item.waits_for_dependents:
+                continue
+            for below in self._blockers(item.uid):
+                if below.uid == uid:
+                    return True
+                if below.uid not in seen:
+                    seen.add(below.uid)
+                    ahead.append(below)
+        return False
 
     def change(self, old: Node | None, new: Node | None) -> set[str]:
         """Note that an object came, changed or went; gives back the uids to look at."""
@@ -159,15 +177,14 @@ class Act(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What to do with an object, and which references (uids) stay on it; `unblock`: they are not to block."""
+    """What to do with an object; `keep` are the references that stay on one that is detached."""
 
     act: Act
     keep: tuple[OwnerReference, ...] = ()
-    unblock: bool = False
 
 
 def judge(
-    references: Iterable[OwnerReference], state: Callable[[OwnerReference], State], dependents: Iterable[Node]
+    references: Iterable[OwnerReference], state: Callable[[OwnerReference], State], *, has_dependents: bool
 ) -> Verdict:
     """What follows for an object with these references from the state of its owners."""
     by_state: dict[State, list[OwnerReference]] = {item: [] for item in State}
@@ -178,11 +195,7 @@ def judge(
         return Verdict(Act.DETACH, tuple(solid)) if waiting or gone else Verdict(Act.KEEP)
     if not waiting and not gone:
         return Verdict(Act.KEEP)
-    below = list(dependents)
-    if waiting and below:
-        # A circle of owners that all wait would wait for ever: one that waits below lets this one stop blocking.
-        return Verdict(Act.DELETE_FOREGROUND, unblock=any(item.waits_for_dependents for item in below))
-    return Verdict(Act.DELETE)
+    return Verdict(Act.DELETE_FOREGROUND if waiting and has_dependents else Act.DELETE)
 
 
 def propagation(node: Node) -> str:
