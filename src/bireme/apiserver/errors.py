@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import structlog
 
-from bireme.api.errors import ApiError
+from bireme.api.errors import ApiError, NotFound, Timeout, TooLarge, TooManyRequests, Unauthorized
 from bireme.http.interface import Response
 
 log = structlog.get_logger(__name__)
@@ -42,6 +42,16 @@ def response_of(error: ApiError) -> Response:
     """The answer that tells a client of `error`."""
     headers = {"retry-after": str(error.retry_after_s)} if error.retry_after_s is not None else {}
     return Response(error.code, orjson.dumps(status_of(error)), headers)
+
+
+def refusal(code: int, message: str) -> Response:
+    """The answer to what never became a request: a Status too, for `http.server.serve(refuse=…)`."""
+    reason = _REASONS.get(code, "InternalError" if code >= 500 else "BadRequest")
+    status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
+    return Response(code, orjson.dumps({**status, "message": message, "reason": reason, "code": code}))
+
+
+_REASONS = {kind.code: kind.reason for kind in (Unauthorized, NotFound, TooLarge, Timeout, TooManyRequests)}
 
 
 def as_api_error(error: Exception, *, method: str, path: str) -> ApiError:

@@ -100,6 +100,18 @@ class ServiceAddresses(Rules):
             for number in _node_ports(service):
                 _take_quietly(self._ports, number)
 
+    async def repair(self) -> None:
+        """Make the IPAddress objects agree with the Services."""
+        shown = {tree["metadata"]["name"] for tree in self._registry.every("networking.k8s.io", "v1", "ipaddresses")}
+        held: dict[str, Tree] = {}
+        for service in self._registry.every("", "v1", "services"):
+            held.update((str(IPv4Address(number)), service) for number in _ips(service))
+        for address in held.keys() - shown:
+            await self._show(int(IPv4Address(address)), held[address])
+        for address in shown - held.keys():
+            if _is_address(address):
+                await self._hide(int(IPv4Address(address)))
+
     def before_create(self, tree: Tree, call: Call) -> Callable[[], None]:
         return self._settle(tree, None)
 
@@ -287,6 +299,14 @@ def _needs_node_ports(spec: Tree) -> bool:
 
 def _needs_health_port(spec: Tree) -> bool:
     return spec.get("type") == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local"
+
+
+def _is_address(text: str) -> bool:
+    try:
+        IPv4Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _ips(tree: Tree) -> Iterable[int]:

@@ -120,6 +120,10 @@ class Registry:
         self.admission = Chain(plugins)
         self._rules = rules
 
+    def rules_of(self, kind: str) -> Rules:
+        """The rules of a kind, by its name."""
+        return self._rules.get(kind, self._no_rules)
+
     def start(self) -> None:
         """Load the watch cache. Call once, before any verb."""
         self.cache.start()
@@ -219,7 +223,7 @@ class Registry:
         name = tree["metadata"].get("name") or ""
         attributes = Attributes("CREATE", kind, namespace, name, tree, None, call)
         await self.admission.admit(attributes)
-        rules = self._rules.get(stored.kind, self._no_rules)
+        rules = self.rules_of(stored.kind)
         self.intake.check(kind, tree)
         give_back = rules.before_create(tree, call)
         try:
@@ -306,7 +310,7 @@ class Registry:
         if new == old and not is_over(kind.stored, new):
             return self._document(kind, item)
         count_generation(kind.strategy, new, old)
-        rules = self._rules.get(kind.stored.kind, self._no_rules)
+        rules = self.rules_of(kind.stored.kind)
         give_back = rules.before_update(new, old, call)
         try:
             self.intake.check_update(kind, new, old, subresource=subresource)
@@ -408,7 +412,7 @@ class Registry:
             raise Raced from error
         except StoreError as error:
             raise store_failure(error) from error
-        await self._rules.get(kind.stored.kind, self._no_rules).after_delete(tree)
+        await self.rules_of(kind.stored.kind).after_delete(tree)
         return event.revision
 
     def _generate_name(self, base: str) -> str:

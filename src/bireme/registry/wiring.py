@@ -1,0 +1,63 @@
+"""A registry with everything that belongs to it: admission, addresses, the sweep of old events."""
+
+import asyncio
+import random as chance
+from collections.abc import Callable
+from ipaddress import IPv4Network
+from uuid import uuid4
+
+from bireme.aio.clock import Clock
+from bireme.aio.supervise import supervise
+from bireme.api.scheme import Scheme
+from bireme.registry.addresses import ServiceAddresses
+from bireme.registry.admission.plugins import default_plugins
+from bireme.registry.bootstrap import make_start_objects
+from bireme.registry.expiry import expire_events
+from bireme.registry.verbs import Registry
+from bireme.store.interface import Store
+
+SERVICE_RANGE = IPv4Network("10.96.0.0/16")
+NODE_PORTS = (30000, 32767)
+
+
+def build_registry(
+    store: Store,
+    scheme: Scheme,
+    clock: Clock,
+    *,
+    uid: Callable[[], str] | None = None,
+    random: chance.Random | None = None,
+    service_range: IPv4Network = SERVICE_RANGE,
+    node_ports: tuple[int, int] = NODE_PORTS,
+) -> Registry:
+    """A registry over `store`, loaded and ready for verbs once `run_registry` runs."""
+    dice = random or chance.Random()
+    registry = Registry(store, scheme, clock, uid=uid or _new_uid, random=dice)
+    addresses = ServiceAddresses(registry, service_range=service_range, node_ports=node_ports, random=dice)
+    registry.use(default_plugins(registry, dice), {"Service": addresses})
+    registry.start()
+    addresses.load()
+    return registry
+
+
+async def run_registry(registry: Registry) -> None:
+    """Keep the registry's watches going and its events fresh; runs until cancelled."""
+    clock = registry.clock
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(registry.run(), name="registry: watch cache")
+        expiry = supervise("event expiry", lambda: expire_events(registry, clock), clock)
+        tasks.create_task(expiry, name="registry: event expiry")
+
+
+async def fill_registry(
+    registry: Registry, *, service_range: IPv4Network = SERVICE_RANGE, advertise_address: str, port: int
+) -> None:
+    """Make the objects that every cluster has, where they are missing."""
+    await make_start_objects(registry, service_range=service_range, advertise_address=advertise_address, port=port)
+    addresses = registry.rules_of("Service")
+    if isinstance(addresses, ServiceAddresses):
+        await addresses.repair()
+
+
+def _new_uid() -> str:
+    return str(uuid4())

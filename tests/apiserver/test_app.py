@@ -1,0 +1,512 @@
+import asyncio
+from typing import Any
+
+import pytest
+
+from bireme.http.interface import Identity
+
+PODS = "/api/v1/namespaces/default/pods"
+MERGE = "application/merge-patch+json"
+STRATEGIC = "application/strategic-merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+
+
+def pod(name: str = "a", **labels: str) -> dict[str, Any]:
+    return {
+        "kind": "Pod",
+        "apiVersion": "v1",
+        "metadata": {"name": name, "labels": labels},
+        "spec": {"containers": [{"name": "main", "image": "busybox"}]},
+    }
+
+
+def config(name: str, **data: str) -> dict[str, Any]:
+    return {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": name}, "data": data}
+
+
+CONFIGS = "/api/v1/namespaces/default/configmaps"
+
+
+async def test_a_new_pod_gets_what_the_server_decides(opened):
+    async with opened() as door:
+        made = await door.make(PODS, {**pod(app="x"), "status": {"phase": "Running"}})
+        metadata = made["metadata"]
+        assert metadata["namespace"] == "default"
+        assert metadata["generation"] == 1
+        assert metadata["uid"].startswith("00000000")
+        assert metadata["resourceVersion"].isdigit()
+        assert made["status"] == {"phase": "Pending", "qosClass": "BestEffort"}
+        assert made["spec"]["serviceAccountName"] == "default"
+        assert made["spec"]["priority"] == 0
+        assert {t["key"] for t in made["spec"]["tolerations"]} == {
+            "node.kubernetes.io/not-ready",
+            "node.kubernetes.io/unreachable",
+        }
+        got = await door.ask("GET", f"{PODS}/a")
+        assert got.tree == made
+
+
+async def test_the_same_name_twice_is_refused(opened):
+    async with opened() as door:
+        await door.make(CONFIGS, config("a"))
+        reply = await door.ask("POST", CONFIGS, config("a"))
+        assert (reply.status, reply.tree["reason"]) == (409, "AlreadyExists")
+        assert reply.tree["message"] == 'configmaps "a" already exists'
+        assert reply.tree["details"] == {"name": "a", "kind": "configmaps"}
+
+
+async def test_generated_names_have_five_more_characters(opened):
+    async with opened() as door:
+        made = await door.make(CONFIGS, {"metadata": {"generateName": "job-"}})
+        assert len(made["metadata"]["name"]) == len("job-") + 5
+
+
+async def test_an_update_needs_the_version_it_read(opened):
+    async with opened() as door:
+        made = await door.make(CONFIGS, config("a", k="1"))
+        first = await door.ask("PUT", f"{CONFIGS}/a", {**made, "data": {"k": "2"}})
+        assert first.status == 200
+        stale = await door.ask("PUT", f"{CONFIGS}/a", {**made, "data": {"k": "3"}})
+        assert (stale.status, stale.tree["reason"]) == (409, "Conflict")
+        assert "the object has been modified" in stale.tree["message"]
+        unconditional = await door.ask("PUT", f"{CONFIGS}/a", config("a", k="4"))
+        assert unconditional.tree["data"] == {"k": "4"}
+
+
+async def test_an_update_that_changes_nothing_keeps_the_version(opened):
+    async with opened() as door:
+        made = await door.make(CONFIGS, config("a", k="1"))
+        reply = await door.ask("PUT", f"{CONFIGS}/a", made)
+        assert reply.tree["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
+
+
+@pytest.mark.parametrize(
+    ("media", "patch", "expected"),
+    [
+        pytest.param(MERGE, {"data": {"k": None, "m": "2"}}, {"m": "2"}, id="merge"),
+        pytest.param(STRATEGIC, {"data": {"m": "2"}}, {"k": "1", "m": "2"}, id="strategic"),
+        pytest.param(JSON_PATCH, [{"op": "replace", "path": "/data/k", "value": "9"}], {"k": "9"}, id="json"),
+    ],
+)
+async def test_patches(opened, media, patch, expected):
+    async with opened() as door:
+        await door.make(CONFIGS, config("a", k="1"))
+        reply = await door.ask("PATCH", f"{CONFIGS}/a", patch, content_type=media)
+        assert reply.tree["data"] == expected
+
+
+async def test_server_side_apply_is_not_taken_yet(opened):
+    async with opened() as door:
+        reply = await door.ask("PATCH", f"{CONFIGS}/a", {}, content_type="application/apply-patch+yaml")
+        assert (reply.status, reply.tree["reason"]) == (415, "UnsupportedMediaType")
+
+
+async def test_concurrent_patches_all_count(opened):
+    async with opened() as door:
+        await door.make(CONFIGS, config("a"))
+        async with asyncio.TaskGroup() as tasks:
+            asked = [
+                tasks.create_task(door.ask("PATCH", f"{CONFIGS}/a", {"data": {str(n): "x"}}, content_type=MERGE))
+                for n in range(4)
+            ]
+        assert {task.result().status for task in asked} == {200}
+        assert set((await door.ask("GET", f"{CONFIGS}/a")).tree["data"]) == {"0", "1", "2", "3"}
+
+
+async def test_the_status_is_written_by_itself(opened):
+    async with opened() as door:
+        made = await door.make(PODS, pod())
+        status = await door.ask(
+            "PATCH", f"{PODS}/a/status", {"status": {"phase": "Running"}, "spec": {"x": 1}}, content_type=MERGE
+        )
+        assert status.tree["status"]["phase"] == "Running"
+        main = await door.ask("PUT", f"{PODS}/a", {**status.tree, "status": {"phase": "Failed"}})
+        assert main.tree["status"]["phase"] == "Running"
+        assert made["metadata"]["generation"] == 1
+
+
+async def test_a_pod_on_a_node_is_given_time_to_stop(opened):
+    async with opened() as door:
+        await door.make(PODS, pod())
+        await door.make(f"{PODS}/a/binding", {"target": {"kind": "Node", "name": "n1"}})
+        marked = await door.ask("DELETE", f"{PODS}/a")
+        assert marked.tree["kind"] == "Pod"
+        assert marked.tree["metadata"]["deletionGracePeriodSeconds"] == 30
+        assert marked.tree["metadata"]["deletionTimestamp"] == "2026-01-01T00:00:30Z"
+        gone = await door.ask("DELETE", f"{PODS}/a?gracePeriodSeconds=0")
+        assert (gone.tree["kind"], gone.tree["status"]) == ("Status", "Success")
+        assert (await door.ask("GET", f"{PODS}/a")).status == 404
+
+
+async def test_a_second_binding_is_a_conflict(opened):
+    async with opened() as door:
+        await door.make(PODS, pod())
+        await door.make(f"{PODS}/a/binding", {"target": {"kind": "Node", "name": "n1"}})
+        bound = (await door.ask("GET", f"{PODS}/a")).tree
+        assert bound["spec"]["nodeName"] == "n1"
+        assert bound["status"]["conditions"][0]["type"] == "PodScheduled"
+        again = await door.ask("POST", f"{PODS}/a/binding", {"target": {"kind": "Node", "name": "n2"}})
+        assert again.status == 409
+
+
+async def test_finalizers_hold_an_object(opened):
+    async with opened() as door:
+        await door.make(CONFIGS, {"metadata": {"name": "a", "finalizers": ["example.com/hold"]}})
+        marked = await door.ask("DELETE", f"{CONFIGS}/a")
+        assert "deletionTimestamp" in marked.tree["metadata"]
+        let_go = await door.ask("PATCH", f"{CONFIGS}/a", {"metadata": {"finalizers": None}}, content_type=MERGE)
+        assert let_go.status == 200
+        assert (await door.ask("GET", f"{CONFIGS}/a")).status == 404
+
+
+async def test_foreground_deletion_leaves_a_finalizer(opened):
+    async with opened() as door:
+        await door.make(CONFIGS, config("a"))
+        marked = await door.ask("DELETE", f"{CONFIGS}/a", {"propagationPolicy": "Foreground"})
+        assert marked.tree["metadata"]["finalizers"] == ["foregroundDeletion"]
+
+
+async def test_delete_preconditions(opened):
+    async with opened() as door:
+        await door.make(CONFIGS, config("a"))
+        reply = await door.ask("DELETE", f"{CONFIGS}/a", {"preconditions": {"uid": "other"}})
+        assert reply.status == 409
+        assert "UID in precondition" in reply.tree["message"]
+
+
+async def test_a_dry_run_stores_nothing(opened):
+    async with opened() as door:
+        reply = await door.ask("POST", f"{CONFIGS}?dryRun=All", config("a"))
+        assert reply.status == 201
+        assert "resourceVersion" not in reply.tree["metadata"]
+        assert (await door.ask("GET", f"{CONFIGS}/a")).status == 404
+        assert (await door.ask("POST", f"{CONFIGS}?dryRun=Some", config("a"))).status == 422
+
+
+async def test_unknown_fields_are_warned_of_or_refused(opened):
+    async with opened() as door:
+        body = {**config("a"), "spce": 1}
+        warned = await door.ask("POST", CONFIGS, body)
+        assert warned.headers["warning"] == '299 - "unknown field \\"spce\\""'
+        assert "spce" not in warned.tree
+        refused = await door.ask("POST", f"{CONFIGS}?fieldValidation=Strict", body)
+        assert refused.status == 400
+        assert 'strict decoding error: unknown field "spce"' in refused.tree["message"]
+        repeated = b'{"metadata":{"name":"b"},"data":{"k":"1","k":"2"}}'
+        refused = await door.ask("POST", f"{CONFIGS}?fieldValidation=Strict", repeated)
+        assert 'duplicate field "data.k"' in refused.tree["message"]
+
+
+async def test_lists_are_paged_at_one_version(opened):
+    async with opened() as door:
+        for name in "abcde":
+            await door.make(CONFIGS, config(name))
+        first = (await door.ask("GET", f"{CONFIGS}?limit=2")).tree
+        assert [item["metadata"]["name"] for item in first["items"]] == ["a", "b"]
+        assert first["metadata"]["remainingItemCount"] == 3
+        await door.ask("DELETE", f"{CONFIGS}/c")
+        await door.make(CONFIGS, config("cc"))
+        token = first["metadata"]["continue"]
+        second = (await door.ask("GET", f"{CONFIGS}?limit=2&continue={token}")).tree
+        assert [item["metadata"]["name"] for item in second["items"]] == ["c", "d"]
+        assert second["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
+        assert second["metadata"]["remainingItemCount"] == 1
+        last = (await door.ask("GET", f"{CONFIGS}?limit=2&continue={second['metadata']['continue']}")).tree
+        assert [item["metadata"]["name"] for item in last["items"]] == ["e"]
+        assert "continue" not in last["metadata"]
+
+
+async def test_an_old_token_is_answered_with_a_fresh_one(opened):
+    async with opened() as door:
+        for name in "abc":
+            await door.make(CONFIGS, config(name))
+        token = (await door.ask("GET", f"{CONFIGS}?limit=1")).tree["metadata"]["continue"]
+        await door.clock.advance(1000)
+        await door.make(CONFIGS, config("d"))
+        await door.clock.advance(1000)
+        expired = await door.ask("GET", f"{CONFIGS}?limit=1&continue={token}")
+        assert (expired.status, expired.tree["reason"]) == (410, "Expired")
+        fresh = expired.tree["metadata"]["continue"]
+        rest = (await door.ask("GET", f"{CONFIGS}?continue={fresh}")).tree
+        assert [item["metadata"]["name"] for item in rest["items"]] == ["b", "c", "d"]
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("labelSelector=app%3Dx", ["a"]),
+        ("labelSelector=app+notin+(x)", ["b", "c"]),
+        ("fieldSelector=metadata.name%3Db", ["b"]),
+        ("fieldSelector=spec.nodeName%3Dn1", ["c"]),
+        ("fieldSelector=spec.nodeName!%3Dn1,status.phase%3DPending", ["a", "b"]),
+    ],
+)
+async def test_selectors(opened, query, names):
+    async with opened() as door:
+        await door.make(PODS, pod("a", app="x"))
+        await door.make(PODS, pod("b", app="y"))
+        await door.make(PODS, pod("c", app="z"))
+        await door.make(f"{PODS}/c/binding", {"target": {"kind": "Node", "name": "n1"}})
+        found = (await door.ask("GET", f"{PODS}?{query}")).tree["items"]
+        assert [item["metadata"]["name"] for item in found] == names
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("fieldSelector=spec.nope%3D1", 400),
+        ("labelSelector=)(", 400),
+        ("limit=-1", 400),
+        ("resourceVersion=abc", 400),
+        ("resourceVersion=999999", 504),
+        ("resourceVersionMatch=Exact", 422),
+        ("resourceVersion=0&resourceVersionMatch=Exact", 422),
+        ("resourceVersion=1&resourceVersionMatch=Nope", 422),
+        ("continue=bm90IGEgdG9rZW4", 400),
+        ("continue=%00", 400),
+    ],
+)
+async def test_reads_that_make_no_sense(opened, query, code):
+    async with opened() as door:
+        async with asyncio.TaskGroup() as tasks:
+            asked = tasks.create_task(door.ask("GET", f"{CONFIGS}?{query}"))
+            await door.clock.advance(5)
+        reply = asked.result()
+        assert reply.status == code
+        assert reply.tree["kind"] == "Status"
+
+
+async def test_a_list_can_show_the_past(opened):
+    async with opened() as door:
+        made = await door.make(CONFIGS, config("a", k="1"))
+        version = made["metadata"]["resourceVersion"]
+        await door.ask("PATCH", f"{CONFIGS}/a", {"data": {"k": "2"}}, content_type=MERGE)
+        await door.make(CONFIGS, config("b"))
+        past = (await door.ask("GET", f"{CONFIGS}?resourceVersion={version}&resourceVersionMatch=Exact")).tree
+        assert [item["data"] for item in past["items"]] == [{"k": "1"}]
+        assert past["items"][0]["metadata"]["resourceVersion"] == version
+
+
+async def test_a_cluster_scoped_kind_is_not_found_in_a_namespace(opened):
+    async with opened() as door:
+        assert (await door.ask("GET", "/api/v1/namespaces/default/nodes")).status == 404
+        assert (await door.ask("GET", "/api/v1/namespaces/default/pods/../../kube-system/pods")).status == 404
+        assert (await door.ask("GET", f"{PODS}/a/nope")).status == 404
+        assert (await door.ask("GET", "/apis/apps/v1/nopes")).status == 404
+
+
+async def test_methods_that_a_resource_lacks(opened):
+    async with opened() as door:
+        assert (await door.ask("HEAD", f"{PODS}/a")).status == 405
+        assert (await door.ask("POST", f"{PODS}/a", pod())).status == 405
+        assert (await door.ask("DELETE", "/api/v1/namespaces")).status == 405
+        assert (await door.ask("POST", "/api/v1/pods", pod())).status == 405
+
+
+async def test_nothing_new_in_a_missing_or_going_namespace(opened):
+    async with opened() as door:
+        missing = await door.ask("POST", "/api/v1/namespaces/nope/configmaps", config("a"))
+        assert (missing.status, missing.tree["message"]) == (404, 'namespaces "nope" not found')
+        await door.make("/api/v1/namespaces", {"metadata": {"name": "going"}})
+        marked = await door.ask("DELETE", "/api/v1/namespaces/going")
+        assert marked.tree["status"] == {"phase": "Terminating"}
+        refused = await door.ask("POST", "/api/v1/namespaces/going/configmaps", config("a"))
+        assert refused.tree["details"]["causes"][0]["reason"] == "NamespaceTerminating"
+        finalized = await door.ask("PUT", "/api/v1/namespaces/going/finalize", {**marked.tree, "spec": {}})
+        assert finalized.status == 200
+        assert (await door.ask("GET", "/api/v1/namespaces/going")).status == 404
+        assert (await door.ask("DELETE", "/api/v1/namespaces/default")).status == 403
+
+
+async def test_scale(opened):
+    async with opened() as door:
+        path = "/apis/apps/v1/namespaces/default/deployments"
+        template = {"metadata": {"labels": {"app": "x"}}, "spec": pod()["spec"]}
+        spec = {"replicas": 2, "selector": {"matchLabels": {"app": "x"}}, "template": template}
+        await door.make(path, {"metadata": {"name": "a"}, "spec": spec})
+        scale = (await door.ask("GET", f"{path}/a/scale")).tree
+        assert (scale["spec"]["replicas"], scale["status"]["selector"]) == (2, "app=x")
+        patched = await door.ask("PATCH", f"{path}/a/scale", {"spec": {"replicas": 5}}, content_type=MERGE)
+        assert patched.tree["spec"]["replicas"] == 5
+        assert (await door.ask("GET", f"{path}/a")).tree["metadata"]["generation"] == 2
+        stale = await door.ask("PUT", f"{path}/a/scale", scale)
+        assert stale.status == 409
+
+
+async def test_eviction_asks_the_budget(opened):
+    async with opened() as door:
+        await door.make(PODS, pod("a", app="x"))
+        await door.make(f"{PODS}/a/binding", {"target": {"kind": "Node", "name": "n1"}})
+        ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+        await door.ask("PATCH", f"{PODS}/a/status", {"status": ready}, content_type=MERGE)
+        budgets = "/apis/policy/v1/namespaces/default/poddisruptionbudgets"
+        await door.make(
+            budgets,
+            {"metadata": {"name": "b"}, "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "x"}}}},
+        )
+        counted = {
+            "observedGeneration": 1,
+            "disruptionsAllowed": 0,
+            "currentHealthy": 1,
+            "desiredHealthy": 1,
+            "expectedPods": 1,
+        }
+        budget = await door.ask("PATCH", f"{budgets}/b/status", {"status": counted}, content_type=MERGE)
+        assert budget.status == 200, budget.tree
+        refused = await door.ask("POST", f"{PODS}/a/eviction", {"metadata": {"name": "a"}})
+        assert refused.status == 429
+        assert refused.tree["details"]["causes"][0]["reason"] == "DisruptionBudget"
+        await door.ask("PATCH", f"{budgets}/b/status", {"status": {"disruptionsAllowed": 1}}, content_type=MERGE)
+        assert (await door.ask("POST", f"{PODS}/a/eviction", {"metadata": {"name": "a"}})).status == 201
+        assert "deletionTimestamp" in (await door.ask("GET", f"{PODS}/a")).tree["metadata"]
+
+
+async def test_delete_collection_tells_what_it_deleted(opened):
+    async with opened() as door:
+        await door.make(CONFIGS, config("a"))
+        await door.make(CONFIGS, config("b"))
+        reply = await door.ask("DELETE", f"{CONFIGS}?fieldSelector=metadata.name%3Da")
+        assert [item["metadata"]["name"] for item in reply.tree["items"]] == ["a"]
+        assert [i["metadata"]["name"] for i in (await door.ask("GET", CONFIGS)).tree["items"]] == ["b"]
+
+
+async def test_events_are_one_in_both_versions(opened):
+    async with opened() as door:
+        event = {
+            "metadata": {"name": "e"},
+            "involvedObject": {"kind": "Pod", "name": "a", "namespace": "default"},
+            "reason": "Started",
+            "message": "hello",
+            "type": "Normal",
+            "count": 2,
+        }
+        await door.make("/api/v1/namespaces/default/events", event)
+        seen = (await door.ask("GET", "/apis/events.k8s.io/v1/namespaces/default/events/e")).tree
+        assert (seen["note"], seen["regarding"]["name"], seen["deprecatedCount"]) == ("hello", "a", 2)
+        assert seen["apiVersion"] == "events.k8s.io/v1"
+        chosen = await door.ask("GET", "/apis/events.k8s.io/v1/events?fieldSelector=regarding.name%3Da")
+        assert len(chosen.tree["items"]) == 1
+
+
+async def test_autoscalers_are_one_in_both_versions(opened):
+    async with opened() as door:
+        spec = {
+            "maxReplicas": 3,
+            "minReplicas": 1,
+            "targetCPUUtilizationPercentage": 50,
+            "scaleTargetRef": {"kind": "Deployment", "name": "a", "apiVersion": "apps/v1"},
+        }
+        path = "/apis/autoscaling/{}/namespaces/default/horizontalpodautoscalers"
+        made = await door.make(path.format("v1"), {"metadata": {"name": "a"}, "spec": spec})
+        assert made["spec"]["targetCPUUtilizationPercentage"] == 50
+        newer = (await door.ask("GET", path.format("v2") + "/a")).tree
+        target = newer["spec"]["metrics"][0]["resource"]["target"]
+        assert target == {"type": "Utilization", "averageUtilization": 50}
+
+
+async def test_events_expire_after_an_hour(opened):
+    async with opened() as door:
+        event = {"metadata": {"name": "e"}, "involvedObject": {"namespace": "default"}, "reason": "x"}
+        await door.make("/api/v1/namespaces/default/events", event)
+        await door.clock.advance(3500)
+        assert (await door.ask("GET", "/api/v1/namespaces/default/events/e")).status == 200
+        await door.clock.advance(200)
+        assert (await door.ask("GET", "/api/v1/namespaces/default/events/e")).status == 404
+
+
+@pytest.mark.parametrize(
+    ("user", "path", "code"),
+    [
+        (None, PODS, 401),
+        (None, "/healthz", 200),
+        (None, "/version", 200),
+        (Identity("system:kube-scheduler"), PODS, 200),
+        (Identity("system:node:n1", ("system:nodes",)), PODS, 200),
+        (Identity("eve"), PODS, 403),
+        (Identity("eve"), "/metrics", 403),
+        (Identity("system:serviceaccount:a:b", ("system:serviceaccounts",)), "/livez", 200),
+    ],
+)
+async def test_who_may_do_what(opened, user, path, code):
+    async with opened() as door:
+        assert (await door.ask("GET", path, user=user)).status == code
+
+
+async def test_a_refusal_says_what_was_tried(opened):
+    async with opened() as door:
+        reply = await door.ask("GET", f"{PODS}/a", user=Identity("eve"))
+        assert reply.tree["message"] == (
+            'pods "a" is forbidden: User "eve" cannot get resource "pods" in API group "" in the namespace "default"'
+        )
+
+
+async def test_access_reviews_answer_truthfully(opened):
+    async with opened() as door:
+        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        asked = {"spec": {"resourceAttributes": {"verb": "get", "resource": "pods", "namespace": "default"}}}
+        assert (await door.make(path, asked))["status"]["allowed"] is True
+        eve = await door.ask("POST", path, asked, user=Identity("eve"))
+        assert eve.tree["status"] == {"allowed": False}
+        me = await door.ask("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", {}, user=Identity("eve"))
+        assert me.tree["status"]["userInfo"] == {"username": "eve", "groups": ["system:authenticated"]}
+
+
+async def test_every_answer_has_an_audit_id(opened):
+    async with opened() as door:
+        assert (await door.ask("GET", "/healthz")).headers["audit-id"].startswith("00000000")
+        assert (await door.ask("GET", "/healthz", audit_id="mine")).headers["audit-id"] == "mine"
+
+
+async def test_large_bodies_are_refused(opened):
+    async with opened() as door:
+        reply = await door.ask("POST", CONFIGS, b" " * (3 << 20) + b"{}")
+        assert (reply.status, reply.tree["reason"]) == (413, "RequestEntityTooLarge")
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"null", b'{"a":' * 2000 + b"1" + b"}" * 2000, b"\xff", b'{"metadata":1}']
+)
+async def test_bodies_that_are_no_objects(opened, body):
+    async with opened() as door:
+        reply = await door.ask("POST", CONFIGS, body)
+        assert (reply.status, reply.tree["reason"]) == (400, "BadRequest")
+
+
+async def test_bodies_and_answers_in_yaml(opened):
+    async with opened() as door:
+        body = b"metadata:\n  name: a\ndata:\n  k: v\n"
+        reply = await door.ask("POST", CONFIGS, body, content_type="application/yaml", accept="application/yaml")
+        assert reply.status == 201
+        assert b"k: v" in reply.body
+        other = await door.ask("POST", CONFIGS, body, content_type="application/vnd.kubernetes.protobuf")
+        assert other.status == 415
+        protobuf = await door.ask("GET", CONFIGS, accept="application/vnd.kubernetes.protobuf")
+        assert (protobuf.status, protobuf.tree["reason"]) == (406, "NotAcceptable")
+
+
+async def test_tables_and_metadata_alone(opened):
+    async with opened() as door:
+        await door.make(PODS, pod("a"))
+        table = (
+            await door.ask("GET", PODS, accept="application/json;as=Table;v=v1;g=meta.k8s.io,application/json")
+        ).tree
+        assert table["kind"] == "Table"
+        assert table["columnDefinitions"][0]["name"] == "Name"
+        assert table["rows"][0]["cells"][0] == "a"
+        assert table["rows"][0]["object"]["kind"] == "PartialObjectMetadata"
+        partial = (
+            await door.ask("GET", f"{PODS}/a", accept="application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io")
+        ).tree
+        assert set(partial) == {"kind", "apiVersion", "metadata"}
+
+
+async def test_the_door_survives_what_it_did_not_expect(opened, monkeypatch):
+    async with opened() as door:
+
+        async def fail(*args: Any, **kwargs: Any) -> None:
+            raise RuntimeError("secret")
+
+        monkeypatch.setattr(door.registry, "list", fail)
+        reply = await door.ask("GET", PODS)
+        assert (reply.status, reply.tree["reason"]) == (500, "InternalError")
+        assert "secret" not in reply.tree["message"]
