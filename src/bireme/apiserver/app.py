@@ -39,7 +39,10 @@ READING = frozenset({"get", "list", "watch"})
 
 
 class ApiServer:
-    """The door; `handle` takes every request. Never raises: what goes wrong becomes a Status."""
+    """The door; `handle` takes every request. Never raises: what goes wrong becomes a Status.
+
+    `address` is where clients find this server, host:port.
+    """
 
     def __init__(
         self,
@@ -50,13 +53,14 @@ class ApiServer:
         health: Health | None = None,
         metrics: Metrics | None = None,
         random: Random | None = None,
+        address: str = "",
         uid: Callable[[], str] | None = None,
     ) -> None:
         self.registry = registry
         self.health = health or Health()
         self.metrics = metrics or Metrics()
         self._authenticator = Authenticator(tokens)
-        self._documents = Documents(registry.scheme, tokens)
+        self._documents = Documents(registry.scheme, tokens, address=address)
         self._in_flight = InFlight(self.metrics)
         self._uid = uid or registry.new_uid
         self._resources = ResourceDoor(

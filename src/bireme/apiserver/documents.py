@@ -3,21 +3,53 @@
 import orjson
 
 from bireme.api.scheme import Scheme
+from bireme.apiserver.discovery import DiscoveryPages
+from bireme.apiserver.negotiation import answer, takes_gzip, wants_pretty
+from bireme.apiserver.pages import Page
 from bireme.http.interface import Request, Response
 from bireme.registry.tokens import ServiceAccountTokens
 
+INDEX = (
+    "/.well-known/openid-configuration",
+    "/api",
+    "/apis",
+    "/healthz",
+    "/livez",
+    "/metrics",
+    "/openapi/v2",
+    "/openapi/v3",
+    "/openid/v1/jwks",
+    "/readyz",
+    "/version",
+)
+
 
 class Documents:
-    """Answers GETs of paths that lead to no objects."""
+    """Answers GETs of paths that lead to no objects. `address` is the server's own, host:port."""
 
-    def __init__(self, scheme: Scheme, tokens: ServiceAccountTokens | None) -> None:
-        self._scheme = scheme
+    def __init__(self, scheme: Scheme, tokens: ServiceAccountTokens | None, *, address: str) -> None:
         self._tokens = tokens
+        self._discovery = DiscoveryPages(scheme, address=address)
 
     def answer(self, request: Request) -> Response | None:
         """The page at the request's path; None if there is none."""
-        if request.path == "/.well-known/openid-configuration" and self._tokens is not None:
-            return Response(200, orjson.dumps(self._tokens.configuration()))
-        if request.path == "/openid/v1/jwks" and self._tokens is not None:
+        path = request.path.rstrip("/") or "/"
+        if path.startswith("/api"):
+            return _from_page(request, self._discovery.page(path, request.headers.get("accept", "")))
+        if path == "/":
+            return answer(request, orjson.dumps({"paths": list(INDEX)}))
+        if path == "/.well-known/openid-configuration" and self._tokens is not None:
+            return answer(request, orjson.dumps(self._tokens.configuration()))
+        if path == "/openid/v1/jwks" and self._tokens is not None:
             return Response(200, orjson.dumps(self._tokens.key_set()), {}, "application/jwk-set+json")
         return None
+
+
+def _from_page(request: Request, page: Page | None) -> Response | None:
+    if page is None:
+        return None
+    if page.media == "application/json" and wants_pretty(request):
+        return answer(request, page.body(), headers=page.headers)
+    said = request.headers.get("if-none-match", "")
+    status, body, headers = page.answer(gzip=takes_gzip(request), if_none_match=said)
+    return Response(status, body, headers, page.media)

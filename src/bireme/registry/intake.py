@@ -59,7 +59,7 @@ class Intake:
 
     def check_update(self, kind: Kind, tree: Tree, old: Tree, *, subresource: str) -> None:
         """Raise Invalid where an updated object breaks a rule, or changes what may not change."""
-        self._raise(kind, tree, validate_update(kind.stored, tree, old))
+        self._raise(kind, tree, validate_update(kind.stored, tree, old, subresource=subresource))
 
     def _raise(self, kind: Kind, tree: Tree, causes: list[Cause]) -> None:
         if causes:
