@@ -165,24 +165,24 @@ class Kubelet:
         except RuntimeFault as fault:
             log.warning("orphans not looked for", error=fault.message)
             return
-        orphans = found - known
+        orphans = (found | set(logs.known(self.settings.log_root))) - known
         for uid in orphans & self._suspects:
             try:
                 await self._clean_orphan(uid)
+                log.info("orphaned pod cleaned away", uid=uid)
             except (RuntimeFault, OSError) as error:
                 log.warning("orphan not cleaned", uid=uid, error=str(error))
         self._suspects = orphans
 
     async def _clean_orphan(self, uid: str) -> None:
-        log.info("orphaned pod cleaned away", uid=uid)
         async with asyncio.TaskGroup() as tasks:
             for container in await self.runtime.list_containers(pod_uid=uid):
                 tasks.create_task(self.runtime.stop_container(container.id, grace_s=ORPHAN_GRACE_S))
         for box in await self.runtime.list_sandboxes(pod_uid=uid):
             await self.runtime.stop_sandbox(box.id)
             await self.runtime.remove_sandbox(box.id)
-            logs.remove_pod(self.settings.log_root, f"{box.namespace}_{box.name}_{box.uid}")
         await asyncio.to_thread(self._volumes.remove, uid)
+        logs.remove_uid(self.settings.log_root, uid)
 
     async def _rotate_logs(self) -> None:
         settings = self.settings

@@ -109,6 +109,7 @@ class Backend:
                 memory=item.memory_working_set,
             )
             for item in await _asked(self._runtime.usage())
+            if item.cpu_ns
         ]
 
     async def _running(self, target: Target) -> ContainerView:

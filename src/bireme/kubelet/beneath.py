@@ -52,6 +52,8 @@ def make_folders(root: Path, path: str, *, mode: int = 0o750) -> None:
                 os.mkdir(part, mode, dir_fd=parent)
             except FileExistsError:
                 pass
+            else:
+                os.chmod(part, mode, dir_fd=parent)  # whatever the umask says
         done.append(part)
 
 

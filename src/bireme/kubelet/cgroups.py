@@ -78,6 +78,12 @@ def remove_cgroup(parent: str, *, top: Path = Path("/sys/fs/cgroup")) -> None:
         _remove(folder)
 
 
+def remove_root(root: str, *, top: Path = Path("/sys/fs/cgroup")) -> None:
+    """Take away all empty folders of a node that is no more."""
+    for qos in ("kubepods/burstable", "kubepods/besteffort", "kubepods", ""):
+        remove_cgroup(f"{root}/{qos}".rstrip("/"), top=top)
+
+
 def _remove(folder: Path) -> None:
     try:
         folder.rmdir()

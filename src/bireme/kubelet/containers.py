@@ -104,7 +104,7 @@ class Launcher:
         """Bring files that follow the API up to date, at most once in each resync."""
         kept = self._of(pod)
         due = kept.refreshed + self._settings.resync_s / 2
-        if kept.prepared and self._clock.monotonic() >= due and any(map(_follows, pod.spec.volumes)):
+        if self._clock.monotonic() >= due and any(map(_follows, pod.spec.volumes)):
             try:
                 await self.prepare(pod)
             except (VolumeProblem, ApiError, OSError) as error:
@@ -171,12 +171,12 @@ class Launcher:
             container_id = await self._runtime.create_container(sandbox.id, spec, outer)
         except RuntimeFault as fault:
             raise self._failed(pod, container, "CreateContainerError", fault.message) from fault
-        self._tell.container(pod, container, "Normal", "Created", f"Container created: {container.name}")
+        self._tell.container(pod, container, "Normal", "Created", f"Created container: {container.name}")
         try:
             await self._runtime.start_container(container_id)
         except RuntimeFault as fault:
             raise self._failed(pod, container, "RunContainerError", fault.message) from fault
-        self._tell.container(pod, container, "Normal", "Started", f"Container started: {container.name}")
+        self._tell.container(pod, container, "Normal", "Started", f"Started container {container.name}")
         if task_sandbox is not None:
             self._copy_log(pod, container, outer, spec.log_path, task_sandbox)
         return container_id

@@ -94,12 +94,10 @@ def _bounded(config: DnsConfig) -> DnsConfig:
     return DnsConfig(config.servers[:MAX_SERVERS], tuple(searches), config.options)
 
 
-def hostname(pod: core.Pod, domain: str, node_hostname: str) -> str:
-    """What the pod's processes see as their host name."""
+def hostname(pod: core.Pod, domain: str) -> str:
+    """What the processes of a pod with a network of its own see as their host name."""
     if pod.spec.hostname_override:
         return pod.spec.hostname_override
-    if pod.spec.host_network:
-        return node_hostname
     short = (pod.spec.hostname or pod.metadata.name)[:HOSTNAME_LENGTH].rstrip("-.")
     if pod.spec.set_hostname_as_fqdn and pod.spec.subdomain:
         return f"{short}.{pod.spec.subdomain}.{pod.metadata.namespace}.svc.{domain}"
@@ -112,7 +110,7 @@ def hosts_file(pod: core.Pod, addresses: Sequence[str], domain: str, node_hosts:
         text = NODE_HEADER + node_hosts.rstrip("\n") + "\n"
     else:
         text = HEADER + LOCALHOST
-        name = hostname(pod, domain, "").partition(".")[0]
+        name = hostname(pod, domain).partition(".")[0]
         full = f"{name}.{pod.spec.subdomain}.{pod.metadata.namespace}.svc.{domain}\t" if pod.spec.subdomain else ""
         text += "".join(f"{address}\t{full}{name}\n" for address in addresses)
     if pod.spec.host_aliases:

@@ -29,7 +29,8 @@ def sandbox_spec(pod: core.Pod, attempt: int, settings: KubeletSettings) -> Sand
         namespace=pod.metadata.namespace,
         uid=pod.metadata.uid,
         attempt=attempt,
-        hostname=dns.hostname(pod, settings.cluster_domain, settings.node_name),
+        # On the node's network the name is the node's too, and may not be set.
+        hostname="" if pod.spec.host_network else dns.hostname(pod, settings.cluster_domain),
         log_directory=str(settings.log_root / logs.pod_folder(pod)),
         dns=dns.resolv_conf(pod, cluster, dns.parse_resolv_conf(_read(settings.resolv_conf))),
         ports=() if pod.spec.host_network else host_ports(pod),

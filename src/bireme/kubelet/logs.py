@@ -81,6 +81,18 @@ def remove_attempt(folder: Path, container: str, attempt: int) -> None:
             other.unlink(missing_ok=True)
 
 
+def known(root: Path) -> list[str]:
+    """The uids of pods that have logs."""
+    return [path.name.rpartition("_")[2] for path in root.iterdir()] if root.is_dir() else []
+
+
+def remove_uid(root: Path, pod_uid: str) -> None:
+    """Drop all logs of a pod of which only the uid is known."""
+    for path in list(root.iterdir()) if root.is_dir() else []:
+        if path.name.endswith(f"_{pod_uid}"):
+            remove_pod(root, path.name)
+
+
 def remove_pod(root: Path, folder: str) -> None:
     """Drop all logs of a pod."""
     path = root / folder

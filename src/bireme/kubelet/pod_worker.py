@@ -74,6 +74,7 @@ class PodWorker:
         self._work: asyncio.Task[datetime | None] | None = None
         self._gone = False
         self._finished = False
+        self._settled = False
         self._admitted = False
         self._ending: Ending | None = None
         self._ending_began: float | None = None
@@ -91,14 +92,9 @@ class PodWorker:
         )
 
     @property
-    def is_over(self) -> bool:
-        """Nothing of the pod runs or will run."""
-        return self._finished
-
-    @property
     def holds(self) -> bool:
         """The pod was taken by this node and still has, or may have, something running."""
-        over = self._finished or self._node.publisher.current(self.pod).phase in TERMINAL
+        over = self._settled or self._node.publisher.current(self.pod).phase in TERMINAL
         return self._admitted and not over and (self._ending is None or not self._ending.phase)
 
     def wake(self) -> None:
@@ -126,7 +122,7 @@ class PodWorker:
         """Work until the pod is over and gone."""
         self._prober.adopt(self.pod)
         async with self._tasks:
-            while not (self._finished and (self._gone or self.pod.metadata.deletion_timestamp)):
+            while not self._finished:
                 self._wake.clear()
                 self._work = self._tasks.create_task(self._guarded(), name=f"sync {self.pod.metadata.name}")
                 await asyncio.wait([self._work])
@@ -167,16 +163,22 @@ class PodWorker:
         return self._node.clock.now() + timedelta(seconds=delay)
 
     @property
+    def _leaving(self) -> bool:
+        """The pod is not only over but to be forgotten, with its record."""
+        return self._gone or bool(self.pod.metadata.deletion_timestamp)
+
+    @property
     def _name(self) -> str:
         return f"{self.pod.metadata.namespace}/{self.pod.metadata.name}"
 
     async def _sync(self) -> datetime | None:
         """Do all that can be done now; returns when to look again."""
-        if self._finished and not (self._gone or self.pod.metadata.deletion_timestamp):
+        if self._settled and not self._leaving:
             return None
         while True:
             pod, clock = self.pod, self._node.clock
             self.actual = with_lost(await self._node.relister.look(pod.metadata.uid), pod)
+            self._node.launcher.adopt_logs(pod, self.actual)
             self._settle_ending(pod)
             ending = self._ending is not None
             self._prober.follow(pod, self.actual, ending=ending)
@@ -294,7 +296,7 @@ class PodWorker:
         except (VolumeProblem, RuntimeFault, ApiError, OSError) as error:
             mounting = not isinstance(error, RuntimeFault)
             reason = "FailedMount" if mounting else "FailedCreatePodSandBox"
-            words = "MountVolume.SetUp failed for a volume: " if mounting else "Failed to create pod sandbox: "
+            words = "MountVolume.SetUp failed for " if mounting else "Failed to create pod sandbox: "
             node.tell.pod(pod, "Warning", reason, words + str(error))
             count = self._trouble_counts[""] = self._trouble_counts.get("", 0) + 1
             retry_at = node.clock.now() + timedelta(seconds=RETRY.delay(count))
@@ -390,8 +392,8 @@ class PodWorker:
             self._ending = Ending()
             self._show(self._observed(), steps.Plan())
         await node.launcher.discard(pod)
-        if not (self._gone or pod.metadata.deletion_timestamp):
-            self._finished = True
+        if not self._leaving:
+            self._settled = True
             return
         for box in self.actual.sandboxes:
             await node.runtime.remove_sandbox(box.id)

@@ -72,7 +72,10 @@ class Volumes:
         """Make, or bring up to date, every volume of the pod; where each lies. Raises VolumeProblem, ApiError."""
         paths: dict[str, Path] = {}
         for volume in pod.spec.volumes:
-            paths[volume.name] = await self._prepare(pod, volume, facts)
+            try:
+                paths[volume.name] = await self._prepare(pod, volume, facts)
+            except VolumeProblem as problem:
+                raise VolumeProblem(f'volume "{volume.name}" : {problem}') from problem
         return paths
 
     async def _prepare(self, pod: core.Pod, volume: core.Volume, facts: Facts) -> Path:
@@ -145,7 +148,7 @@ class Volumes:
                 for file in await self._projected(pod, source, mode, facts):
                     files[file.path] = file
             return list(files.values())
-        raise VolumeProblem(f'volume "{volume.name}" is of a kind not known here')
+        raise VolumeProblem("its kind is not known here")
 
     async def _projected(self, pod: core.Pod, source: core.VolumeProjection, mode: int, facts: Facts) -> list[File]:
         namespace = pod.metadata.namespace
@@ -195,7 +198,7 @@ class Volumes:
             return root / inner
         try:
             if not os.path.lexists(root / inner):
-                beneath.make_folders(root, inner)
+                beneath.make_folders(root, inner, mode=stat.S_IMODE(root.stat().st_mode))
             with beneath.opened(root, inner) as place:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 for point in beneath.mounts_under(target):
