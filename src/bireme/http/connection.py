@@ -510,9 +510,9 @@ class HttpConnection(web_protocol.RequestHandler):
     async def _run_upgraded(self, run: Any) -> None:
         try:
             await run
-        except ConnectionError:
+        except* ConnectionError:
             pass
-        except Exception:
+        except* Exception:
             log.exception("upgraded connection failed", door=self._door.name)
 
 

@@ -71,6 +71,8 @@ def summary(node_name: str, node: NodeUsage, usages: Sequence[Usage], now: datet
 def resource_metrics(node: NodeUsage, usages: Sequence[Usage], now: datetime) -> bytes:
     """The body of /metrics/resource, in Prometheus' text form."""
     stamp = int(now.timestamp() * 1000)
+    cpu_of = [(_container(usage), usage.cpu_ns / 1e9) for usage in usages]
+    memory_of = [(_container(usage), float(usage.memory)) for usage in usages]
     rows: list[tuple[str, str, list[tuple[str, float]]]] = [
         ("node_cpu_usage_seconds_total", "counter", [("", node.cpu_ns / 1e9)]),
         ("node_memory_working_set_bytes", "gauge", [("", node.memory)]),
@@ -79,7 +81,7 @@ def resource_metrics(node: NodeUsage, usages: Sequence[Usage], now: datetime) ->
             "counter",
             [(_container(usage), usage.cpu_ns / 1e9) for usage in usages],
         ),
-        ("container_memory_working_set_bytes", "gauge", [(_container(usage), usage.memory) for usage in usages]),
+        ("container_memory_working_set_bytes", "gauge", memory_of),
         ("pod_cpu_usage_seconds_total", "counter", [(_pod(key), cpu / 1e9) for key, cpu, _ in _sums(usages)]),
         ("pod_memory_working_set_bytes", "gauge", [(_pod(key), memory) for key, _, memory in _sums(usages)]),
     ]
