@@ -100,6 +100,20 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         return f"http://{self.host}:{self.marathon_port}"
 
     @property
+    def inside(self) -> str:
+        """Where containers on this machine reach our doors.
+
+        With the doors on loopback that is the DNS address, which lies on the bridge of every node and which the
+        ruleset keeps closed to other machines.
+        """
+        return self.dns_address if self.host.startswith("127.") else self.node_ip
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Every address that the doors listen on."""
+        return (self.host, self.inside) if self.host.startswith("127.") else (self.host,)
+
+    @property
     def bridge(self) -> str:
         return f"{self.cluster[:10]}0"
 

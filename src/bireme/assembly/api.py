@@ -11,18 +11,14 @@ from uuid import uuid4
 from bireme.aio.clock import Clock
 from bireme.api.scheme import Scheme, builtin
 from bireme.apiserver.app import ApiServer
-from bireme.apiserver.health import Health
 from bireme.apiserver.resources import Tunnels
 from bireme.client.client import Client
 from bireme.client.transport import InProcessTransport
 from bireme.http.certificates import signing_key
 from bireme.http.interface import Identity
-from bireme.registry.addresses import ServiceAddresses
-from bireme.registry.admission.plugins import default_plugins
-from bireme.registry.bootstrap import make_start_objects
-from bireme.registry.expiry import expire_events
 from bireme.registry.tokens import ServiceAccountTokens
 from bireme.registry.verbs import Registry
+from bireme.registry.wiring import build_registry, fill_registry, run_registry
 from bireme.store.interface import Store
 
 MASTERS = "system:masters"
@@ -60,25 +56,16 @@ async def serve_api(
 ) -> AsyncIterator[Api]:
     """Load what the store holds, make the objects that every cluster has, and serve until the block is left."""
     dice = random or chance.Random()
-    registry = Registry(store, scheme or builtin(), clock, uid=uid, random=dice)
-    addresses = ServiceAddresses(registry, service_range=IPv4Network(service_range), random=dice)
-    registry.use(default_plugins(registry, dice), {"Service": addresses})
+    services = IPv4Network(service_range)
+    registry = build_registry(store, scheme or builtin(), clock, uid=uid, random=dice, service_range=services)
     private, public = signing or signing_key()
     tokens = ServiceAccountTokens(private, public, clock=clock, uid=uid)
     tokens.look_up_in(registry)
-    server = ApiServer(registry, tokens=tokens, tunnels=tunnels, health=Health(), random=dice, uid=uid)
-    registry.start()
-    addresses.load()
+    server = ApiServer(registry, tokens=tokens, tunnels=tunnels, random=dice, uid=uid)
     async with asyncio.TaskGroup() as tasks:
-        running = [
-            tasks.create_task(registry.run(), name="watch cache"),
-            tasks.create_task(expire_events(registry, clock), name="event expiry"),
-        ]
-        await make_start_objects(
-            registry, service_range=IPv4Network(service_range), advertise_address=advertise, port=port
-        )
+        running = tasks.create_task(run_registry(registry), name="registry")
+        await fill_registry(registry, service_range=services, advertise_address=advertise, port=port)
         try:
             yield Api(store, registry, server)
         finally:
-            for task in running:
-                task.cancel()
+            running.cancel()

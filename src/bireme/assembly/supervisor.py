@@ -1,7 +1,7 @@
-"""The small process that keeps the others running: containerd, the core and the node.
+"""The small process that keeps the others running: the core and the node.
 
 It starts them, starts again what ends, with a growing wait, and on SIGTERM stops them in order: first the
-node and the core, then every container, then containerd. It writes who runs to `parts.json`. Should it be
+node, then every container and containerd, then the core. It writes who runs to `parts.json`. Should it be
 killed itself, the others carry on; the next `bireme up` ends them by the ids recorded there and starts afresh,
 while the containers, children of their shims alone, run through all of it.
 """
@@ -38,14 +38,10 @@ class Part:
 
 
 def parts_of(config: Config) -> list[Part]:
-    """What runs on this machine: containerd where there are containers, the core, the node."""
+    """What runs on this machine. The node looks after containerd itself, which outlives it."""
     settings = str(config.data / "config.json")
     python = [sys.executable, "-m", "bireme.cli.main"]
-    parts = [Part("core", [*python, "run-core", settings]), Part("node", [*python, "run-node", settings])]
-    if config.containers:
-        containerd = ["containerd", "--config", str(config.data / "containerd.toml")]
-        parts.insert(0, Part("containerd", containerd))
-    return parts
+    return [Part("core", [*python, "run-core", settings]), Part("node", [*python, "run-node", settings])]
 
 
 class Supervisor:
@@ -65,11 +61,9 @@ class Supervisor:
         async with asyncio.TaskGroup() as tasks:
             keepers = {part.name: tasks.create_task(self._keep(part), name=part.name) for part in self._parts}
             await self._stopping.wait()
-            for name in ("node", "core"):
-                await self._stop(name, keepers[name])
-            if "containerd" in keepers:
-                await self._stop_containers()
-                await self._stop("containerd", keepers["containerd"])
+            await self._stop("node", keepers["node"])
+            await self._stop_containers()
+            await self._stop("core", keepers["core"])
         self._config.parts.unlink(missing_ok=True)
 
     async def _keep(self, part: Part) -> None:

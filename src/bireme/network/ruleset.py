@@ -149,6 +149,8 @@ class _Builder:
         # Loopback addresses are routed through the bridge for node ports on localhost: nobody else may use them.
         yield "raw", 'iifname != "lo" ip daddr 127.0.0.0/8 drop'
         yield "raw", 'iifname != "lo" ip saddr 127.0.0.0/8 drop'
+        # Service addresses are rewritten where a connection begins; from outside they are nobody's.
+        yield "raw", f'iifname != {{ "lo", "{bridge}" }} ip daddr {self.network.service_range} drop'
         yield "prerouting", "jump services"
         yield "output", "jump services"
         yield "services", "ip daddr . meta l4proto . th dport vmap @service-ips"

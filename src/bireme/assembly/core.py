@@ -1,0 +1,163 @@
+"""The core process: store, API server, controllers, scheduler, Mesos master and Marathon, on direct calls."""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from random import Random
+
+import orjson
+import structlog
+
+from bireme.aio.clock import Clock, RealClock
+from bireme.aio.supervise import supervise
+from bireme.api.errors import AlreadyExists
+from bireme.api.kinds import core, meta
+from bireme.apiserver.errors import refusal
+from bireme.assembly.api import MASTERS, Api, serve_api
+from bireme.assembly.doors import Opening, open_doors
+from bireme.assembly.process import run_until_stopped, set_up_logs, settle_memory
+from bireme.client.client import Client
+from bireme.client.events import EventRecorder
+from bireme.client.informer import Informer
+from bireme.config import Config
+from bireme.controllers.all import controllers
+from bireme.controllers.all import run as run_controllers
+from bireme.controllers.controller import Context
+from bireme.controllers.informers import Informers
+from bireme.controllers.settings import Settings as ControllerSettings
+from bireme.http.certificates import Pair, load_or_create_signing_key, server_context
+from bireme.http.credentials import Credentials
+from bireme.http.interface import Answer, Request, Response
+from bireme.ledger.ledger import Ledger
+from bireme.mesos.api import MesosMaster
+from bireme.mesos.core import Means
+from bireme.mesos.core import Settings as MesosSettings
+from bireme.mesos.master import Master
+from bireme.network.services import OTHER_PROXY
+from bireme.scheduler.scheduler import Scheduler
+from bireme.store.sqlite import SqliteStore
+
+log = structlog.get_logger(__name__)
+
+Service = Callable[[], Awaitable[None]]
+STATUS_PATH = "/bireme/v1/status"
+DNS_PORTS = (("dns", "UDP"), ("dns-tcp", "TCP"))
+
+
+def run(settings: Path) -> None:
+    """Run the core of the cluster whose settings are in this file, until a signal."""
+    config = Config.load(settings)
+    set_up_logs("core", level=config.log_level)
+    run_until_stopped(main(config, clock=RealClock()))
+
+
+async def main(config: Config, *, clock: Clock) -> None:
+    """Open the store and serve everything over it until cancelled."""
+    config.store.mkdir(parents=True, exist_ok=True, mode=0o700)
+    store = SqliteStore(config.store / "state.db", clock=clock)
+    try:
+        async with serve_api(
+            store,
+            clock=clock,
+            service_range=config.service_range,
+            advertise=config.inside,
+            port=config.api_port,
+            signing=load_or_create_signing_key(config.pki),
+        ) as api:
+            await Core(config, api, clock=clock).run()
+    finally:
+        await store.close()
+
+
+class Core:
+    """The parts of the core around one API. Each speaks to it under a name of its own."""
+
+    def __init__(self, config: Config, api: Api, *, clock: Clock) -> None:
+        self._config, self._api, self._clock = config, api, clock
+        self._random = Random()
+        self._ledger = Ledger()
+        self._credentials = Credentials.load(config.credentials)
+
+    async def run(self) -> None:
+        """Open every door, then work until cancelled."""
+        await make_dns_service(self._api.admin(), address=self._config.dns_address)
+        mesos = self._mesos()
+        doors = [
+            Opening("api", self._handle, self._config.api_port, refuse=refusal, tls=self._tls()),
+            Opening("mesos", mesos.handle, self._config.mesos_port),
+        ]
+        services: dict[str, Service] = {
+            "controllers": self._run_controllers,
+            "scheduler": self._run_scheduler,
+            "mesos": mesos.run,
+        }
+        async with asyncio.TaskGroup() as tasks, open_doors(doors, self._config.hosts, tasks, clock=self._clock):
+            for name, service in services.items():
+                tasks.create_task(supervise(name, service, self._clock), name=name)
+            settle_memory()
+            log.info("core serves", url=self._config.api_url)
+            await asyncio.Event().wait()
+
+    async def _handle(self, request: Request) -> Answer:
+        """The Kubernetes API, and for the admin what `bireme status` shows of this process."""
+        if request.path != STATUS_PATH:
+            return await self._api.server.handle(request)
+        if MASTERS not in request.peer.organizations:
+            return refusal(403, "the status of the core is for the admin")
+        store, ledger = self._api.store.statistics(), self._ledger.statistics()
+        return Response(body=orjson.dumps({"store": asdict(store), "ledger": asdict(ledger)}))
+
+    def _tls(self) -> ssl.SSLContext:
+        pki = self._config.pki
+        return server_context(Pair.read(pki, "apiserver"), trusted=(pki / "ca.crt").read_bytes())
+
+    async def _run_controllers(self) -> None:
+        client = self._api.client("system:kube-controller-manager")
+        settings = ControllerSettings(
+            root_ca=(self._config.pki / "ca.crt").read_text(), pod_range=self._config.pod_range
+        )
+        context = Context(client, Informers(client, clock=self._clock), self._clock, settings)
+        await run_controllers(context, controllers(context))
+
+    async def _run_scheduler(self) -> None:
+        client = self._api.client("system:kube-scheduler")
+        pods = Informer(client, core.Pod, clock=self._clock)
+        nodes = Informer(client, core.Node, clock=self._clock)
+        events = EventRecorder(client, "default-scheduler", clock=self._clock)
+        scheduler = Scheduler(client, pods=pods, nodes=nodes, ledger=self._ledger, events=events, clock=self._clock)
+        async with asyncio.TaskGroup() as tasks:
+            for name, service in (("pods", pods), ("nodes", nodes), ("events", events), ("placing", scheduler)):
+                tasks.create_task(service.run(), name=f"scheduler: {name}")
+
+    def _mesos(self) -> MesosMaster:
+        config = self._config
+        settings = MesosSettings(
+            hostname=config.host,
+            address=config.host,
+            port=config.mesos_port,
+            agent_port=config.agent_port,
+            work_dir=str(config.sandboxes),
+            cluster=config.cluster,
+            insecure=config.insecure_loopback,
+        )
+        client = self._api.client("system:mesos-master", groups=(MASTERS,))
+        master = Master(Means(client, self._ledger, self._clock, self._random), settings)
+        return MesosMaster(master, authenticator=self._credentials, insecure=config.insecure_loopback)
+
+
+async def make_dns_service(client: Client, *, address: str) -> None:
+    """Have the Service by which users find the cluster's DNS. Every node answers on that address by itself."""
+    ports = [core.ServicePort(name=name, port=53, protocol=protocol) for name, protocol in DNS_PORTS]
+    service = core.Service(
+        metadata=meta.ObjectMeta(
+            name="kube-dns",
+            namespace="kube-system",
+            labels={"k8s-app": "kube-dns", "kubernetes.io/name": "Bireme", OTHER_PROXY: "node-dns"},
+        ),
+        spec=core.ServiceSpec(cluster_ip=address, ports=ports),
+    )
+    with suppress(AlreadyExists):
+        await client.create(service)

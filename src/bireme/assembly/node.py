@@ -1,0 +1,198 @@
+"""The node process: the kubelet with its door, the pods' network, the service proxy, DNS.
+
+It can be killed at any moment: containerd and the containers run on, the kernel forwards on, and the next
+process takes up what it finds.
+"""
+
+import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
+from random import Random
+
+import structlog
+
+from bireme.aio.clock import Clock, RealClock
+from bireme.aio.supervise import supervise
+from bireme.aio.waiting import wait_any
+from bireme.api.kinds import core, discovery
+from bireme.assembly.process import run_until_stopped, set_up_logs, settle_memory
+from bireme.client.client import Client
+from bireme.client.informer import Informer, Key
+from bireme.client.transport import HttpTransport
+from bireme.config import Config
+from bireme.dns.server import DnsServer, upstream_servers
+from bireme.http.certificates import Pair, client_context
+from bireme.http.requests import Session
+from bireme.kubelet.agent import Kubelet
+from bireme.kubelet.settings import KubeletSettings
+from bireme.mesos.agents import AGENT_PORT, WORK_DIR
+from bireme.network import cni
+from bireme.network.proxy import ServiceProxy
+from bireme.network.ruleset import NodeNetwork
+from bireme.runtime.containerd import Containerd, ContainerdSettings, clear
+from bireme.runtime.cri import CriRuntime
+from bireme.runtime.host_changes import HostChanges, process_start
+
+log = structlog.get_logger(__name__)
+
+RESOLV_CONF = Path("/etc/resolv.conf")
+WATCH_ENGINE_S = 1.0
+
+
+def run(settings: Path) -> None:
+    """Run the node of the cluster whose settings are in this file, until a signal."""
+    config = Config.load(settings)
+    set_up_logs("node", level=config.log_level)
+    run_until_stopped(Node(config, clock=RealClock()).run())
+
+
+def stop_containers(settings: Path) -> None:
+    """Stop every pod of this machine's own containerd, then containerd itself."""
+    config = Config.load(settings)
+    asyncio.run(_stop_containers(config))
+
+
+async def _stop_containers(config: Config) -> None:
+    containerd = Containerd(engine_settings(config), clock=RealClock())
+    if containerd.pid is None:
+        return
+    runtime = CriRuntime(str(config.containerd_socket))
+    try:
+        await clear(runtime)
+    finally:
+        await runtime.close()
+        await containerd.stop()
+
+
+def engine_settings(config: Config) -> ContainerdSettings:
+    return ContainerdSettings(
+        root=config.containerd_root,
+        state=config.containerd_state,
+        socket=config.containerd_socket,
+        cni_config=config.data / "cni" / "conf",
+        log=config.logs / "containerd.log",
+    )
+
+
+class Node:
+    """One machine's node."""
+
+    def __init__(self, config: Config, *, clock: Clock) -> None:
+        self._config, self._clock = config, clock
+        self._changes = HostChanges(config.changes)
+        self._containerd = Containerd(engine_settings(config), clock=clock)
+        pair = Pair.read(config.pki, "kubelet")
+        self._session = Session(tls=client_context((config.pki / "ca.crt").read_bytes(), pair))
+        self._client = Client(HttpTransport(self._session, config.api_url), user_agent="bireme-node")
+        self._services = Informer(self._client, core.Service, clock=clock)
+        self._slices = Informer(self._client, discovery.EndpointSlice, clock=clock)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        config = self._config
+        await self._start_engine()
+        runtime = CriRuntime(str(config.containerd_socket))
+        async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
+            stack.push_async_callback(self._session.close)
+            stack.push_async_callback(runtime.close)
+            await self._containerd.import_builtin(runtime)
+            kubelet = Kubelet(
+                self._kubelet_settings(), self._client, runtime, clock=self._clock, services=self._services
+            )
+            parts = {
+                "services": self._services.run,
+                "endpoint slices": self._slices.run,
+                "engine": self._watch_engine,
+                "kubelet": kubelet.run,
+                "network": lambda: self._run_network(kubelet),
+            }
+            for name, part in parts.items():
+                tasks.create_task(supervise(name, part, self._clock), name=name)
+            settle_memory()
+
+    async def _start_engine(self) -> None:
+        self._changes.record("cgroup", self._config.cgroup)
+        await self._containerd.start()
+        pid = self._containerd.pid
+        if pid is not None:
+            self._changes.record("process", str(pid), before=process_start(pid))
+
+    async def _watch_engine(self) -> None:
+        """Start containerd again when it has ended; the containers run on under their shims."""
+        while True:
+            await self._clock.sleep(WATCH_ENGINE_S)
+            if self._containerd.pid is None:
+                log.warning("containerd ended; starting it again")
+                await self._start_engine()
+
+    async def _run_network(self, kubelet: Kubelet) -> None:
+        """Set the pods' network up once the node has its range, then proxy and answer names."""
+        network = await self._pod_network()
+        await cni.set_up(network, self._changes)
+        config = self._config
+        proxy = ServiceProxy(
+            services=self._services,
+            slices=self._slices,
+            pods=kubelet.pods,
+            node=config.node_name,
+            network=NodeNetwork(config.nft_table, config.bridge, config.pod_range, config.service_range),
+            changes=self._changes,
+            clock=self._clock,
+        )
+        tasks_pods = Informer(self._client, core.Pod, clock=self._clock, labels="mesos.bireme.dev/framework-id")
+        dns = DnsServer(
+            address=config.dns_address,
+            domain=config.domain,
+            upstream=upstream_servers(RESOLV_CONF, ours=config.dns_address),
+            services=self._services,
+            slices=self._slices,
+            tasks=tasks_pods,
+            clock=self._clock,
+            chance=Random(),
+            master=config.inside,
+        )
+        async with asyncio.TaskGroup() as tasks:
+            for name, part in {"proxy": proxy.run, "dns": dns.run, "mesos tasks": tasks_pods.run}.items():
+                tasks.create_task(supervise(name, part, self._clock), name=name)
+
+    async def _pod_network(self) -> cni.PodNetwork:
+        """The node's network, once a controller has given it its range."""
+        config = self._config
+        nodes = Informer(self._client, core.Node, clock=self._clock, fields=f"metadata.name={config.node_name}")
+        given = asyncio.Event()
+
+        def look(old: core.Node | None, new: core.Node | None) -> None:
+            if new is not None and new.spec.pod_cidr:
+                given.set()
+
+        nodes.on_change(look)
+        await wait_any(nodes.run(), given.wait())
+        node = nodes.get(Key("", config.node_name))
+        assert node is not None
+        return cni.PodNetwork(
+            name=config.cluster,
+            bridge=config.bridge,
+            pod_range=node.spec.pod_cidr,
+            service_range=config.service_range,
+            dns_address=config.dns_address,
+            conf_dir=config.data / "cni" / "conf",
+            data_dir=config.data / "cni" / "addresses",
+            mtu=cni.default_mtu(),
+        )
+
+    def _kubelet_settings(self) -> KubeletSettings:
+        config = self._config
+        return KubeletSettings(
+            node_name=config.node_name,
+            node_ip=config.node_ip,
+            root=config.kubelet_root,
+            log_root=config.pod_logs,
+            cluster_dns=(config.dns_address,),
+            cluster_domain=config.domain,
+            annotations={WORK_DIR: str(config.sandboxes), AGENT_PORT: str(config.agent_port)},
+            cgroup_root=config.cgroup,
+            api_host=config.inside,
+            api_port=config.api_port,
+            port=config.kubelet_port,
+            mesos_root=config.sandboxes,
+        )
