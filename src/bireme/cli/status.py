@@ -97,9 +97,8 @@ def show(report: dict[str, Any]) -> None:
             restarts = f", restarted {part['restarts']} times" if part["restarts"] else ""
             click.echo(f"  {name:<11} {state}{restarts}")
     if store := report.get("store"):
-        click.echo(
-            f"Store       revision {store['revision']:,} · {store['keys']:,} keys · {store['size_bytes'] / 2**20:.1f} MB"
-        )
+        size = f"{store['size_bytes'] / 2**20:.1f} MB"
+        click.echo(f"Store       revision {store['revision']:,} · {store['keys']:,} keys · {size}")
     if nodes := report.get("nodes"):
         ready = sum(node["ready"] for node in nodes)
         click.echo(f"Nodes       {ready} of {len(nodes)} Ready")

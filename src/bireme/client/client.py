@@ -170,7 +170,7 @@ class Client:
         if timeout_s:
             query.append(("timeoutSeconds", str(timeout_s)))
         stream = self._transport.stream("GET", self._path(kind, namespace), query, self._headers)
-        async with aclosing(_lines(stream)) as lines:
+        async with aclosing(_lines(stream)) as lines:  # type: ignore[type-var]
             async for line in lines:
                 frame = _frames.decode(line)
                 if frame.type == "ERROR":
