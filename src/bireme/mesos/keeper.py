@@ -167,10 +167,13 @@ class Keeper:
             return
         namespace = core.Namespace()
         namespace.metadata.name = name
-        try:
-            await self._client.create(namespace)
-        except AlreadyExists:
-            pass
+        account = core.ServiceAccount()  # pods need it, and its controller may not have been here yet
+        account.metadata.namespace, account.metadata.name = name, "default"
+        for obj in (namespace, account):
+            try:
+                await self._client.create(obj)
+            except AlreadyExists:
+                pass
         self._namespaces.add(name)
 
     async def _annotate(self, launch: Launch) -> None:
