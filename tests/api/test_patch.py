@@ -156,10 +156,10 @@ def test_the_edge_of_the_number_of_operations(count: int, fits: bool) -> None:
     ],
 )
 def test_bombs_are_refused_soon(operations: list[Any]) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises((TooLarge, PatchFailed)):
         json_patch({}, operations)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
     assert MAX_COPIED == 3 << 20
 
 

@@ -8,6 +8,7 @@ their structs, so that a kind is stated once.
 
 import functools
 import gzip
+import hashlib
 import inspect
 from importlib import resources
 from typing import Any
@@ -34,7 +35,11 @@ _PREFIXES = {
     "apiextensions": "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1",
     "apiregistration": "io.k8s.kube-aggregator.pkg.apis.apiregistration.v1",
 }
-_TYPE_FIELDS = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}}
+_TYPE_FIELDS = {
+    "apiVersion": {"description": "The version of the schema that this object is written in.", "type": "string"},
+    "kind": {"description": "What this object is.", "type": "string"},
+}
+_METADATA = {"description": "What every object has: a name, labels, owners, versions."}
 
 
 class Definitions:
@@ -43,6 +48,15 @@ class Definitions:
     def __init__(self, published: dict[str, msgspec.Raw], own: dict[str, Definition]) -> None:
         self._published = published
         self._own = own
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """Changes when any definition does."""
+        digest = hashlib.sha256()
+        for name in sorted(self._published):
+            digest.update(name.encode() + bytes(self._published[name]))
+        digest.update(msgspec.json.encode(self._own, order="sorted"))
+        return digest.hexdigest()
 
     def __contains__(self, name: str) -> bool:
         return name in self._own or name in self._published
@@ -75,6 +89,8 @@ def derived(kinds: tuple[type[Any], ...]) -> dict[str, Definition]:
         _add_struct(kind, made)
         gvk = gvk_of(kind)._asdict()
         made[name]["x-kubernetes-group-version-kind"] = [gvk]
+        made[name]["properties"] |= _TYPE_FIELDS
+        made[name]["properties"]["metadata"] |= _METADATA
         made[f"{name}List"] = _list_of(name, {**gvk, "kind": f"{gvk['kind']}List"})
     return made
 

@@ -219,6 +219,12 @@ def in_house_definition(kind: type[Any]) -> str:
     return f"dev.bireme.{module}.v1.{kind.__name__}"
 
 
+def definition_of(gvk: Gvk) -> str:
+    """The schema's name of a kind of the Kubernetes groups."""
+    prefix = _DEFINITION_PREFIXES.get(gvk.group, f"io.k8s.api.{gvk.group.partition('.')[0]}")
+    return f"{prefix}.{gvk.version}.{gvk.kind}"
+
+
 def _subresources(names: Iterable[str], owner: Gvk) -> tuple[Subresource, ...]:
     made = []
     for name in names:
@@ -234,7 +240,6 @@ def _words(text: str) -> frozenset[str]:
 
 def _from_row(row: Row) -> Resource:
     group, version = split_api_version(row.group_version)
-    prefix = _DEFINITION_PREFIXES.get(group, f"io.k8s.api.{group.partition('.')[0]}")
     return Resource(
         group,
         version,
@@ -247,7 +252,7 @@ def _from_row(row: Row) -> Resource:
         verbs=_words(row.verbs),
         subresources=_subresources(row.subresources.split(), Gvk(group, version, row.kind)),
         fields=tuple(row.fields.split()),
-        definition=f"{prefix}.{version}.{row.kind}",
+        definition=definition_of(Gvk(group, version, row.kind)),
     )
 
 

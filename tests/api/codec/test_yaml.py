@@ -106,10 +106,10 @@ MIB = 1 << 20
 )
 def test_bombs_are_refused_soon_and_cheaply(text: str) -> None:
     data = text.encode()
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(ApiError):
         yaml.parse(data)
-    assert time.perf_counter() - started < 0.5  # 100 ms on a machine with nothing else to do
+    assert time.process_time() - started < 0.5  # 100 ms on a machine with nothing else to do
     tracemalloc.start()
     with pytest.raises(ApiError):
         yaml.parse(data)
