@@ -136,6 +136,10 @@ class SqliteLog:
             raise StoreError(f"{self._path} has format {version}; this program knows {VERSION}")
         if version == 0:
             connection.execute(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT")
+        self._write_back(connection)
+
+    def _write_back(self, connection: apsw.Connection) -> None:
+        """Sync what the WAL holds before anybody is shown it."""
         try:
             connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
         except apsw.Error as error:
