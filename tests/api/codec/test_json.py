@@ -1,12 +1,17 @@
+import importlib
 import json as plain
+import pkgutil
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bireme.api import kinds
+from bireme.api import schema as schemas
 from bireme.api.codec import json
 from bireme.api.errors import BadRequest, TooLarge
 from bireme.api.kinds import core, meta
+from bireme.api.scheme import builtin
 
 POD = b"""{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a","creationTimestamp":null,"labels":{"x":"1"}},
 "spec":{"containers":[{"name":"c","image":"i","resources":{"limits":{"cpu":1,"memory":"1Gi"}},"ports":null}]}}"""
@@ -134,3 +139,20 @@ def test_no_duplicate_is_missed(key: str, gap: int) -> None:
     duplicates: list[str] = []
     json.parse(text.encode(), duplicates=duplicates)
     assert duplicates == [key]
+
+
+def every_kind() -> list[type[meta.Object]]:
+    names = [found.name for found in pkgutil.iter_modules(kinds.__path__, f"{kinds.__name__}.")]
+    modules = [importlib.import_module(name) for name in names]
+    items = {item: None for module in modules for item in vars(module).values() if isinstance(item, type)}
+    return [item for item in items if issubclass(item, meta.Object) and hasattr(item, "__gvk__")]
+
+
+@pytest.mark.parametrize("kind", every_kind(), ids=lambda kind: "/".join(kind.__gvk__))
+def test_every_struct_keeps_its_shape(kind: type[meta.Object]) -> None:
+    obj = json.typed(kind(metadata=meta.ObjectMeta(name="a", labels={"x": "1"}, generation=0)))
+    assert json.decode(kind, json.encode(obj)) == obj
+    assert json.copy(obj) == obj
+    resource = builtin().of_kind(*kind.__gvk__)  # type: ignore[attr-defined]
+    if resource is not None:
+        assert schemas.builtin().settle(json.to_tree(obj), resource.definition) == schemas.FINE

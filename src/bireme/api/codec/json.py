@@ -33,7 +33,6 @@ LIMITS = Limits()
 DEPTH = 254
 
 _encoder = msgspec.json.Encoder()
-_APART = (b" :", b"\t:", b"\n:", b"\r:", b"\\u")
 
 
 def decode(kind: type[K], data: bytes) -> K:
@@ -130,10 +129,10 @@ def _malformed(data: bytes, error: orjson.JSONDecodeError) -> str:
 def _may_repeat(data: bytes, again: bytes) -> bool:
     """Whether a key may have been lost on the way from the text to the tree.
 
-    Written again, a tree has one `":` for each key and for each that stands in a text, as the original has
-    unless a colon was set apart or a quote spelled as \\u0022: then only a slow look tells.
+    Written again, a tree has a colon for each key and for each that stands in a text, as the original has
+    unless one is spelled as \\u003a: then only a slow look tells.
     """
-    return data.count(b'":') != again.count(b'":') or any(mark in data for mark in _APART)
+    return data.count(b":") != again.count(b":") or b"\\u" in data
 
 
 class _Repeating(dict[str, Any]):
