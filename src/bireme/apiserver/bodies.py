@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from typing import Any, Literal, cast
 
 from bireme.api.codec import json as json_codec
+from bireme.api.codec import protobuf
 from bireme.api.codec import yaml as yaml_codec
 from bireme.api.errors import BadRequest, Cause, Invalid
 from bireme.api.selectors import FieldSelector, LabelSelector
-from bireme.apiserver.negotiation import YAML, body_media
+from bireme.apiserver.negotiation import PROTOBUF, YAML, body_media
 from bireme.http.interface import Identity, Query, Request
 from bireme.registry.kinds import Kind
 from bireme.registry.lists import parse_version
@@ -28,7 +29,10 @@ _UNIT_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6
 def read_tree(request: Request, call: Call | None = None) -> Any:
     """The body as a tree; keys that came twice are noted in `call`. Raises BadRequest, TooLarge, …"""
     duplicates: list[str] | None = [] if call is not None and call.field_validation != "Ignore" else None
-    if body_media(request) == YAML:
+    media = body_media(request)
+    if media == PROTOBUF:
+        return protobuf.decode(request.body)
+    if media == YAML:
         tree = yaml_codec.parse(request.body, duplicates=duplicates)
     else:
         tree = json_codec.parse(request.body, duplicates=duplicates)

@@ -1,6 +1,6 @@
 """What form the client takes its answer in: the Accept header to a view and an encoding.
 
-The first acceptable entry wins. Protobuf is not spoken yet; clients that offer JSON beside it get that.
+The first acceptable entry wins. Protobuf is read but not written: clients that offer JSON beside it get that.
 Source: the reference on HTTP and content (section 1).
 """
 
@@ -12,12 +12,14 @@ from typing import Any, Literal
 
 import orjson
 
+from bireme.api.codec import protobuf
 from bireme.api.codec.yaml import dump as dump_yaml
 from bireme.api.errors import NotAcceptable, UnsupportedMediaType
 from bireme.http.interface import Answer, Request, Response, Stream
 
 JSON = "application/json"
 YAML = "application/yaml"
+PROTOBUF = protobuf.MEDIA_TYPE
 COMPRESS_OVER = 128 << 10
 _ANY = ("*/*", "application/*")
 _PARTIAL = {"PartialObjectMetadata": "Partial", "PartialObjectMetadataList": "Partial", "Table": "Table"}
@@ -75,15 +77,15 @@ def wants_pretty(request: Request) -> bool:
 
 
 def body_media(request: Request) -> str:
-    """`json` or `yaml`: how the body is to be read. Raises UnsupportedMediaType."""
+    """JSON, YAML or PROTOBUF: how the body is to be read. Raises UnsupportedMediaType."""
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media in ("", JSON, "application/octet-stream", "*/*"):
         return JSON
-    if media == YAML:
-        return YAML
+    if media in (YAML, PROTOBUF):
+        return media
     raise UnsupportedMediaType(
         "the body of the request was in an unknown format - accepted media types include: "
-        "application/json, application/yaml"
+        "application/json, application/yaml, application/vnd.kubernetes.protobuf"
     )
 
 
