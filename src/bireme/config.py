@@ -129,16 +129,20 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     def load(cls, path: Path) -> Self:
         """The settings that `save` wrote. Raises FileNotFoundError, or ValueError for a damaged file."""
         try:
-            return msgspec.json.decode(path.read_bytes(), type=cls)
-        except msgspec.DecodeError as error:
+            return msgspec.json.decode(path.read_bytes(), type=cls, dec_hook=_to_path)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"{path}: {error}") from error
 
     def save(self) -> None:
         self.data.mkdir(parents=True, exist_ok=True, mode=0o755)
         path = self.data / "config.json"
         fresh = path.with_suffix(".new")
-        fresh.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=2))
+        fresh.write_bytes(msgspec.json.format(msgspec.json.encode(self, enc_hook=str), indent=2))
         os.replace(fresh, path)
+
+
+def _to_path(kind: type, value: str) -> Path:
+    return Path(value)
 
 
 def check_cluster_name(name: str) -> str:

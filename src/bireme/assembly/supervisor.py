@@ -41,7 +41,9 @@ def parts_of(config: Config) -> list[Part]:
     """What runs on this machine. The node looks after containerd itself, which outlives it."""
     settings = str(config.data / "config.json")
     python = [sys.executable, "-m", "bireme.cli.main"]
-    return [Part("core", [*python, "run-core", settings]), Part("node", [*python, "run-node", settings])]
+    # gRPC's fork handlers only get in the way: children are exec'ed at once.
+    quiet = {"GRPC_ENABLE_FORK_SUPPORT": "0"}
+    return [Part("core", [*python, "run-core", settings]), Part("node", [*python, "run-node", settings], quiet)]
 
 
 class Supervisor:

@@ -12,11 +12,11 @@ async def run(*command: str, text: str = "") -> tuple[int, str]:
     """Run a program of the machine's; its exit code and what it printed."""
     process = await asyncio.create_subprocess_exec(
         *command,
-        stdin=asyncio.subprocess.PIPE,
+        stdin=asyncio.subprocess.PIPE if text else asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    output, _ = await process.communicate(text.encode())
+    output, _ = await process.communicate(text.encode() if text else None)
     return process.returncode or 0, output.decode(errors="replace")
 
 
