@@ -5,6 +5,7 @@ import orjson
 from bireme.api.scheme import Scheme
 from bireme.apiserver.discovery import DiscoveryPages
 from bireme.apiserver.negotiation import answer, takes_gzip, wants_pretty
+from bireme.apiserver.openapi import OpenApiPages
 from bireme.apiserver.pages import Page
 from bireme.http.interface import Request, Response
 from bireme.registry.tokens import ServiceAccountTokens
@@ -30,12 +31,15 @@ class Documents:
     def __init__(self, scheme: Scheme, tokens: ServiceAccountTokens | None, *, address: str) -> None:
         self._tokens = tokens
         self._discovery = DiscoveryPages(scheme, address=address)
+        self._schemas = OpenApiPages(scheme)
 
     def answer(self, request: Request) -> Response | None:
         """The page at the request's path; None if there is none."""
         path = request.path.rstrip("/") or "/"
         if path.startswith("/api"):
             return _from_page(request, self._discovery.page(path, request.headers.get("accept", "")))
+        if path.startswith("/openapi/"):
+            return self._schema(request, path)
         if path == "/":
             return answer(request, orjson.dumps({"paths": list(INDEX)}))
         if path == "/.well-known/openid-configuration" and self._tokens is not None:
@@ -43,6 +47,12 @@ class Documents:
         if path == "/openid/v1/jwks" and self._tokens is not None:
             return Response(200, orjson.dumps(self._tokens.key_set()), {}, "application/jwk-set+json")
         return None
+
+    def _schema(self, request: Request, path: str) -> Response | None:
+        made = _from_page(request, self._schemas.page(path, request.headers.get("accept", "")))
+        if made is not None and "hash" not in request.query:
+            made.headers = {name: value for name, value in made.headers.items() if name != "cache-control"}
+        return made
 
 
 def _from_page(request: Request, page: Page | None) -> Response | None:

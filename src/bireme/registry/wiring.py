@@ -18,6 +18,7 @@ from bireme.store.interface import Store
 
 SERVICE_RANGE = IPv4Network("10.96.0.0/16")
 NODE_PORTS = (30000, 32767)
+REFILL_S = 15.0
 
 
 def build_registry(
@@ -47,6 +48,17 @@ async def run_registry(registry: Registry) -> None:
         tasks.create_task(registry.run(), name="registry: watch cache")
         expiry = supervise("event expiry", lambda: expire_events(registry, clock), clock)
         tasks.create_task(expiry, name="registry: event expiry")
+
+
+async def keep_filled(
+    registry: Registry, *, service_range: IPv4Network = SERVICE_RANGE, advertise_address: str, port: int
+) -> None:
+    """Make the objects that every cluster has again where somebody deleted them; runs until cancelled."""
+    while True:
+        await registry.clock.sleep(REFILL_S)
+        await make_start_objects(
+            registry, service_range=service_range, advertise_address=advertise_address, port=port
+        )
 
 
 async def fill_registry(
