@@ -10,10 +10,15 @@ from typing import Any
 
 from bireme.api.errors import Cause
 from bireme.api.scheme import Resource
+from bireme.api.validation import apps, batch, core
 from bireme.api.validation.field import Problems, Rules
 from bireme.api.validation.meta import check_metadata, check_metadata_update
 
-_GROUPS: Mapping[str, Mapping[str, Rules]] = {}
+_GROUPS: Mapping[str, Mapping[str, Rules]] = {
+    "": core.RULES,
+    "apps": apps.RULES,
+    "batch": batch.RULES,
+}
 
 _RULES: Mapping[tuple[str, str], Rules] = {
     (group, kind): rules for group, kinds in _GROUPS.items() for kind, rules in kinds.items()

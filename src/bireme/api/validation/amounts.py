@@ -1,0 +1,92 @@
+"""The rules of quantities and of the resources that containers, claims and nodes name."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from bireme.api import quantity
+from bireme.api.validation.field import NOT_NEGATIVE, Problems, Tree
+from bireme.api.validation.names import qualified_name
+
+_CONTAINER_RESOURCES = frozenset(("cpu", "memory", "ephemeral-storage"))
+_POD_RESOURCES = frozenset(("cpu", "memory"))
+_HUGE_PAGES = "hugepages-"
+_NATIVE_DOMAIN = "kubernetes.io/"
+
+
+def check_amount(problems: Problems, amount: Any, path: str) -> bool:
+    """A quantity that is not negative; whether it is one."""
+    try:
+        nanos = quantity.nanos(amount)
+    except quantity.QuantityError as error:
+        problems.invalid(path, amount, str(error))
+        return False
+    if nanos < 0:
+        problems.invalid(path, str(amount), NOT_NEGATIVE)
+        return False
+    return True
+
+
+def check_amounts(problems: Problems, amounts: Mapping[str, Any], path: str) -> None:
+    """A map of quantities by qualified name."""
+    for name, amount in amounts.items():
+        faults = qualified_name(name)
+        if faults:
+            problems.invalid_each(f"{path}[{name}]", name, faults)
+        check_amount(problems, amount, f"{path}[{name}]")
+
+
+def check_container_resources(problems: Problems, resources: Tree, path: str, claims: Iterable[str] = ()) -> None:
+    """The requests and limits of a container."""
+    limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
+    for amounts, field in ((limits, "limits"), (requests, "requests")):
+        for name, amount in amounts.items():
+            if name not in _CONTAINER_RESOURCES:
+                _check_resource_name(problems, name, f"{path}.{field}[{name}]")
+            # The path is only built for what is wrong: this runs for every amount of every pod.
+            if not quantity.is_quantity(amount) or quantity.nanos(amount) < 0:
+                check_amount(problems, amount, f"{path}.{field}[{name}]")
+            elif name not in _CONTAINER_RESOURCES and quantity.nanos(amount) % quantity.NANOS:
+                problems.invalid(f"{path}.{field}[{name}]", str(amount), "must be an integer")
+    for name, amount in requests.items():
+        _check_under_limit(problems, name, amount, limits.get(name), path)
+    for index, claim in enumerate(resources.get("claims") or ()):
+        if claim.get("name") not in claims:
+            problems.not_found(f"{path}.claims[{index}].name", claim.get("name") or "")
+
+
+def check_pod_resources(problems: Problems, resources: Tree, path: str) -> None:
+    """The requests and limits of a pod as a whole."""
+    limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
+    for amounts, field in ((limits, "limits"), (requests, "requests")):
+        for name, amount in amounts.items():
+            if name not in _POD_RESOURCES and not name.startswith(_HUGE_PAGES):
+                problems.unsupported(f"{path}.{field}[{name}]", name, ("cpu", "hugepages-", "memory"))
+            check_amount(problems, amount, f"{path}.{field}[{name}]")
+    for name, amount in requests.items():
+        _check_under_limit(problems, name, amount, limits.get(name), path)
+
+
+def _check_under_limit(problems: Problems, name: str, request: Any, limit: Any, path: str) -> None:
+    extended = "/" in name or name.startswith(_HUGE_PAGES)
+    if limit is None:
+        if extended:
+            problems.required(f"{path}.limits", "Limit must be set for non overcommitable resources")
+        return
+    if not quantity.is_quantity(request) or not quantity.is_quantity(limit):
+        return
+    wanted, allowed = quantity.nanos(request), quantity.nanos(limit)
+    if extended and wanted != allowed:
+        problems.invalid(f"{path}.requests", str(request), f"must be equal to {name} limit of {limit}")
+    elif wanted > allowed:
+        problems.invalid(f"{path}.requests", str(request), f"must be less than or equal to {name} limit of {limit}")
+
+
+def _check_resource_name(problems: Problems, name: str, path: str) -> None:
+    faults = qualified_name(name)
+    problems.invalid_each(path, name, faults)
+    if faults or name.startswith(_HUGE_PAGES):
+        return
+    if "/" not in name:
+        problems.invalid(path, name, "must be a standard resource for containers")
+    elif _NATIVE_DOMAIN in name or name.startswith("requests."):
+        problems.invalid(path, name, "doesn't follow extended resource name standard")
