@@ -244,7 +244,15 @@ class MesosAgent:
                 return None
             newest = max(latest, key=lambda run: run.pod.metadata.creation_timestamp)
             parts = [*parts[:7], newest.container_id, *parts[8:]]
+        if len(parts) > 9 and parts[8] == "tasks":
+            parts = [*parts[:9], self._folder_of(parts[7], parts[9]), *parts[10:]]
         return parts if parts[:1] == ["slaves"] and len(parts) > 7 else None
+
+    def _folder_of(self, container_id: str, task_id: str) -> str:
+        """The folder of one task of a group; it is named by the task's container."""
+        run = next((run for run in self._runs() if run.container_id == container_id), None)
+        ids = [info["task_id"]["value"] for info in run.infos] if run is not None else []
+        return tasks.container_name(ids.index(task_id), group=True) if task_id in ids else task_id
 
     async def _browse(self, request: Request) -> list[dict[str, Any]]:
         parts, path = self._parts(request), request.query.get("path").rstrip("/")

@@ -168,12 +168,14 @@ class Core:
     def free(self, agent: Agent) -> Amounts:
         """What could be offered of an agent now."""
         vector = self.ledger.free(agent.node)
-        if vector.get("pods", 1) < 1:
-            return amounts.NOTHING
+        scalars = amounts.from_node(vector)
+        if vector.get("pods", 1) < 1 or not allocator.is_large_enough(scalars, allocator.MINIMUM):
+            return amounts.NOTHING  # the usual case, while an offer holds all: spare the ports
         taken = [(number, number) for _, number in self.ledger.ports(agent.node)]
         for task in agent.tasks.values():
             taken += task.amounts.ranges.get("ports", ())
-        return amounts.from_node(vector, ports=amounts.difference(self._ports, taken))
+        ports = amounts.difference(self._ports, taken)
+        return amounts.Amounts(scalars.scalars, {"ports": ports} if ports else {})
 
     @property
     def _ports(self) -> Ranges:

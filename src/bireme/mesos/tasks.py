@@ -51,6 +51,7 @@ EXTRA_CPUS, EXTRA_MEM = 100, 32 * amounts.UNIT
 MAX_PORTS = 1024
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _NAME = 63
+_PORT_NAME = re.compile(r"(?=.{1,15}$)(?=.*[a-z])[a-z0-9]+(-[a-z0-9]+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,6 +367,21 @@ def _charge_executor(container: core.Container, executor: Message) -> None:
 
 
 def _ports(info: Message) -> list[core.ContainerPort]:
+    """The ports of a container, with the names that the discovery info gives to host ports (for SRV records)."""
+    found = _bare_ports(info)
+    named = {
+        each["number"]: each.get("name", "") for each in info.get("discovery", {}).get("ports", {}).get("ports", [])
+    }
+    seen: set[str] = set()
+    for port in found:
+        name = named.get(port.host_port or 0, "")
+        if name not in seen and _PORT_NAME.fullmatch(name):
+            seen.add(name)
+            port.name = name
+    return found
+
+
+def _bare_ports(info: Message) -> list[core.ContainerPort]:
     mappings = _mappings(info)
     if mappings:
         return [
