@@ -6,7 +6,7 @@ whether to try again, is the caller's business.
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -116,9 +116,11 @@ class Session:
         with _translated(url):
             async with asyncio.timeout(timeout_s or self._timeout_s):
                 response = await self._open(method, url, headers, body, tls)
+        parts = _parts(url, response)
         try:
-            yield StreamReply(response.status, _headers(response), _parts(url, response))
+            yield StreamReply(response.status, _headers(response), parts)
         finally:
+            await parts.aclose()
             if not response.content.at_eof():
                 response.close()
 
@@ -234,7 +236,7 @@ def _translated(url: str) -> Iterator[None]:
         raise RequestFailed(f"{url}: {error or type(error).__name__}") from error
 
 
-async def _parts(url: str, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+async def _parts(url: str, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
     with _translated(url):
         async for part in response.content.iter_any():
             yield part

@@ -14,6 +14,8 @@ from typing import Any
 from aiohttp import ClientWebSocketResponse, WSMsgType, web, web_protocol
 from yarl import URL
 
+from bireme.http.interface import Connection
+
 PIECE = 64 * 1024
 READ_AHEAD = 256 * 1024
 REFUSAL_LIMIT = 64 * 1024
@@ -255,3 +257,24 @@ def parse_head(head: bytes) -> tuple[int, dict[str, str]]:
         name, value = name.strip().lower(), value.strip()
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return int(status[:3]), headers
+
+
+async def splice(left: Connection, right: Connection) -> None:
+    """Copy bytes both ways until either end has finished, then close both."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            there = tasks.create_task(copy(left, right), name="splice: there")
+            back = tasks.create_task(copy(right, left), name="splice: back")
+            await asyncio.wait((there, back), return_when=asyncio.FIRST_COMPLETED)
+            there.cancel()
+            back.cancel()
+    finally:
+        await right.close()
+        await left.close()
+
+
+async def copy(source: Connection, target: Connection) -> None:
+    """Copy bytes until `source` has finished or either end is gone."""
+    with suppress(ConnectionError):
+        while data := await source.read():
+            await target.write(data)

@@ -76,11 +76,7 @@ def resource_metrics(node: NodeUsage, usages: Sequence[Usage], now: datetime) ->
     rows: list[tuple[str, str, list[tuple[str, float]]]] = [
         ("node_cpu_usage_seconds_total", "counter", [("", node.cpu_ns / 1e9)]),
         ("node_memory_working_set_bytes", "gauge", [("", node.memory)]),
-        (
-            "container_cpu_usage_seconds_total",
-            "counter",
-            [(_container(usage), usage.cpu_ns / 1e9) for usage in usages],
-        ),
+        ("container_cpu_usage_seconds_total", "counter", cpu_of),
         ("container_memory_working_set_bytes", "gauge", memory_of),
         ("pod_cpu_usage_seconds_total", "counter", [(_pod(key), cpu / 1e9) for key, cpu, _ in _sums(usages)]),
         ("pod_memory_working_set_bytes", "gauge", [(_pod(key), memory) for key, _, memory in _sums(usages)]),

@@ -138,7 +138,7 @@ class PortForward:
 
     def failure(self, port: int, error: OSError) -> str:
         """What the client is told when a port does not answer."""
-        reason = error.strerror or str(error) or type(error).__name__
+        reason = os.strerror(error.errno) if error.errno else str(error) or "timed out"
         return f"error forwarding port {port} to pod {self._pod}: {reason.lower()}"
 
 

@@ -27,6 +27,7 @@ from bireme.http.interface import (
 from bireme.http.requests import RequestFailed, Session
 from bireme.http.spdy import Session as SpdySession
 from bireme.http.spdy import Stream as SpdyStream
+from bireme.http.upgrades import splice
 
 STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
 SPDY = "SPDY/3.1"
@@ -255,27 +256,6 @@ async def read_limited(stream: SpdyStream, limit: int) -> bytes:
         while data := await stream.read():
             received += data[: limit - len(received)]
     return bytes(received)
-
-
-async def splice(left: Connection, right: Connection) -> None:
-    """Copy bytes both ways until either end has finished, then close both."""
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            there = tasks.create_task(copy(left, right), name="splice: there")
-            back = tasks.create_task(copy(right, left), name="splice: back")
-            await asyncio.wait((there, back), return_when=asyncio.FIRST_COMPLETED)
-            there.cancel()
-            back.cancel()
-    finally:
-        await right.close()
-        await left.close()
-
-
-async def copy(source: Connection, target: Connection) -> None:
-    """Copy bytes until `source` has finished or either end is gone."""
-    with suppress(ConnectionError):
-        while data := await source.read():
-            await target.write(data)
 
 
 def refusal(error: ApiError) -> Response:
