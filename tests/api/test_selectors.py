@@ -1,4 +1,8 @@
+import contextlib
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bireme.api.errors import BadRequest
 from bireme.api.kinds import meta
@@ -141,3 +145,13 @@ def test_field_selector_tells_exact_values() -> None:
     assert selector.exact("spec.nodeName") == "n1"
     assert selector.exact("status.phase") is None
     assert not selector.everything
+
+
+@given(st.text(st.sampled_from("ab=!<>(), inotx\\1"), max_size=30))
+def test_odd_selectors_read_back_or_are_refused(text: str) -> None:
+    with contextlib.suppress(BadRequest):
+        selector = LabelSelector.parse(text)
+        assert LabelSelector.parse(str(selector)) == selector
+    with contextlib.suppress(BadRequest):
+        fields = FieldSelector.parse(text, ["a", "b"])
+        assert FieldSelector.parse(str(fields), ["a", "b"]) == fields

@@ -1,3 +1,4 @@
+import contextlib
 import copy
 from typing import Any
 
@@ -240,3 +241,18 @@ def test_long_lists_take_linear_time() -> None:
     many = [{"name": str(number)} for number in range(20_000)]
     patch = pod(**{"containers": many[::2], f"{ORDER}containers": many[::2]})
     assert len(strategic_merge_patch(pod(containers=many), patch, POD)["spec"]["containers"]) == len(many)
+
+
+words = ["name", "containers", "env", "value", "$patch", "$retainKeys", f"{ORDER}containers", f"{ORDER}env"]
+odd = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 2) | st.sampled_from(["a", "delete", "replace", "merge"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(words), inner, max_size=4),
+    max_leaves=12,
+)
+specs = st.fixed_dictionaries({}, optional={"containers": odd, "volumes": odd, f"{ORDER}containers": odd})
+
+
+@given(specs, specs)
+def test_odd_patches_are_merged_or_refused(live: dict[str, Any], patch: dict[str, Any]) -> None:
+    with contextlib.suppress(ApiError):
+        strategic_merge_patch({"spec": live}, {"spec": patch}, POD)

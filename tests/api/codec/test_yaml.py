@@ -1,3 +1,4 @@
+import contextlib
 import json as plain
 import time
 import tracemalloc
@@ -171,3 +172,11 @@ def test_round_trip(tree: Any) -> None:
 def test_dump_has_no_aliases() -> None:
     shared = {"k": [1]}
     assert yaml.dump({"a": shared, "b": shared}) == b"a:\n  k:\n  - 1\nb:\n  k:\n  - 1\n"
+
+
+@given(st.text(st.sampled_from("&*<>!|-:?{}[],'\"% \n\tabc01.#@`~_"), max_size=40))
+def test_odd_texts_are_read_or_refused(text: str) -> None:
+    with contextlib.suppress(ApiError):
+        yaml.parse(text.encode(), duplicates=[])
+    with contextlib.suppress(ApiError):
+        yaml.parse_all(text.encode())
