@@ -101,7 +101,7 @@ class SortedKeys:
 
     def _start(self, prefix: str, after: str) -> tuple[int, int]:
         """Which run, and where in it, the keys from `prefix` on and beyond `after` begin."""
-        find, sought = (bisect_right, after) if after >= prefix else (bisect_left, prefix)
+        find, sought = (bisect_right, after) if after and after >= prefix else (bisect_left, prefix)
         at = find(self._lasts, sought)
         return at, find(self._runs[at], sought) if at < len(self._runs) else 0
 
