@@ -110,8 +110,10 @@ class NodeLifecycleController(Controller):
             return
         for pod in self.cache.find(core.Pod, BY_NODE, node.metadata.name):
             theirs = pods.condition(pod, "Ready")
-            if theirs is None or theirs.status != "True" or theirs.last_transition_time > ready.last_transition_time:
-                continue  # a kubelet that is alive may find otherwise later
+            if theirs is None or theirs.status != "True":
+                continue
+            if ready.status == "False" and theirs.last_transition_time > ready.last_transition_time:
+                continue  # the kubelet is alive, and found the pod ready since
             conditions = [
                 msgspec.structs.replace(
                     item,

@@ -1,0 +1,193 @@
+"""The controllers' process dies before and after each of its writes, or hears of changes late: the end is the same.
+
+F-C-1 and F-C-2 of the fault matrix; the method is Sieve's (Sun et al., OSDI 2022).
+"""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+import pytest
+from story import ClaimingKubelet, Story, running
+from test_stories import deployment, set_image
+
+from bireme.aio.clock import RealClock
+from bireme.api.kinds import apps, core, meta
+from bireme.client.client import Client
+from bireme.controllers.controller import Controller
+from bireme.controllers.deployment import DeploymentController
+from bireme.controllers.garbage_collector import GarbageCollector
+from bireme.controllers.replicaset import ReplicaSetController
+from bireme.controllers.service_account import ServiceAccountController
+from support.cluster import Cluster, cluster
+
+KINDS: tuple[type[Controller], ...] = (DeploymentController, ReplicaSetController, GarbageCollector)
+WRITES = frozenset(("POST", "PUT", "PATCH", "DELETE"))
+CLOCK = RealClock()
+
+
+class Crash(BaseException):
+    """The process is gone."""
+
+
+class MortalClient(Client):
+    """Dies at its `fatal`-th write: before it is sent, or after it was done but before the answer came."""
+
+    def __init__(self, inner: Client, *, fatal: int, after: bool) -> None:
+        self.__dict__.update(inner.__dict__)
+        self.writes = 0
+        self.fatal, self.after = fatal, after
+
+    async def request(self, method: str, path: str, **more: Any) -> Any:
+        if method not in WRITES or path.endswith("/events") or "/events/" in path:
+            return await super().request(method, path, **more)
+        self.writes += 1
+        number = self.writes
+        if number == self.fatal and not self.after:
+            raise Crash
+        reply = await super().request(method, path, **more)
+        if number == self.fatal:
+            raise Crash
+        return reply
+
+
+class LateClient(Client):
+    """Hears of each change only after a while, of some much later than of others."""
+
+    def __init__(self, inner: Client, *, seed: int) -> None:
+        self.__dict__.update(inner.__dict__)
+        self.dice = random.Random(seed)
+
+    async def watch(self, kind: Any, **more: Any) -> AsyncIterator[Any]:
+        async with aclosing(super().watch(kind, **more)) as changes:  # type: ignore[type-var]
+            async for change in changes:
+                for _ in range(self.dice.choice((0, 0, 5, 50, 400))):
+                    await asyncio.sleep(0)
+                yield change
+
+
+async def live_on(client: MortalClient, plain: Client) -> None:
+    """The controllers' process; after its death another takes its place."""
+    try:
+        async with running(client, KINDS, clock=CLOCK):
+            await asyncio.Event().wait()
+    except BaseExceptionGroup as group:
+        if group.split(Crash)[1] is not None:
+            raise
+    async with running(plain, KINDS, clock=CLOCK):
+        await asyncio.Event().wait()
+
+
+@asynccontextmanager
+async def stage() -> AsyncIterator[tuple[Cluster, asyncio.TaskGroup]]:
+    async with cluster() as there, asyncio.TaskGroup() as tasks:
+        kubelet = tasks.create_task(ClaimingKubelet(there.client, CLOCK).run())
+        try:
+            async with running(there.client, (ServiceAccountController,), clock=CLOCK):
+                yield there, tasks
+        finally:
+            kubelet.cancel()
+
+
+async def play(there: Story) -> tuple[Any, ...]:
+    """A deployment's life, and what is left of it at the end."""
+    await there.client.create(deployment(2))
+    await there.rolled_out()
+    await set_image(there, "two")
+    await there.rolled_out()
+    await there.client.patch(apps.Deployment, "d", {"spec": {"replicas": 3}}, namespace="default")
+    await there.rolled_out()
+    other = deployment(1)
+    other.metadata = meta.ObjectMeta(name="short", namespace="default")
+    other.spec.selector = meta.LabelSelector(match_labels={"app": "b"})
+    other.spec.template.metadata.labels = {"app": "b"}
+    await there.client.create(other)
+    await there.rolled_out("short")
+    await there.client.delete(apps.Deployment, "short", namespace="default", propagation="Foreground")
+
+    async def gone() -> bool:
+        names = [item.metadata.name for item in (await there.client.list(apps.Deployment)).items]
+        return names == ["d"] and not [pod for pod in await there.pods() if pod.metadata.labels["app"] == "b"]
+
+    await there.until(gone)
+    last: list[Any] = []
+
+    async def at_rest() -> Any:
+        """The end state, once it has been the same for a while."""
+        for _ in range(300):
+            await asyncio.sleep(0)
+        last.append(await remains(there))
+        return last[-1] if len(last) > 3 and last[-4:] == [last[-1]] * 4 else None
+
+    found: tuple[Any, ...] = await there.until(at_rest)
+    return found
+
+
+async def remains(there: Story) -> tuple[Any, ...]:
+    found = await there.deployment()
+    sets = await there.sets()
+    names = {item.metadata.uid: item.metadata.name for item in sets}
+    pods = Counter(
+        (names.get(pod.metadata.owner_references[0].uid, "orphan"), bool(pod.metadata.deletion_timestamp))
+        for pod in await there.pods()
+    )
+    conditions = sorted((item.type, item.status, item.reason) for item in found.status.conditions)
+    status = found.status
+    counts = (status.replicas, status.updated_replicas, status.available_replicas, status.collision_count)
+    annotations = sorted(
+        (item.metadata.name, item.spec.replicas, *sorted(item.metadata.annotations.items())) for item in sets
+    )
+    return conditions, counts, sorted(found.metadata.annotations.items()), annotations, sorted(pods.items())
+
+
+async def played(*, fatal: int = 0, after: bool = False) -> tuple[tuple[Any, ...], int]:
+    async with stage() as (there, tasks):
+        client = MortalClient(there.client, fatal=fatal, after=after)
+        task = tasks.create_task(live_on(client, there.client))
+        try:
+            return await play(Story(there.client)), client.writes
+        finally:
+            task.cancel()
+
+
+SHARDS = 4
+
+
+@pytest.mark.parametrize("shard", range(SHARDS))
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+async def test_death_at_any_write_changes_nothing_in_the_end(after: bool, shard: int) -> None:
+    expected, writes = await played()
+    assert writes > 20
+    for fatal in range(1 + shard, writes + 1, SHARDS):
+        found, _ = await played(fatal=fatal, after=after)
+        assert found == expected, f"death {'after' if after else 'before'} write {fatal}"
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_late_news_changes_nothing_in_the_end_and_makes_no_pod_too_many(seed: int) -> None:
+    expected, _ = await played()
+    async with stage() as (there, tasks):
+        made: Counter[str] = Counter()
+
+        async def count() -> None:
+            async for change in there.client.watch(core.Pod):
+                made[change.type] += change.type == "ADDED"
+
+        counting = tasks.create_task(count())
+
+        async def live() -> None:
+            async with running(LateClient(there.client, seed=seed), KINDS, clock=CLOCK):
+                await asyncio.Event().wait()
+
+        task = tasks.create_task(live())
+        try:
+            found = await play(Story(there.client))
+        finally:
+            task.cancel()
+            counting.cancel()
+        assert found == expected
+        # two pods, two more after the change, one by scaling, one of the short-lived: none was made in vain
+        assert made["ADDED"] == 6
