@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from random import Random
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from bireme.api.errors import BadRequest, Forbidden, NotFound, ServiceUnavailable
 from bireme.apiserver.kubelets import HEAD_S, Places, PodTunnels, ReplyChunks, Tree, unreachable, upgrade
@@ -99,7 +99,7 @@ class Proxy:
     async def _destination(self, obj: Tree, name: ProxyName, rest: str) -> Destination:
         match obj.get("kind"):
             case "Node":
-                if rest.lstrip("/").partition("/")[0].partition("?")[0] in NODE_STREAMS:
+                if unquote(rest.partition("?")[0]).lstrip("/").partition("/")[0] in NODE_STREAMS:
                     raise Forbidden("streams into pods are not served through a node's proxy: use the pod's own")
                 return Destination((await self._pods.kubelet_url(obj["metadata"]["name"], [], [])).rstrip("/"))
             case "Service":
