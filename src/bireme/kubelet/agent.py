@@ -181,7 +181,7 @@ class Kubelet:
         for box in await self.runtime.list_sandboxes(pod_uid=uid):
             await self.runtime.stop_sandbox(box.id)
             await self.runtime.remove_sandbox(box.id)
-        await asyncio.to_thread(self._volumes.remove, uid)
+        await self._volumes.remove(uid)
         logs.remove_uid(self.settings.log_root, uid)
 
     async def _rotate_logs(self) -> None:

@@ -261,7 +261,7 @@ class Launcher:
             while copier.step():
                 pass
         kept.prepared = False
-        await asyncio.to_thread(self._volumes.remove, pod.metadata.uid)
+        await self._volumes.remove(pod.metadata.uid)
 
     def copy_logs(self) -> None:
         """Carry the logs of Mesos tasks a step further."""

@@ -9,9 +9,10 @@ import asyncio
 import os
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from bireme.aio.clock import Clock
 from bireme.api.kinds import core
@@ -30,6 +31,9 @@ from bireme.kubelet.payload import (
     write_atomically,
 )
 from bireme.runtime.interface import Mount, Propagation
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _PROPAGATION = {choice.value: choice for choice in Propagation}
 _GROUP_BITS = 0o2060
@@ -80,7 +84,7 @@ class Volumes:
 
     async def _prepare(self, pod: core.Pod, volume: core.Volume, facts: Facts) -> Path:
         if volume.host_path is not None:
-            return await asyncio.to_thread(host_path, volume.host_path)
+            return await self._aside(host_path, volume.host_path)
         folder = pod_folders(self._root, pod.metadata.uid).volume(volume.name)
         group = pod.spec.security_context.fs_group if pod.spec.security_context else None
         if volume.empty_dir is not None:
@@ -91,17 +95,22 @@ class Volumes:
         files = await self._files(pod, volume, facts)
         self._make(folder, in_memory=volume.config_map is None and volume.downward_api is None)
         stamp = self._clock.now().strftime("%Y_%m_%d_%H_%M_%S.%f")
-        await asyncio.to_thread(
+        await self._aside(
             write_atomically, folder, _readable(files, group), stamp=stamp, own=lambda path: self._own(path, group)
         )
         return folder
 
+    async def _aside(self, work: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
+        """Work on files in a thread; on hollow nodes, where all is small and the clock may be virtual, at once."""
+        return await asyncio.to_thread(work, *args, **named) if self._privileged else work(*args, **named)
+
     def _make(self, folder: Path, *, in_memory: bool, mode: int = 0o755, size: int = 0) -> bool:
         """Make a volume's folder; False if it was there."""
-        if folder.exists():
+        mount = in_memory and self._privileged
+        if folder.exists() and not (mount and not os.path.ismount(folder)):
             return False
-        folder.mkdir(parents=True, mode=0o750)
-        if in_memory and self._privileged:
+        folder.mkdir(parents=True, mode=0o750, exist_ok=True)
+        if mount:
             beneath.mount_tmpfs(folder, mode=mode, size=size)
         os.chmod(folder, mode)
         return True
@@ -122,10 +131,10 @@ class Volumes:
             raise VolumeProblem(f'persistentvolumeclaim "{source.claim_name}" is not bound')
         volume = await self._objects.get(core.PersistentVolume, "", claim.spec.volume_name)
         if volume is not None and volume.spec.host_path is not None:
-            return await asyncio.to_thread(host_path, volume.spec.host_path)
+            return await self._aside(host_path, volume.spec.host_path)
         if volume is not None and volume.spec.local is not None:
             local = core.HostPathVolumeSource(path=volume.spec.local.path, type="Directory")
-            return await asyncio.to_thread(host_path, local)
+            return await self._aside(host_path, local)
         raise VolumeProblem(f'volume of persistentvolumeclaim "{source.claim_name}" is of a kind not known here')
 
     async def _files(self, pod: core.Pod, volume: core.Volume, facts: Facts) -> list[File]:
@@ -212,9 +221,12 @@ class Volumes:
             raise VolumeProblem(f"failed to prepare subPath {inner!r}: {error.strerror}") from error
         return target
 
-    def remove(self, pod_uid: str) -> None:
+    async def remove(self, pod_uid: str) -> None:
         """Unmount and delete all that was made for a pod. Raises OSError if something won't go."""
         self._tokens.forget(pod_uid)
+        await self._aside(self._remove, pod_uid)
+
+    def _remove(self, pod_uid: str) -> None:
         root = pod_folders(self._root, pod_uid).root
         if self._privileged:
             beneath.remove_tree(root)
