@@ -4,6 +4,7 @@ It comes from the flags of `up`, is kept as `config.json` in the cluster's data 
 core and node processes are told. Secrets are not in it: they are files of mode 0600 beside it.
 """
 
+import ipaddress
 import os
 import re
 import socket
@@ -150,6 +151,17 @@ def check_cluster_name(name: str) -> str:
     if not re.fullmatch(r"[a-z]([a-z0-9-]{0,18}[a-z0-9])?", name):
         raise ValueError(f"{name!r} is no cluster name: 1 to 20 of a-z, 0-9 and '-', beginning with a letter")
     return name
+
+
+def check_ranges(config: Config) -> None:
+    """Raises ValueError unless the ranges are IPv4 networks that do not overlap, with DNS among the Services."""
+    pods, services = ipaddress.IPv4Network(config.pod_range), ipaddress.IPv4Network(config.service_range)
+    if pods.prefixlen > 24 or services.prefixlen > 28:
+        raise ValueError(f"{pods} or {services} is too small: at least a /24 for pods, a /28 for Services")
+    if pods.overlaps(services):
+        raise ValueError(f"{pods} and {services} overlap")
+    if ipaddress.IPv4Address(config.dns_address) not in services:
+        raise ValueError(f"the DNS address {config.dns_address} is not in {services}")
 
 
 def default_node_name() -> str:

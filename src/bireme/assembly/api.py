@@ -46,7 +46,7 @@ async def serve_api(
     *,
     clock: Clock,
     service_range: str = "10.96.0.0/16",
-    advertise: str = "127.0.0.1",
+    advertise: str = "192.0.2.1",
     port: int = 6443,
     signing: tuple[bytes, bytes] | None = None,
     tunnels: Tunnels | None = None,

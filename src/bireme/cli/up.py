@@ -20,7 +20,7 @@ from bireme.cli import machine
 from bireme.cli.clusters import Door, is_running, name_option, need_root, parts, root_option
 from bireme.cli.errors import CliError
 from bireme.cli.progress import Progress, style_for
-from bireme.config import DEFAULT_RUN, Config, check_cluster_name, default_node_ip, default_node_name
+from bireme.config import DEFAULT_RUN, Config, check_cluster_name, check_ranges, default_node_ip, default_node_name
 from bireme.runtime.host_changes import HostChanges, process_start
 
 WAIT_S = 60.0
@@ -44,7 +44,12 @@ def _settings(name: str, root: Path, flags: dict[str, Any]) -> Config:
         raise CliError("BIR-050", str(error), remedy=f"remove {data / 'config.json'}") from error
     import msgspec
 
-    return msgspec.structs.replace(config, **chosen)
+    config = msgspec.structs.replace(config, **chosen)
+    try:
+        check_ranges(config)
+    except ValueError as error:
+        raise CliError("BIR-050", str(error), remedy="bireme up --help") from error
+    return config
 
 
 def make_certificates(config: Config) -> str:
@@ -169,6 +174,9 @@ def urls(config: Config) -> dict[str, str]:
 @click.option("--agent-port", type=int, help="[default: 5051]")
 @click.option("--marathon-port", type=int, help="[default: 8080]")
 @click.option("--kubelet-port", type=int, help="[default: 10250]")
+@click.option("--pod-range", help="Addresses of pods; a /24 of it for each node.  [default: 10.244.0.0/16]")
+@click.option("--service-range", help="Addresses of Services.  [default: 10.96.0.0/16]")
+@click.option("--dns-address", help="Where DNS answers, in the range of Services.  [default: 10.96.0.10]")
 @click.option(
     "--insecure-loopback/--no-insecure-loopback",
     default=None,

@@ -11,10 +11,13 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
+
+END_S = 5.0
 
 Kind = Literal["link", "route", "nft-table", "netns", "mount", "cgroup", "sysctl", "file", "directory", "process"]
 
@@ -147,6 +150,9 @@ def _end_process(change: Change) -> None:
     """`before` is the process's start time in ticks, so that a reused id is left alone."""
     if is_left(change):
         os.kill(int(change.name), signal.SIGKILL)
+    deadline = time.monotonic() + END_S
+    while is_left(change) and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def process_start(pid: int) -> str:

@@ -1,0 +1,85 @@
+"""A cache that follows the real API in this process: changes, indexes, lost history, a server that is away."""
+
+import asyncio
+
+from tests.support.cluster import cluster
+
+from bireme.aio.clock import RealClock, VirtualClock
+from bireme.api.errors import Expired, ServiceUnavailable
+from bireme.api.kinds import core, meta
+from bireme.client.client import Change, Client, Listing
+from bireme.client.informer import Informer, Key
+
+
+def config_map(name: str, **data: str) -> core.ConfigMap:
+    return core.ConfigMap(metadata=meta.ObjectMeta(name=name, namespace="default"), data=data)
+
+
+async def until(condition: asyncio.Event) -> None:
+    async with asyncio.timeout(5):
+        await condition.wait()
+
+
+async def test_it_holds_what_is_and_what_comes() -> None:
+    async with cluster() as c, asyncio.TaskGroup() as tasks:
+        await c.client.create(config_map("a", team="x"))
+        informer = Informer(
+            c.client,
+            core.ConfigMap,
+            clock=RealClock(),
+            namespace="default",
+            indexes={"team": lambda obj: [obj.data.get("team", "")]},
+        )
+        seen: list[tuple[str | None, str | None]] = []
+        gone = asyncio.Event()
+
+        def changed(old: core.ConfigMap | None, new: core.ConfigMap | None) -> None:
+            seen.append((old and old.data.get("team"), new and new.data.get("team")))
+            if new is None:
+                gone.set()
+
+        informer.on_change(changed)
+        running = tasks.create_task(informer.run())
+        await informer.wait_synced()
+        assert [obj.metadata.name for obj in informer.by_index("team", "x")] == ["a"]
+        await c.client.patch(core.ConfigMap, "a", {"data": {"team": "y"}}, namespace="default")
+        await c.client.delete(core.ConfigMap, "a", namespace="default")
+        await until(gone)
+        assert seen == [(None, "x"), ("x", "y"), ("y", None)]
+        assert informer.get(Key("default", "a")) is None
+        assert informer.by_index("team", "y") == []
+        running.cancel()
+
+
+class FlakyClient(Client):
+    """Answers from a script: each list and watch does the next thing."""
+
+    def __init__(self) -> None:
+        self.lists: list[list[core.ConfigMap]] = []
+        self.watches: list[Exception] = []
+
+    async def list(self, kind, **_):  # type: ignore[no-untyped-def, override]
+        if not self.lists:
+            await asyncio.Event().wait()
+        return Listing(self.lists.pop(0), "5")
+
+    async def watch(self, kind, **_):  # type: ignore[no-untyped-def, override]
+        if not self.watches:
+            await asyncio.Event().wait()
+        raise self.watches.pop(0)
+        yield Change("ADDED", config_map("never"))
+
+
+async def test_lost_history_lists_again_and_tells_only_what_differs() -> None:
+    client, clock = FlakyClient(), VirtualClock()
+    client.lists = [[config_map("a"), config_map("b")], [config_map("b")]]
+    client.watches = [ServiceUnavailable("away"), Expired("too old")]
+    informer: Informer[core.ConfigMap] = Informer(client, core.ConfigMap, clock=clock)
+    told: list[str] = []
+    informer.on_change(lambda old, new: told.append(f"{old and old.metadata.name}->{new and new.metadata.name}"))
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(informer.run())
+        await clock.advance(60)
+        running.cancel()
+    assert told == ["None->a", "None->b", "a->None"]
+    assert informer.statistics().lists == 2
