@@ -263,6 +263,14 @@ class TestWatches:
         assert [event.key for event in await next_batch(before)] == expected
         assert [event.key for event in await next_batch(later)] == expected
 
+    async def test_prefixes_longer_than_a_key_are_none_of_its_beginnings(self, store: Store) -> None:
+        short, long = store.watch("z", after=Revision(0)), store.watch("zzz", after=Revision(0))
+        pod, longer = store.watch(PODS + "a", after=Revision(0)), store.watch(PODS + "a/b", after=Revision(0))
+        await fill(store, "z", PODS + "a")
+        assert [event.revision for event in await next_batch(short)] == [1]
+        assert [event.revision for event in await next_batch(pod)] == [2]
+        assert long.revision == longer.revision == 2, "they have nothing to give out"
+
     async def test_readers_from_anywhere_see_the_same_without_gap_or_repeat(self, store: Store) -> None:
         async def read(after: int) -> list[int]:
             seen: list[int] = []

@@ -171,8 +171,9 @@ class Switchboard:
 
     def publish(self, event: Event, touched: dict[Channel, None]) -> None:
         """Append `event` to the channels that its key concerns, and note them in `touched`."""
+        key = event.key
         for length in self._lengths:
-            channel = self.channels.get(event.key[:length])
-            if channel is not None:
+            channel = self.channels.get(key[:length])
+            if channel is not None and length <= len(key):
                 channel.events.append(event)
                 touched[channel] = None
