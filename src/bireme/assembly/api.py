@@ -49,7 +49,7 @@ async def serve_api(
     advertise: str = "192.0.2.1",
     port: int = 6443,
     signing: tuple[bytes, bytes] | None = None,
-    tunnels: Tunnels | None = None,
+    tunnels: Callable[[Registry], Tunnels] | None = None,
     scheme: Scheme | None = None,
     uid: Callable[[], str] = lambda: str(uuid4()),
     random: chance.Random | None = None,
@@ -61,7 +61,8 @@ async def serve_api(
     private, public = signing or signing_key()
     tokens = ServiceAccountTokens(private, public, clock=clock, uid=uid)
     tokens.look_up_in(registry)
-    server = ApiServer(registry, tokens=tokens, tunnels=tunnels, random=dice, uid=uid)
+    ways_in = tunnels(registry) if tunnels else None
+    server = ApiServer(registry, tokens=tokens, tunnels=ways_in, random=dice, uid=uid)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(run_registry(registry), name="registry")
         await fill_registry(registry, service_range=services, advertise_address=advertise, port=port)

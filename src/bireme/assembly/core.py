@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import orjson
 import structlog
@@ -16,6 +17,7 @@ from bireme.aio.supervise import supervise
 from bireme.api.errors import AlreadyExists
 from bireme.api.kinds import core, meta
 from bireme.apiserver.errors import refusal
+from bireme.apiserver.tunnels import RegistryPlaces, Tunnels
 from bireme.assembly.api import MASTERS, Api, serve_api
 from bireme.assembly.doors import Opening, open_doors
 from bireme.assembly.process import run_until_stopped, set_up_logs, settle_memory
@@ -28,15 +30,17 @@ from bireme.controllers.all import run as run_controllers
 from bireme.controllers.controller import Context
 from bireme.controllers.informers import Informers
 from bireme.controllers.settings import Settings as ControllerSettings
-from bireme.http.certificates import Pair, load_or_create_signing_key, server_context
+from bireme.http.certificates import Pair, client_context, load_or_create_signing_key, server_context
 from bireme.http.credentials import Credentials
 from bireme.http.interface import Answer, Request, Response
+from bireme.http.requests import Session
 from bireme.ledger.ledger import Ledger
 from bireme.mesos.api import MesosMaster
 from bireme.mesos.core import Means
 from bireme.mesos.core import Settings as MesosSettings
 from bireme.mesos.master import Master
 from bireme.network.services import OTHER_PROXY
+from bireme.registry.verbs import Registry
 from bireme.scheduler.scheduler import Scheduler
 from bireme.store.sqlite import SqliteStore
 
@@ -58,18 +62,39 @@ async def main(config: Config, *, clock: Clock) -> None:
     """Open the store and serve everything over it until cancelled."""
     config.store.mkdir(parents=True, exist_ok=True, mode=0o700)
     store = SqliteStore(config.store / "state.db", clock=clock)
+    pair = Pair.read(config.pki, "apiserver-kubelet-client")
+    session = Session(tls=client_context((config.pki / "ca.crt").read_bytes(), pair))
     try:
-        async with serve_api(
-            store,
-            clock=clock,
-            service_range=config.service_range,
-            advertise=config.inside,
-            port=config.api_port,
-            signing=load_or_create_signing_key(config.pki),
-        ) as api:
+        async with (
+            session,
+            serve_api(
+                store,
+                clock=clock,
+                service_range=config.service_range,
+                advertise=config.inside,
+                port=config.api_port,
+                signing=load_or_create_signing_key(config.pki),
+                tunnels=lambda registry: Tunnels(Places(registry, config), session),
+            ) as api,
+        ):
             await Core(config, api, clock=clock).run()
     finally:
         await store.close()
+
+
+class Places(RegistryPlaces):
+    """Where nodes are reached: this machine's own on loopback, when the doors are there alone."""
+
+    def __init__(self, registry: Registry, config: Config) -> None:
+        super().__init__(registry)
+        self._config = config
+
+    async def node(self, name: str) -> dict[str, Any]:
+        """The node of that name, with the address at which this process finds it."""
+        tree = await super().node(name)
+        if name == self._config.node_name and len(self._config.hosts) > 1:
+            tree["status"]["addresses"] = [{"type": "InternalIP", "address": self._config.host}]
+        return tree
 
 
 class Core:

@@ -15,16 +15,21 @@ from bireme.aio.clock import Clock, RealClock
 from bireme.aio.supervise import supervise
 from bireme.aio.waiting import wait_any
 from bireme.api.kinds import core, discovery
+from bireme.assembly.doors import Opening, open_doors
 from bireme.assembly.process import run_until_stopped, set_up_logs, settle_memory
 from bireme.client.client import Client
 from bireme.client.informer import Informer, Key
 from bireme.client.transport import HttpTransport
 from bireme.config import Config
 from bireme.dns.server import DnsServer, upstream_servers
-from bireme.http.certificates import Pair, client_context
+from bireme.http.certificates import Pair, client_context, server_context
+from bireme.http.credentials import Credentials
 from bireme.http.requests import Session
 from bireme.kubelet.agent import Kubelet
+from bireme.kubelet.backend import Backend
+from bireme.kubelet.server import KubeletDoor
 from bireme.kubelet.settings import KubeletSettings
+from bireme.mesos.agent import MesosAgent
 from bireme.mesos.agents import AGENT_PORT, WORK_DIR
 from bireme.network import cni
 from bireme.network.proxy import ServiceProxy
@@ -83,6 +88,7 @@ class Node:
         self._containerd = Containerd(engine_settings(config), clock=clock)
         pair = Pair.read(config.pki, "kubelet")
         self._session = Session(tls=client_context((config.pki / "ca.crt").read_bytes(), pair))
+        self._engine = Session()
         self._client = Client(HttpTransport(self._session, config.api_url), user_agent="bireme-node")
         self._services = Informer(self._client, core.Service, clock=clock)
         self._slices = Informer(self._client, discovery.EndpointSlice, clock=clock)
@@ -94,6 +100,7 @@ class Node:
         runtime = CriRuntime(str(config.containerd_socket))
         async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
             stack.push_async_callback(self._session.close)
+            stack.push_async_callback(self._engine.close)
             stack.push_async_callback(runtime.close)
             await self._containerd.import_builtin(runtime)
             kubelet = Kubelet(
@@ -108,7 +115,30 @@ class Node:
             }
             for name, part in parts.items():
                 tasks.create_task(supervise(name, part, self._clock), name=name)
+            await stack.enter_async_context(open_doors(self._doors(kubelet), config.hosts, tasks, clock=self._clock))
             settle_memory()
+
+    def _doors(self, kubelet: Kubelet) -> list[Opening]:
+        config = self._config
+        backend = Backend(kubelet)
+        door = KubeletDoor(
+            backend, node_name=config.node_name, log_root=config.pod_logs, engine=self._engine, clock=self._clock
+        )
+        agent = MesosAgent(
+            pods=lambda: kubelet.pods.items(),
+            node=lambda: kubelet.registration.node,
+            root=config.sandboxes,
+            clock=self._clock,
+            master_hostname=config.host,
+            port=config.agent_port,
+            authenticator=Credentials.load(config.credentials),
+            insecure=config.insecure_loopback,
+        )
+        tls = server_context(Pair.read(config.pki, "kubelet"), trusted=(config.pki / "ca.crt").read_bytes())
+        return [
+            Opening("kubelet", door.handle, config.kubelet_port, tls=tls),
+            Opening("mesos agent", agent.handle, config.agent_port),
+        ]
 
     async def _start_engine(self) -> None:
         self._changes.record("cgroup", self._config.cgroup)
