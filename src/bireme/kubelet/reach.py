@@ -93,10 +93,11 @@ async def _follow(target: Target) -> Answer:
 
 async def _get(target: Target) -> tuple[int, str, bytes]:
     """Status, Location and the start of the body."""
+    request = _request(target)
     context = _unverified() if target.scheme == "https" else None
     reader, writer = await asyncio.open_connection(target.host, target.port, ssl=context, limit=BODY_LIMIT * 4)
     try:
-        writer.write(_request(target))
+        writer.write(request)
         await writer.drain()
         line = await reader.readline()
         words = line.split(None, 2)
