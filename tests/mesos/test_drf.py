@@ -47,31 +47,17 @@ def test_the_heap_agrees_with_a_plain_search(
     for claim in claims:
         for name, amount in claim.held.items():
             role_held[claim.role][name] += amount
-    times: dict[str, int] = {}
     for cpus, mem in gifts:
-        role = min(
-            role_held, key=lambda r: (dominant_share(role_held[r], total, weight=by_role[r]), times.get(r, 0), r)
-        )
-        framework = min(
-            (name for name in held if role_of[name] == role),
-            key=lambda name: (dominant_share(held[name], total), times.get(name, 0), name),
-        )
         got = order.give({"cpus": cpus, "mem": mem}, lambda role, name: True)
         assert got is not None
-        expected = (
-            dominant_share(role_held[role], total, weight=by_role[role]),
-            dominant_share(held[framework], total),
-        )
-        actual = (
-            dominant_share(role_held[got[0]], total, weight=by_role[got[0]]),
-            dominant_share(held[got[1]], total),
-        )
-        assert actual == pytest.approx(expected)
         role, framework = got
+        shares = {each: dominant_share(used, total, weight=by_role[each]) for each, used in role_held.items()}
+        assert shares[role] == pytest.approx(min(shares.values()))
+        inside = {name: dominant_share(used, total) for name, used in held.items() if role_of[name] == role}
+        assert inside[framework] == pytest.approx(min(inside.values()))
         for name, amount in (("cpus", cpus), ("mem", mem)):
             held[framework][name] += amount
             role_held[role][name] += amount
-        times[role], times[framework] = times.get(role, 0) + 1, times.get(framework, 0) + 1
 
 
 def test_a_role_counts_with_all_below_it() -> None:

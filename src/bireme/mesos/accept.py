@@ -15,6 +15,7 @@ from bireme.mesos.master import Master
 from bireme.mesos.messages import Message
 from bireme.mesos.offers import Offer
 from bireme.mesos.roster import Agent, Framework, Launch
+from bireme.mesos.task_command import Placement
 from bireme.mesos.task_status import Seen
 
 
@@ -206,7 +207,7 @@ def _enter(
 ) -> None:
     """Write the tasks down: from now on they are staging."""
     agent = taken.agent
-    placement = tasks.Placement(
+    placement = Placement(
         taken.framework.framework_id,
         taken.framework.info,
         agent.agent_id,

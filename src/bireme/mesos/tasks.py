@@ -10,9 +10,7 @@ how its status reads as task states is `task_status.py`. A command task without 
 import hashlib
 import math
 import re
-import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -22,6 +20,8 @@ from bireme.api.model import Quantity
 from bireme.mesos import amounts, json_form
 from bireme.mesos.amounts import Amounts
 from bireme.mesos.messages import Message, message
+from bireme.mesos.task_command import Placement, argv, escaped, image_of, in_host_root, is_host_root, on_host_network
+from bireme.mesos.task_probes import set_probes
 
 PREFIX = "mesos.bireme.dev/"
 FRAMEWORK_ID = PREFIX + "framework-id"
@@ -52,27 +52,6 @@ MAX_PORTS = 1024
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _NAME = 63
 _PORT_NAME = re.compile(r"(?=.{1,15}$)(?=.*[a-z])[a-z0-9]+(-[a-z0-9]+)*")
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """Where tasks go and for whom; everything a pod needs besides the TaskInfo."""
-
-    framework_id: str
-    framework_info: Message
-    agent_id: str
-    node: str
-    agent_address: str
-    role: str
-    work_dir: str
-    container_id: str
-    executor_id: str
-
-    @property
-    def sandbox(self) -> str:
-        """The sandbox folder on the node."""
-        path = f"{self.work_dir}/slaves/{self.agent_id}/frameworks/{self.framework_id}"
-        return f"{path}/executors/{self.executor_id}/runs/{self.container_id}"
 
 
 def namespace_of(role: str) -> str:
@@ -107,7 +86,7 @@ def make_pod(infos: Sequence[Message], placement: Placement, *, executor: Messag
     if executor is not None:
         _charge_executor(containers[0], executor)
     first = infos[0]
-    host_root, host_network = _is_host_root(first), _on_host_network(first, executor)
+    host_root, host_network = is_host_root(first), on_host_network(first, executor)
     spec = core.PodSpec(
         containers=containers,
         volumes=list(volumes.values()),
@@ -212,83 +191,28 @@ def _deadline(infos: Sequence[Message]) -> int | None:
     return max(1, math.ceil(min(limits) / 1e9)) if limits else None
 
 
-def _image(info: Message) -> str:
-    container = info.get("container", {})
-    if "docker" in container:
-        return str(container["docker"]["image"])
-    return str(container.get("mesos", {}).get("image", {}).get("docker", {}).get("name", ""))
-
-
 def _hostname(info: Message) -> str:
     name = str(info.get("container", {}).get("hostname", ""))
     return name if re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", name) else ""
 
 
-def _is_host_root(info: Message) -> bool:
-    return not _image(info)
-
-
-def _on_host_network(info: Message, executor: Message | None) -> bool:
-    container = info.get("container", {})
-    if not _image(info):
-        return True
-    if "docker" in container:
-        return bool(container["docker"].get("network", "HOST") == "HOST")
-    networks = (executor or {}).get("container", {}).get("network_infos") or container.get("network_infos")
-    return not networks
-
-
 def _container(info: Message, placement: Placement, name: str) -> tuple[core.Container, list[core.Volume]]:
-    container = core.Container(name=name, image=_image(info) or HOST_IMAGE, image_pull_policy="IfNotPresent")
+    container = core.Container(name=name, image=image_of(info) or HOST_IMAGE, image_pull_policy="IfNotPresent")
     if info.get("container", {}).get("docker", {}).get("force_pull_image"):
         container.image_pull_policy = "Always"
     command = info.get("command", {})
-    if _is_host_root(info):
-        container.command = _in_host_root(command, placement)
+    if is_host_root(info):
+        container.command = in_host_root(command, placement)
         container.security_context = core.SecurityContext(privileged=True)
     else:
-        container.command, container.args = _argv(command, docker="docker" in info["container"])
+        container.command, container.args = argv(command, docker="docker" in info["container"])
         container.security_context = _security(info, placement)
     container.env = environment(info, placement)
     container.resources = _resources(info)
     container.ports = _ports(info)
     volumes, container.volume_mounts = _volumes(info, placement)
-    _set_probes(container, info, placement)
+    set_probes(container, info, placement)
     return container, volumes
-
-
-def _argv(command: Message, *, docker: bool) -> tuple[list[str], list[str]]:
-    """(command, args) of a task with an image: what replaces its entrypoint, and what its arguments."""
-    value, arguments = command.get("value"), [escaped(each) for each in command.get("arguments", [])]
-    if command.get("shell", True):
-        return (["/bin/sh", "-c", escaped(value)], []) if value is not None else ([], [])
-    if value is None:
-        return [], arguments
-    if docker:
-        return [], [escaped(value), *arguments]
-    return [escaped(value)], arguments[1:]
-
-
-def _in_host_root(command: Message, placement: Placement) -> list[str]:
-    script = f'mkdir -p "$MESOS_SANDBOX" && cd "$MESOS_SANDBOX" && {_exec(command, placement)}'
-    return ["/bin/busybox", "chroot", "/host", "/bin/sh", "-c", escaped(script)]
-
-
-def _exec(command: Message, placement: Placement) -> str:
-    """The shell words that become the task's process."""
-    if command.get("shell", True):
-        run = f"exec /bin/sh -c {shlex.quote(command.get('value', ''))}"
-    else:
-        run = "exec " + shlex.join([command.get("value", ""), *command.get("arguments", [])[1:]])
-    user = command.get("user") or placement.framework_info.get("user", "")
-    if user in ("", "root", "0"):
-        return run
-    return f"exec su -s /bin/sh {shlex.quote(user)} -c {shlex.quote(run)}"
-
-
-def escaped(text: str) -> str:
-    """Text that is still itself after the kubelet has put values for its $(NAME)s."""
-    return re.sub(r"\$(?=[$(])", "$$$$", text)
 
 
 def _security(info: Message, placement: Placement) -> core.SecurityContext | None:
@@ -303,7 +227,7 @@ def _security(info: Message, placement: Placement) -> core.SecurityContext | Non
 
 def environment(info: Message, placement: Placement) -> list[core.EnvVar]:
     """The variables of a task; those of its command come last and win."""
-    inside = placement.sandbox if _is_host_root(info) else SANDBOX_IN_CONTAINER
+    inside = placement.sandbox if is_host_root(info) else SANDBOX_IN_CONTAINER
     found = {
         "MESOS_TASK_ID": info["task_id"]["value"],
         "MESOS_FRAMEWORK_ID": placement.framework_id,
@@ -319,7 +243,7 @@ def environment(info: Message, placement: Placement) -> list[core.EnvVar]:
         "MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD": "5secs",
         "MESOS_ALLOCATION_ROLE": placement.role,
     }
-    if _is_host_root(info):
+    if is_host_root(info):
         found["PATH"] = _DEFAULT_PATH
     if "docker" in info.get("container", {}):
         found["MESOS_CONTAINER_NAME"] = f"mesos-{placement.container_id}"
@@ -389,7 +313,7 @@ def _bare_ports(info: Message) -> list[core.ContainerPort]:
             for host_port, port, protocols in mappings
             for protocol in protocols
         ]
-    if _on_host_network(info, None):
+    if on_host_network(info, None):
         return [
             core.ContainerPort(host_port=port, container_port=port, protocol="TCP") for port in port_numbers([info])
         ]
@@ -418,7 +342,7 @@ def mapped_host_ports(info: Message) -> list[int]:
 
 def _volumes(info: Message, placement: Placement) -> tuple[list[core.Volume], list[core.VolumeMount]]:
     volumes, mounts = [], []
-    if _is_host_root(info):
+    if is_host_root(info):
         return [], []
     for volume in info.get("container", {}).get("volumes", []):
         path = _host_path(volume, placement)
@@ -436,59 +360,6 @@ def _host_path(volume: Message, placement: Placement) -> str:
     path = volume.get("host_path") or source.get("host_path", {}).get("path")
     path = path or source.get("sandbox_path", {}).get("path") or volume["container_path"].lstrip("/")
     return path if path.startswith("/") else f"{placement.sandbox}/{path}"
-
-
-def _set_probes(container: core.Container, info: Message, placement: Placement) -> None:
-    """A health check as probes: start-up covers the grace period, liveness ends the task, readiness tells."""
-    check = info.get("health_check")
-    if not check:
-        return
-    interval = max(1, round(check.get("interval_seconds", 10.0)))
-    failures = max(1, check.get("consecutive_failures", 3))
-    grace = math.ceil(check.get("grace_period_seconds", 10.0) / interval)
-    delay = round(check.get("delay_seconds", 15.0))
-
-    def probe(threshold: int, initial: int = 0) -> core.Probe:
-        return _probe(check, info, placement, interval=interval, threshold=threshold, initial=initial)
-
-    container.startup_probe = probe(failures + grace, delay)
-    container.liveness_probe = probe(failures)
-    container.readiness_probe = probe(1)
-
-
-def _probe(
-    check: Message, info: Message, placement: Placement, *, interval: int, threshold: int, initial: int
-) -> core.Probe:
-    found = core.Probe(
-        period_seconds=interval,
-        failure_threshold=threshold,
-        initial_delay_seconds=initial or None,
-        timeout_seconds=max(1, round(check.get("timeout_seconds", 20.0) or 3600)),
-    )
-    host = "127.0.0.1" if _on_host_network(info, None) else ""
-    match check.get("type") or _check_type(check):
-        case "COMMAND":
-            found.exec = core.ExecAction(command=_check_command(check["command"], info, placement))
-        case "HTTP":
-            http = check["http"]
-            scheme = http.get("scheme", "http").upper()
-            path = http.get("path", "") or "/"
-            found.http_get = core.HTTPGetAction(host=host, port=http["port"], path=path, scheme=scheme)
-        case "TCP":
-            found.tcp_socket = core.TCPSocketAction(host=host, port=check["tcp"]["port"])
-    return found
-
-
-def _check_type(check: Message) -> str:
-    return next((kind for kind in ("COMMAND", "HTTP", "TCP") if kind.lower() in check), "")
-
-
-def _check_command(command: Message, info: Message, placement: Placement) -> list[str]:
-    if _is_host_root(info):
-        return _in_host_root(command, placement)
-    if command.get("shell", True):
-        return ["/bin/sh", "-c", command.get("value", "")]
-    return [command.get("value", ""), *command.get("arguments", [])[1:]]
 
 
 def held_by(infos: Iterable[Message], executor: Message | None = None) -> Amounts:
