@@ -75,6 +75,11 @@ def shown(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
+def at(path: str, field: str) -> str:
+    """The path of a field; the object itself is ""."""
+    return f"{path}.{field}" if path else field
+
+
 def check_one_of(
     problems: Problems,
     tree: Mapping[str, Any],
@@ -88,9 +93,9 @@ def check_one_of(
     value = tree.get(field)
     if not value:
         if needed:
-            problems.required(f"{path}.{field}")
+            problems.required(at(path, field))
     elif value not in supported:
-        problems.unsupported(f"{path}.{field}", value, supported)
+        problems.unsupported(at(path, field), value, supported)
 
 
 def check_not_negative(problems: Problems, tree: Mapping[str, Any], fields: Iterable[str], path: str) -> None:
@@ -98,7 +103,7 @@ def check_not_negative(problems: Problems, tree: Mapping[str, Any], fields: Iter
     for field in fields:
         value = tree.get(field)
         if value is not None and value < 0:
-            problems.invalid(f"{path}.{field}", value, NOT_NEGATIVE)
+            problems.invalid(at(path, field), value, NOT_NEGATIVE)
 
 
 def check_unchanged(problems: Problems, new: Any, old: Any, path: str) -> None:

@@ -10,14 +10,40 @@ from typing import Any
 
 from bireme.api.errors import Cause
 from bireme.api.scheme import Resource
-from bireme.api.validation import apps, batch, core
+from bireme.api.validation import (
+    admissionregistration,
+    apiextensions,
+    apps,
+    autoscaling,
+    batch,
+    coordination,
+    core,
+    discovery,
+    networking,
+    node,
+    policy,
+    rbac,
+    scheduling,
+    storage,
+)
 from bireme.api.validation.field import Problems, Rules
 from bireme.api.validation.meta import check_metadata, check_metadata_update
 
 _GROUPS: Mapping[str, Mapping[str, Rules]] = {
     "": core.RULES,
+    "admissionregistration.k8s.io": admissionregistration.RULES,
+    "apiextensions.k8s.io": apiextensions.RULES,
     "apps": apps.RULES,
+    "autoscaling": autoscaling.RULES,
     "batch": batch.RULES,
+    "coordination.k8s.io": coordination.RULES,
+    "discovery.k8s.io": discovery.RULES,
+    "networking.k8s.io": networking.RULES,
+    "node.k8s.io": node.RULES,
+    "policy": policy.RULES,
+    "rbac.authorization.k8s.io": rbac.RULES,
+    "scheduling.k8s.io": scheduling.RULES,
+    "storage.k8s.io": storage.RULES,
 }
 
 _RULES: Mapping[tuple[str, str], Rules] = {

@@ -1,0 +1,33 @@
+"""The rules of the scheduling group."""
+
+from collections.abc import Mapping
+
+from bireme.api.validation.field import Problems, Rules, Tree, check_one_of
+
+_LARGEST_USER_VALUE = 1_000_000_000
+_SYSTEM_PREFIX = "system-"
+_SYSTEM = {"system-node-critical": 2_000_001_000, "system-cluster-critical": 2_000_000_000}
+
+
+def check_priority_class(problems: Problems, tree: Tree) -> None:
+    """A PriorityClass: names and values of the system are its own."""
+    name, value = (tree.get("metadata") or {}).get("name") or "", tree.get("value") or 0
+    if name.startswith(_SYSTEM_PREFIX):
+        if _SYSTEM.get(name) != value:
+            fault = "priority class names with 'system-' prefix are reserved for system use only"
+            problems.forbidden("metadata.name", fault)
+    elif value > _LARGEST_USER_VALUE:
+        fault = f"maximum allowed value of a user defined priority is {_LARGEST_USER_VALUE}"
+        problems.forbidden("value", fault)
+    check_one_of(problems, tree, "preemptionPolicy", "", ("Never", "PreemptLowerPriority"))
+
+
+def check_priority_class_update(problems: Problems, new: Tree, old: Tree) -> None:
+    """A PriorityClass keeps its value and its manners."""
+    if (new.get("value") or 0) != (old.get("value") or 0):
+        problems.forbidden("value", "may not be changed in an update.")
+    if new.get("preemptionPolicy") != old.get("preemptionPolicy"):
+        problems.invalid("preemptionPolicy", new.get("preemptionPolicy"), "field is immutable")
+
+
+RULES: Mapping[str, Rules] = {"PriorityClass": Rules(check_priority_class, check_priority_class_update)}
