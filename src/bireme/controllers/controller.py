@@ -172,6 +172,9 @@ class Controller(ABC):
             key = await self.queue.take()
             try:
                 await self._look(key)
+            except BaseException:
+                self.queue.add(key)  # stopped in the middle: for whoever goes on
+                raise
             finally:
                 self.queue.done(key)
 

@@ -177,9 +177,12 @@ def _shared(deployment: apps.Deployment, active: Sequence[apps.ReplicaSet]) -> S
         share = _share(deployment, item, left=adding - added) if adding else 0
         sizes[item.metadata.name] = replicas_of(item) + share
         added += share
-    if adding and by_size:
-        biggest = by_size[0].metadata.name
-        sizes[biggest] = max(0, sizes[biggest] + adding - added)
+    left = adding - added
+    for item in by_size:  # what rounding left over goes to the biggest, and on where that has no more to give
+        name = item.metadata.name
+        part = max(left, -sizes[name])
+        sizes[name] += part
+        left -= part
     return sizes
 
 

@@ -1,0 +1,81 @@
+from collections.abc import Callable
+
+from controller_objects import pod
+
+from bireme.api.kinds import core
+from bireme.client.informer import Key, key_of
+from bireme.controllers.own_writes import OwnWrites
+
+
+class Cache:
+    """As much of an informer as is asked for; `see` is news from the watch."""
+
+    def __init__(self) -> None:
+        self.objects: dict[Key, core.Pod] = {}
+
+    def get(self, key: Key) -> core.Pod | None:
+        return self.objects.get(key)
+
+    def on_change(self, handler: Callable[[core.Pod | None, core.Pod | None], None]) -> None:
+        self.tell = handler
+
+    def see(self, new: core.Pod | None, old: core.Pod | None = None) -> None:
+        key = key_of(new or old or core.Pod())
+        before = self.objects.pop(key, None)
+        if new is not None:
+            self.objects[key] = new
+        self.tell(before, new)
+
+
+def test_what_was_made_is_there_once_before_and_after_it_is_seen() -> None:
+    cache = Cache()
+    own = OwnWrites[core.Pod](cache)  # type: ignore[arg-type]
+    own.made("rs", pod("a"), at=1.0)
+    assert [item.metadata.name for item in own.laid_over("rs", [])] == ["a"]
+    assert own.laid_over("other", []) == []
+    assert own.waits("rs")
+    cache.see(pod("a"))
+    assert own.laid_over("rs", cache.objects.values()) == [pod("a")]
+    assert not own.waits("rs")
+
+
+def test_an_answer_that_comes_after_the_news_counts_nothing_twice() -> None:
+    cache = Cache()
+    own = OwnWrites[core.Pod](cache)  # type: ignore[arg-type]
+    cache.see(pod("a"))
+    own.made("rs", pod("a"), at=1.0)
+    assert len(own.laid_over("rs", cache.objects.values())) == 1
+
+
+def test_what_was_deleted_is_gone_until_the_news_comes() -> None:
+    cache = Cache()
+    own = OwnWrites[core.Pod](cache)  # type: ignore[arg-type]
+    cache.see(pod("a"))
+    own.deleted(pod("a"))
+    assert own.laid_over("rs", cache.objects.values()) == []
+    cache.see(pod("a", going=True))
+    assert [item.metadata.deletion_timestamp != "" for item in own.laid_over("rs", cache.objects.values())] == [True]
+    cache.see(None, pod("a"))
+    assert own.laid_over("rs", cache.objects.values()) == []
+
+
+def test_what_was_made_and_deleted_unseen_stays_gone_when_its_making_is_seen() -> None:
+    cache = Cache()
+    own = OwnWrites[core.Pod](cache)  # type: ignore[arg-type]
+    own.made("rs", pod("a"), at=1.0)
+    own.deleted(pod("a"))
+    assert own.laid_over("rs", []) == []
+    cache.see(pod("a"))
+    assert own.laid_over("rs", cache.objects.values()) == []
+    cache.see(None, pod("a"))
+    assert not own.waits("rs")
+
+
+def test_what_never_comes_back_can_be_looked_up_and_forgotten() -> None:
+    cache = Cache()
+    own = OwnWrites[core.Pod](cache)  # type: ignore[arg-type]
+    own.made("rs", pod("a"), at=1.0)
+    assert own.overdue("rs", before=1.0) == []
+    (late,) = own.overdue("rs", before=2.0)
+    own.forget(late)
+    assert own.laid_over("rs", []) == []
