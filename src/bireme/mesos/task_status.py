@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from bireme.api.kinds import core
-from bireme.mesos import tasks
+from bireme.mesos import task_fetch, tasks
 from bireme.mesos.messages import Message
 
 STAGING, STARTING, RUNNING, KILLING = "TASK_STAGING", "TASK_STARTING", "TASK_RUNNING", "TASK_KILLING"
@@ -135,6 +135,9 @@ def _pod_ended(pod: core.Pod, *, killed: bool) -> Seen:
         return Seen(KILLED, message, "SOURCE_AGENT")
     if pod.status.phase == "Succeeded":
         return Seen(FINISHED, exit_text(0), ran=True)
+    fetched = next((each.state for each in pod.status.init_container_statuses if each.name == task_fetch.NAME), None)
+    if fetched is not None and fetched.terminated is not None and fetched.terminated.exit_code:
+        return _not_launched(f"Failed to fetch all URIs: {exit_text(fetched.terminated.exit_code)}", fatal=False)
     return _not_launched(message or reason or "the pod failed", fatal=False)
 
 

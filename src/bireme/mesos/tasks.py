@@ -17,7 +17,7 @@ import orjson
 
 from bireme.api.kinds import core
 from bireme.api.model import Quantity
-from bireme.mesos import amounts, json_form
+from bireme.mesos import amounts, json_form, task_fetch
 from bireme.mesos.amounts import Amounts
 from bireme.mesos.messages import Message, message
 from bireme.mesos.task_command import Placement, argv, escaped, image_of, in_host_root, is_host_root, on_host_network
@@ -37,7 +37,6 @@ EXECUTOR = PREFIX + "executor"
 PORTS = PREFIX + "ports"
 DISCOVERY = PREFIX + "discovery"
 LABELS = PREFIX + "labels"
-URIS = PREFIX + "uris"
 HOST_ROOT = PREFIX + "host-root"
 SANDBOX = PREFIX + "sandbox"
 ACKNOWLEDGED = PREFIX + "acknowledged"
@@ -87,7 +86,16 @@ def make_pod(infos: Sequence[Message], placement: Placement, *, executor: Messag
         _charge_executor(containers[0], executor)
     first = infos[0]
     host_root, host_network = is_host_root(first), on_host_network(first, executor)
+    before: list[core.Container] = []
+    uris = task_fetch.uris_of(infos)
+    if uris:
+        fetch, needed = task_fetch.init_container(
+            uris, placement, image=HOST_IMAGE, host_root=host_root, sandbox=SANDBOX_IN_CONTAINER
+        )
+        before.append(fetch)
+        volumes |= {volume.name: volume for volume in needed}
     spec = core.PodSpec(
+        init_containers=before,
         containers=containers,
         volumes=list(volumes.values()),
         node_name=placement.node,
@@ -138,9 +146,6 @@ def _annotations(infos: Sequence[Message], placement: Placement, *, host_root: b
         found[DISCOVERY] = _json(json_form.write(first["discovery"], message("mesos.v1.DiscoveryInfo")))
     if first.get("labels", {}).get("labels"):
         found[LABELS] = _json({each["key"]: each.get("value", "") for each in first["labels"]["labels"]})
-    uris = [uri for info in infos for uri in info.get("command", {}).get("uris", [])]
-    if uris:
-        found[URIS] = _json([json_form.write(uri, message("mesos.v1.CommandInfo.URI")) for uri in uris])
     return found
 
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-from bireme.mesos import amounts, tasks
+from bireme.mesos import amounts, task_fetch, tasks
 from bireme.mesos.amounts import Amounts, Unusable
 from bireme.mesos.messages import Message
 
@@ -201,6 +201,10 @@ def _command(command: Message) -> str | None:
             return f"Environment variable '{variable['name']}' of type 'SECRET' must have a secret set"
         if "\0" in variable.get("value", ""):
             return f"Environment variable '{variable['name']}' contains a null byte"
+    for uri in command.get("uris", []):
+        reason = task_fetch.problem(uri)
+        if reason:
+            return reason
     if "\0" in command.get("value", "") or any("\0" in each for each in command.get("arguments", [])):
         return "CommandInfo contains a null byte"
     return None
