@@ -142,6 +142,18 @@ async def test_a_reset_stream_ends_on_both_sides() -> None:
         assert await (await accept(server)).read() == b"fine"
 
 
+async def test_what_came_before_a_reset_is_still_read() -> None:
+    async with sessions() as (client, server, _):
+        mine = await client.open({})
+        theirs = await accept(server)
+        await theirs.write(b"status")
+        await theirs.reset()
+        await client.open({})
+        assert await mine.read() == b"status"
+        with pytest.raises(ConnectionError):
+            await mine.read()
+
+
 async def test_streams_end_with_their_session() -> None:
     async with sessions() as (client, server, _):
         mine = await client.open({})
@@ -207,7 +219,8 @@ def test_a_peer_with_flow_control_is_waited_for() -> None:
 def test_what_was_used_may_be_sent_again() -> None:
     server = Engine(server=True)
     writer = FrameWriter()
-    server.receive(writer.encode(SynStream(1, {})) + writer.encode(Data(1, b"x" * 40_000)))
+    server.receive(writer.encode(Settings(())) + writer.encode(SynStream(1, {})))
+    server.receive(writer.encode(Data(1, b"x" * 40_000)))
     server.take_output()
     server.consumed(1, 40_000)
     assert FrameReader().feed(server.take_output()) == [WindowUpdate(0, 40_000), WindowUpdate(1, 40_000)]

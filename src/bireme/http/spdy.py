@@ -3,10 +3,11 @@
 `Engine` is the protocol without I/O: bytes in, events and bytes out. `Session` runs one over a connection.
 What the streams mean is the caller's business.
 
-Flow control, and why it is lopsided: the peers that matter (moby/spdystream, under every Kubernetes client) send
-no WINDOW_UPDATE and drop data for a stream that has no reply yet. So a stream is replied to at once, the window
-towards a peer counts only from its first WINDOW_UPDATE or SETTINGS on, ours are sent in any case, and a stream
-that nobody reads stops the reading of its connection, which bounds memory whatever the peer does.
+Flow control, and why it is lopsided: the peers that matter (moby/spdystream, under every Kubernetes client) know
+none, and drop data for a stream that has no reply yet. So a stream is replied to at once; windows count, both ways,
+only from a peer's first WINDOW_UPDATE or SETTINGS on (one that arrives while the peer closes would turn its end
+into a reset of the connection); and a stream that nobody reads stops the reading of its connection, which bounds
+memory whatever the peer does.
 """
 
 import asyncio
@@ -154,6 +155,8 @@ class Engine:
 
     def consumed(self, stream: int, size: int) -> None:
         """`size` bytes of what was received have been used: let the peer send as many more."""
+        if not self._flow_controlled:
+            return
         self._consumed += size
         if self._consumed >= INITIAL_WINDOW // 2:
             self._send(WindowUpdate(0, self._consumed))
@@ -232,9 +235,9 @@ class Engine:
         return Received(frame.stream, frame.data, frame.fin)
 
     def _settle(self, frame: Settings) -> Event | None:
+        self._flow_controlled = True
         for number, value in frame.values:
             if number == INITIAL_WINDOW_SETTING:
-                self._flow_controlled = True
                 for state in self._streams.values():
                     state.window += value - self._initial_window
                 self._initial_window = value
@@ -417,8 +420,10 @@ class Session:
             case Received():
                 self._deliver(event)
             case WasReset():
-                if known := self._streams.get(event.stream):
-                    self._drop(known)
+                if known := self._streams.pop(event.stream, None):
+                    # what came before the reset still counts: servers end a session by resetting its streams
+                    known.was_reset = known.ended = True
+                    known.wake.set()
 
     def _deliver(self, event: Received) -> None:
         stream = self._streams.get(event.stream)

@@ -43,7 +43,7 @@ class RawConnection:
         self._wake.set()
         if self._waiting > READ_AHEAD and not self._paused:
             self._paused = True
-            self._protocol.pause_reading()
+            _set_reading(self._protocol.transport, on=False)
         return False, b""
 
     def feed_eof(self) -> None:
@@ -61,7 +61,7 @@ class RawConnection:
         self._waiting = 0
         if self._paused:
             self._paused = False
-            self._protocol.resume_reading(resume_parser=False)
+            _set_reading(self._protocol.transport, on=True)
         return data
 
     async def write(self, data: bytes) -> None:
@@ -78,6 +78,15 @@ class RawConnection:
         self._wake.set()
         if self._protocol.transport is not None:
             self._protocol.transport.close()
+
+
+def _set_reading(transport: asyncio.Transport | None, *, on: bool) -> None:
+    """Pause or resume at the socket itself: the library's own switch speaks to its HTTP parser too."""
+    if transport is not None and not transport.is_closing():
+        if on:
+            transport.resume_reading()
+        else:
+            transport.pause_reading()
 
 
 class ServerWebSocket:
@@ -152,6 +161,8 @@ class StreamConnection:
 
     async def write(self, data: bytes) -> None:
         """Send `data`, waiting while the other end is slow; ConnectionError once it has left."""
+        if self._writer.is_closing():
+            raise ConnectionResetError("the other end left")
         self._writer.write(data)
         await self._writer.drain()
 
@@ -208,15 +219,27 @@ async def open_upgraded(
     return Upgraded(status, answered, body)
 
 
+class _Reader(asyncio.StreamReader):
+    """A reader that gives what it has before it tells of a broken connection, which to us is just an end."""
+
+    def set_exception(self, exc: BaseException) -> None:
+        self.feed_eof()
+
+
 async def _connect(
     url: URL, tls: ssl.SSLContext | None, unix_path: str | None
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    loop = asyncio.get_running_loop()
+    reader = _Reader(limit=PIECE, loop=loop)
+    protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+    transport: asyncio.Transport
     if unix_path is not None:
-        return await asyncio.open_unix_connection(unix_path)
-    secure = url.scheme in ("https", "wss")
-    return await asyncio.open_connection(
-        url.raw_host, url.port, ssl=(tls or ssl.create_default_context()) if secure else None, limit=PIECE
-    )
+        transport, _ = await loop.create_unix_connection(lambda: protocol, unix_path)
+    else:
+        secure = url.scheme in ("https", "wss")
+        context = (tls or ssl.create_default_context()) if secure else None
+        transport, _ = await loop.create_connection(lambda: protocol, url.raw_host or "", url.port or 80, ssl=context)
+    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
 
 async def _refusal_body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -> bytes:
