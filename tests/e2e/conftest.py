@@ -17,11 +17,11 @@ ROOT = Path("/var/tmp/bireme-e2e")
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "two-decks"
 BIREME = Path(__file__).resolve().parents[2] / ".venv" / "bin" / "bireme"
 FLAGS = {
-    "--api-port": "16443",
-    "--mesos-port": "15050",
-    "--agent-port": "15051",
-    "--marathon-port": "18080",
-    "--kubelet-port": "11250",
+    "--api-port": "26443",
+    "--mesos-port": "25050",
+    "--agent-port": "25051",
+    "--marathon-port": "28080",
+    "--kubelet-port": "21250",
     "--pod-range": "10.245.0.0/16",
     "--service-range": "10.97.0.0/16",
     "--dns-address": "10.97.0.10",

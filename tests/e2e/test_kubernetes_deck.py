@@ -36,7 +36,7 @@ class TestExample:
     """What the README promises of examples/two-decks/kubernetes.yaml."""
 
     def test_three_pods_serve_behind_the_node_port(self, cluster: Cluster) -> None:
-        assert "hello from the Kubernetes deck" in cluster.curl("http://127.0.0.1:30080")
+        wait_until("an answer", lambda: "hello from the Kubernetes deck" in cluster.curl("http://127.0.0.1:30080"))
         ready = cluster.get("deployment", "echo")["status"]["readyReplicas"]
         assert ready == 3
 
@@ -63,7 +63,7 @@ class TestExample:
     def test_names_and_addresses_of_the_service_answer_inside(self, cluster: Cluster) -> None:
         address = cluster.get("service", "echo")["spec"]["clusterIP"]
         for host in ("echo", "echo.default.svc.cluster.local", address):
-            text = cluster.kubectl("exec", "deploy/echo", "--", "wget", "-qO-", "-T", "5", f"http://{host}")
+            text = cluster.kubectl("exec", "deploy/echo", "--", "wget", "-qO-", f"http://{host}")
             assert "hello" in text
 
     def test_scale_and_undo(self, cluster: Cluster) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from random import Random
@@ -14,7 +13,7 @@ import structlog
 
 from bireme.aio.clock import Clock, RealClock
 from bireme.aio.supervise import supervise
-from bireme.api.errors import AlreadyExists
+from bireme.api.errors import NotFound
 from bireme.api.kinds import core, meta
 from bireme.apiserver.errors import refusal
 from bireme.apiserver.tunnels import RegistryPlaces, Tunnels
@@ -184,5 +183,7 @@ async def make_dns_service(client: Client, *, address: str) -> None:
         ),
         spec=core.ServiceSpec(cluster_ip=address, ports=ports),
     )
-    with suppress(AlreadyExists):
+    try:
+        await client.get(core.Service, "kube-dns", namespace="kube-system")
+    except NotFound:
         await client.create(service)

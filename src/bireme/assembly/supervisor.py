@@ -21,8 +21,8 @@ from bireme.aio.clock import Clock, RealClock
 from bireme.config import Config
 from bireme.runtime.host_changes import HostChanges, process_start
 
-RESTART = Backoff(initial_s=0.2, limit_s=10.0)
-STEADY_S = 20.0
+RESTART = Backoff(initial_s=0.1, limit_s=5.0)
+STEADY_S = 5.0
 STOP_S = 10.0
 
 
