@@ -63,7 +63,7 @@ async def _stop_containers(config: Config) -> None:
         return
     runtime = CriRuntime(str(config.containerd_socket))
     try:
-        await clear(runtime)
+        await clear(runtime, clock=RealClock())
     finally:
         await runtime.close()
         await containerd.stop()
