@@ -162,9 +162,6 @@ def figures(folder: Path, repeats: int, seconds: float) -> list[Figure]:
         target = "at least 8,000" if name.endswith(" 64 writers") and "durable" in name else ""
         batch = {"batch": round(sum(run.batch for run in each) / len(each), 1)}
         found.append(Figure(name, "writes/s", [run.rate for run in each], target, batch))
-        found.append(
-            Figure("  until acknowledged, median", "ms", [run.median_ms for run in each], notes={"of": name})
-        )
         found.append(Figure(f"{name}: until acknowledged, median", "ms", [run.median_ms for run in each]))
         found.append(Figure(f"{name}: until acknowledged, p99", "ms", [run.p99_ms for run in each]))
         found.append(Figure(f"{name}: CPU of the loop", "us/write", [run.loop_us for run in each]))

@@ -284,6 +284,16 @@ class TestFull:
         await store.close()
         disk.unregister()
 
+    async def test_it_can_be_closed_while_writes_are_refused(self, tmp_path: Path) -> None:
+        disk, clock, ends = Disk(), VirtualClock(), []
+        store = await self.filled(tmp_path, disk, clock, ends)
+        async with asyncio.TaskGroup() as tasks:
+            filling = tasks.create_task(fill(store, 2_000))
+            await asyncio.sleep(0)
+            await store.close()
+        assert filling.result() == []
+        disk.unregister()
+
     async def filled(self, path: Path, disk: Disk, clock: VirtualClock, ends: list[StoreError]) -> SqliteStore:
         """A store on a disk that has just run full, with the reserve spent."""
         durable = SmallLog(path / "store.db", clock=clock, reserve_bytes=0, vfs=disk.name)

@@ -262,8 +262,8 @@ async def test_no_acknowledged_write_is_lost(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("weak", "kinds", "share"),
     [
-        pytest.param(NormalLog, tuple(Crash), 0.3, id="commits are not synced"),
-        pytest.param(HastyLog, tuple(Crash), 0.3, id="writes are acknowledged before the sync"),
+        pytest.param(NormalLog, tuple(Crash), 0.2, id="commits are not synced"),
+        pytest.param(HastyLog, tuple(Crash), 0.2, id="writes are acknowledged before the sync"),
         pytest.param(TrustingLog, (Crash.KILLED,), 0.003, id="what was found is not synced"),
     ],
 )

@@ -10,6 +10,7 @@ for that either: the clock is looked at with each batch.
 """
 
 import asyncio
+import contextlib
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -146,10 +147,10 @@ class Core:
         """Finish the writes that are under way, end the watches and let go of the log."""
         if isinstance(self._ended, StoreClosed):
             return
-        if self._ended is None:
-            while self._gathered or self._under_way:
+        while self._ended is None and (self._gathered or self._under_way):
+            with contextlib.suppress(StoreError):  # told to those whose writes they were
                 await self._flush(self._gathering())
-            self._ended = StoreClosed("the store is closed")
+        self._ended = self._ended or StoreClosed("the store is closed")
         self._state.end_watches(self._ended)
         await self._log.close()
 
