@@ -30,7 +30,8 @@ from bireme.api.scheme import Scheme, builtin, gvk_of
 from bireme.client.client import Client
 from bireme.client.events import EventRecorder
 from bireme.client.informer import Informer, Key, key_of
-from bireme.controllers import changes
+from bireme.controllers import acting
+from bireme.controllers.changes import Change
 from bireme.controllers.informers import STANDARD_INDEXES, Informers
 from bireme.controllers.ownership import controller_of
 from bireme.controllers.settings import Settings
@@ -149,10 +150,10 @@ class Controller(ABC):
         else:
             self._rests.pop(key, None)
 
-    async def carry_out(self, wanted: Iterable[changes.Change]) -> None:
+    async def carry_out(self, wanted: Iterable[Change]) -> None:
         """Do the changes in their order; stops at the first that fails."""
         for change in wanted:
-            await changes.carry_out(self.client, change)
+            await acting.carry_out(self.client, change)
 
     async def run(self) -> None:
         """Work until cancelled, from when the caches hold what there is."""

@@ -14,7 +14,8 @@ from bireme.api.scheme import Resource, gvk_of, split_api_version
 from bireme.client.client import Patch
 from bireme.client.informer import Key
 from bireme.controllers import owner_graph
-from bireme.controllers.changes import Delete, carry_out
+from bireme.controllers.acting import carry_out
+from bireme.controllers.changes import Delete
 from bireme.controllers.controller import Context, Controller, Watch
 from bireme.controllers.metadata_kinds import metadata_kind, stored_resources
 from bireme.controllers.owner_graph import FOREGROUND, ORPHAN, Act, Graph, Node, State

@@ -14,7 +14,7 @@ from bireme.api.errors import ApiError, NotFound
 from bireme.api.kinds import apps, core
 from bireme.api.selectors import LabelSelector
 from bireme.client.informer import Key, key_of
-from bireme.controllers import changes, ownership, pods, replicas
+from bireme.controllers import acting, changes, ownership, pods, replicas
 from bireme.controllers.controller import Context, Controller, Watch, owner_key
 from bireme.controllers.informers import Informers
 from bireme.controllers.own_writes import OwnWrites
@@ -139,13 +139,13 @@ class PodReplicator(Controller, Generic[R]):
             metadata = owner.metadata
             pod = replicas.pod_from(template, owner_name=metadata.name, namespace=metadata.namespace)
             pod.metadata.owner_references = [ownership.reference_to(owner)]
-            made = await changes.in_batches(range(plan.create), functools.partial(self._create, owner, pod))
+            made = await acting.in_batches(range(plan.create), functools.partial(self._create, owner, pod))
             if made.error is not None:
                 message = f"Error creating: {made.error}"
                 self.events.event(owner, "Warning", "FailedCreate", message)
                 return Failure("FailedCreate", made.error)
         if plan.delete:
-            gone = await changes.in_batches(plan.delete, functools.partial(self._delete, owner), first=256)
+            gone = await acting.in_batches(plan.delete, functools.partial(self._delete, owner), first=256)
             if gone.error is not None:
                 self.events.event(owner, "Warning", "FailedDelete", f"Error deleting: {gone.error}")
                 return Failure("FailedDelete", gone.error)
@@ -157,7 +157,7 @@ class PodReplicator(Controller, Generic[R]):
         self.events.event(owner, "Normal", "SuccessfulCreate", f"Created pod: {made.metadata.name}")
 
     async def _delete(self, owner: R, pod: core.Pod) -> None:
-        await changes.carry_out(self.client, changes.Delete(pod))
+        await acting.carry_out(self.client, changes.Delete(pod))
         self._own.deleted(pod)
         self.events.event(owner, "Normal", "SuccessfulDelete", f"Deleted pod: {pod.metadata.name}")
 

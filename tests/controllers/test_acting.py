@@ -1,7 +1,7 @@
 import pytest
 
 from bireme.api.errors import Forbidden
-from bireme.controllers import changes
+from bireme.controllers import acting
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,6 @@ async def test_in_batches(count: int, bad_from: int | None, tried: int, done: in
             raise Forbidden("no")
         return number
 
-    outcome = await changes.in_batches(range(count), act)
+    outcome = await acting.in_batches(range(count), act)
     assert (len(seen), len(outcome.done)) == (tried, done)
     assert (outcome.error is None) == (bad_from is None)
