@@ -11,6 +11,7 @@ import msgspec
 import orjson
 
 from bireme.apiserver import table
+from bireme.apiserver.columns.column import Column
 from bireme.apiserver.negotiation import Accepted
 from bireme.registry import conversion
 from bireme.registry.kinds import Kind
@@ -155,11 +156,9 @@ class TableView:
         tree = conversion.from_stored(self._kind, document.tree())
         cells = table.row(self._kind.resource, tree, self._now())
         row: dict[str, Any] = {"cells": cells}
-        if tree.get("kind") == "Pod" and (tree.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
-            phase = tree["status"]["phase"]
-            row["conditions"] = [
-                {"type": "Completed", "status": "True", "reason": phase, "message": _completed(phase)}
-            ]
+        conditions = table.row_conditions(self._kind.resource, tree)
+        if conditions:
+            row["conditions"] = conditions
         if self._include == "Object":
             row["object"] = orjson.Fragment(conversion.body(self._kind, document, revision))
         elif self._include == "Metadata":
@@ -173,10 +172,6 @@ def view_of(kind: Kind, wanted: Accepted, *, include: str, now: Callable[[], dat
         chosen: IncludeObject = include if include in ("None", "Object") else "Metadata"  # type: ignore[assignment]
         return TableView(kind, wanted.version, include=chosen, now=now)
     return PartialView(kind, wanted.version) if wanted.form == "Partial" else WholeView(kind)
-
-
-def _completed(phase: str) -> str:
-    return "The pod has completed successfully." if phase == "Succeeded" else "The pod failed."
 
 
 def _list_meta(page: Page) -> bytes:
@@ -207,7 +202,7 @@ def _bookmark(kind: str, api_version: str, revision: int, *, initial_events_end:
     return orjson.dumps({"type": "BOOKMARK", "object": tree}) + b"\n"
 
 
-def _column(column: Any) -> dict[str, Any]:
+def _column(column: Column) -> dict[str, Any]:
     return {
         "name": column.name,
         "type": column.type,
