@@ -3,15 +3,20 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
 
-.PHONY: help setup up down purge check lint types layers unit e2e test bench lock kinds
+.PHONY: help setup setup-dev up down purge check lint types layers unit e2e test bench lock kinds
 
 help:  ## List the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.ready  ## Install what the machine lacks and build the environment from the hashed lock
 
+setup-dev: .venv/.ready-dev  ## The same with what tests and checks need
+
 .venv/.ready: requirements.lock tools/setup.sh
-	@tools/setup.sh
+	@tools/setup.sh requirements.lock $@
+
+.venv/.ready-dev: requirements-dev.lock tools/setup.sh
+	@tools/setup.sh requirements-dev.lock $@
 
 up: setup  ## Bring a cluster up on this machine (root)
 	@.venv/bin/bireme up
@@ -24,27 +29,29 @@ purge: setup  ## Remove every trace of the cluster, and prove it
 
 check: lint types layers  ## Lint, types and import layers
 
-lint: setup
+lint: setup-dev
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
 
-types: setup
+types: setup-dev
 	@.venv/bin/mypy
 
-layers: setup
+layers: setup-dev
 	@.venv/bin/lint-imports --no-cache
 
-unit: setup  ## Unit, property, contract and story tests: no root, no containers
+unit: setup-dev  ## Unit, property, contract and story tests: no root, no containers
 	@.venv/bin/pytest -m "not e2e"
 
-e2e: setup  ## Whole stories with real containers, kubectl, pymesos and curl (root)
+e2e: setup-dev  ## Whole stories with real containers, kubectl, pymesos and curl (root)
 	@tools/setup-e2e.sh
 	@.venv/bin/pytest -m e2e --timeout 600
 
 test: check unit e2e  ## Everything: lint, types, layers, unit and e2e
 
-bench: setup  ## The figures: a table and one JSON object a line
+bench: setup-dev  ## The figures: a table and one JSON object a line
 	@for file in benchmarks/bench_*.py; do $(PYTHON) $$file || exit 1; done
 
-lock: setup  ## Resolve the dependencies again, with hashes and without addresses
+lock: setup-dev  ## Resolve the dependencies again, with hashes and without addresses
 	@.build/uv/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-annotate --no-header \
-		--python-version 3.11 pyproject.toml --group dev -o requirements.lock
+		--python-version 3.11 pyproject.toml -o requirements.lock
+	@.build/uv/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-annotate --no-header \
+		--python-version 3.11 pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Build .venv from the hashed lock, with uv, on a machine that may have nothing but python3. Safe to run again.
+# Build .venv from a hashed lock, with uv, on a machine that may have nothing but python3. Safe to run again.
+#   setup.sh LOCK MARK
 set -euo pipefail
 cd "$(dirname "$0")/.."
 UV_VERSION=0.13.9
+lock=$1 mark=$2
 
 python=$(command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
@@ -25,6 +27,6 @@ if [ ! -x .build/uv/bin/uv ] || [ "$(.build/uv/bin/uv --version | cut -d' ' -f2)
   .build/uv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tools/uv.lock
 fi
 [ -x .venv/bin/python ] || .build/uv/bin/uv venv --quiet --python "$python" .venv
-.build/uv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes -r requirements.lock
-.build/uv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
-touch .venv/.ready
+.build/uv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes -r "$lock"
+.build/uv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --editable .
+touch "$mark"
