@@ -10,6 +10,9 @@ from typing import Any
 
 import structlog
 
+# Short turns: the store's thread must not wait for a busy loop (docs/adr/0002).
+SWITCH_S = 0.0005
+
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -33,6 +36,8 @@ def set_up_logs(part: str, *, level: str) -> None:
 def run_until_stopped(main: Coroutine[Any, Any, None]) -> None:
     """Run `main` on uvloop until it ends or SIGTERM or SIGINT cancels it."""
     import uvloop
+
+    sys.setswitchinterval(SWITCH_S)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_stoppable(main))
