@@ -45,7 +45,7 @@ async def runtime(request, tmp_path) -> AsyncIterator[Runtime]:
     try:
         await engine.import_builtin(made)
         yield made
-        await clear(made)
+        assert await clear(made, clock=RealClock()) == []
     finally:
         await made.close()
         await engine.stop()

@@ -291,6 +291,8 @@ class PodWorker:
         pod, node = self.pod, self._node
         try:
             await node.launcher.prepare(pod)
+            for box in self.actual.sandboxes:
+                await node.runtime.stop_sandbox(box.id)  # one that died still holds its address
             async with node.starting:
                 await node.launcher.start_sandbox(pod, attempt)
         except (VolumeProblem, RuntimeFault, ApiError, OSError) as error:
@@ -391,6 +393,8 @@ class PodWorker:
         if self._ending is None:
             self._ending = Ending()
             self._show(self._observed(), steps.Plan())
+        for box in self.actual.sandboxes:
+            await node.runtime.stop_sandbox(box.id)
         await node.launcher.discard(pod)
         if not self._leaving:
             self._settled = True

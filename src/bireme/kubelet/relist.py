@@ -21,6 +21,7 @@ from bireme.runtime.interface import Container, ContainerStatus, NoSuchThing, Ru
 log = structlog.get_logger(__name__)
 
 UNHEALTHY_S = 180.0
+_CUT_SHORT = ("context canceled", "context deadline exceeded")
 _STAGES = {
     State.CREATED: Stage.CREATED,
     State.RUNNING: Stage.RUNNING,
@@ -125,6 +126,11 @@ class Relister:
         return view
 
 
+def _was_cut_short(status: ContainerStatus) -> bool:
+    """Whether the container never ran because the one who was starting it, an agent that died, went away."""
+    return status.reason == "StartError" and any(word in status.message for word in _CUT_SHORT)
+
+
 def _view(item: Container, status: ContainerStatus) -> ContainerView:
     ended = status.state is State.EXITED
     return ContainerView(
@@ -132,7 +138,7 @@ def _view(item: Container, status: ContainerStatus) -> ContainerView:
         name=item.name,
         sandbox_id=item.sandbox_id,
         attempt=item.attempt,
-        stage=_STAGES[status.state],
+        stage=Stage.UNKNOWN if _was_cut_short(status) else _STAGES[status.state],
         created_at=status.created_at,
         started_at=status.started_at,
         finished_at=status.finished_at or (status.created_at if ended else None),

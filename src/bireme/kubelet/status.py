@@ -148,7 +148,9 @@ class _Containers:
             status.state = self._absent(container, init=init)
             return status
         status.restart_count = view.attempt
-        status.container_id = RUNTIME_SCHEME + view.id
+        if view.stage in (Stage.RUNNING, Stage.EXITED):
+            # One that was only made may yet be made anew, and must not be missed then.
+            status.container_id = RUNTIME_SCHEME + view.id
         status.image_id = view.image_ref
         previous = self._actual.previous(view)
         if previous is not None:

@@ -24,6 +24,7 @@ log = structlog.get_logger(__name__)
 NAMESPACE = "k8s.io"
 START_S = 30.0
 STOP_S = 15.0
+CLEAR_ATTEMPTS = 4
 _CAP_SYS_RESOURCE = 24
 
 
@@ -270,20 +271,35 @@ class Containerd:
             await self._clock.sleep(0.02)
 
 
-async def clear(runtime: Runtime) -> None:
-    """Stop and remove every sandbox and container of an engine."""
-    containers = await runtime.list_containers()
+async def clear(runtime: Runtime, *, clock: Clock, grace_s: float = 2.0) -> list[str]:
+    """Stop and remove every sandbox and container of an engine; the ids of the sandboxes that would not go."""
     async with asyncio.TaskGroup() as tasks:
-        for container in containers:
-            tasks.create_task(runtime.stop_container(container.id, grace_s=2))
-    async with asyncio.TaskGroup() as tasks:
-        for sandbox in await runtime.list_sandboxes():
-            tasks.create_task(_discard(runtime, sandbox.id))
+        for container in await runtime.list_containers():
+            tasks.create_task(_stop(runtime, container.id, grace_s))
+    for attempt in range(CLEAR_ATTEMPTS):
+        left = await runtime.list_sandboxes()
+        if not left:
+            break
+        await clock.sleep(attempt * 0.5)
+        async with asyncio.TaskGroup() as tasks:
+            for sandbox in left:
+                tasks.create_task(_discard(runtime, sandbox.id))
+    return [sandbox.id for sandbox in await runtime.list_sandboxes()]
+
+
+async def _stop(runtime: Runtime, container_id: str, grace_s: float) -> None:
+    try:
+        await runtime.stop_container(container_id, grace_s=grace_s)
+    except RuntimeFault as fault:
+        log.info("container not stopped", container=container_id, error=fault.message)
 
 
 async def _discard(runtime: Runtime, sandbox_id: str) -> None:
-    await runtime.stop_sandbox(sandbox_id)
-    await runtime.remove_sandbox(sandbox_id)
+    try:
+        await runtime.stop_sandbox(sandbox_id)
+        await runtime.remove_sandbox(sandbox_id)
+    except RuntimeFault as fault:
+        log.info("sandbox not removed", sandbox=sandbox_id, error=fault.message)
 
 
 def _alive(pid: int) -> bool:

@@ -163,7 +163,7 @@ class HollowRuntime:
 
     async def stop_sandbox(self, sandbox_id: str) -> None:
         box = self._sandboxes.get(sandbox_id)
-        if box is None:
+        if box is None or not box.ready:
             return
         self.calls.made.append(f"stop-sandbox {box.spec.name}")
         box.ready = False
