@@ -39,7 +39,7 @@ def parse(quantity: Quantity) -> Fraction | int:
 
 def nanos(quantity: Quantity) -> int:
     """The amount in units of 10^-9, the form in which sums and comparisons are cheapest."""
-    return _read(_text(quantity))[0]
+    return _read(quantity if type(quantity) is str else repr(quantity))[0]
 
 
 def milli(quantity: Quantity) -> int:

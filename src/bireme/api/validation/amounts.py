@@ -37,21 +37,35 @@ def check_amounts(problems: Problems, amounts: Mapping[str, Any], path: str) -> 
 
 def check_container_resources(problems: Problems, resources: Tree, path: str, claims: Iterable[str] = ()) -> None:
     """The requests and limits of a container."""
-    limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
-    for amounts, field in ((limits, "limits"), (requests, "requests")):
-        for name, amount in amounts.items():
-            if name not in _CONTAINER_RESOURCES:
-                _check_resource_name(problems, name, f"{path}.{field}[{name}]")
-            # The path is only built for what is wrong: this runs for every amount of every pod.
-            if not quantity.is_quantity(amount) or quantity.nanos(amount) < 0:
-                check_amount(problems, amount, f"{path}.{field}[{name}]")
-            elif name not in _CONTAINER_RESOURCES and quantity.nanos(amount) % quantity.NANOS:
-                problems.invalid(f"{path}.{field}[{name}]", str(amount), "must be an integer")
-    for name, amount in requests.items():
-        _check_under_limit(problems, name, amount, limits.get(name), path)
+    allowed = _container_amounts(problems, resources, path, "limits")
+    wanted = _container_amounts(problems, resources, path, "requests")
+    for name, nanos in wanted.items():
+        limit = allowed.get(name)
+        if limit is None or nanos > limit or name not in _CONTAINER_RESOURCES:
+            _check_under_limit(problems, name, nanos, limit, resources, path)
     for index, claim in enumerate(resources.get("claims") or ()):
         if claim.get("name") not in claims:
             problems.not_found(f"{path}.claims[{index}].name", claim.get("name") or "")
+
+
+def _container_amounts(problems: Problems, resources: Tree, path: str, field: str) -> dict[str, int]:
+    """The amounts that can be read, in nanos. Paths are built for what is wrong only: this runs for every pod."""
+    found: dict[str, int] = {}
+    for name, amount in (resources.get(field) or {}).items():
+        standard = name in _CONTAINER_RESOURCES
+        if not standard:
+            _check_resource_name(problems, name, f"{path}.{field}[{name}]")
+        try:
+            nanos = quantity.nanos(amount)
+        except quantity.QuantityError as error:
+            problems.invalid(f"{path}.{field}[{name}]", amount, str(error))
+            continue
+        found[name] = nanos
+        if nanos < 0:
+            problems.invalid(f"{path}.{field}[{name}]", str(amount), NOT_NEGATIVE)
+        elif not standard and nanos % quantity.NANOS:
+            problems.invalid(f"{path}.{field}[{name}]", str(amount), "must be an integer")
+    return found
 
 
 def check_pod_resources(problems: Problems, resources: Tree, path: str) -> None:
@@ -63,22 +77,26 @@ def check_pod_resources(problems: Problems, resources: Tree, path: str) -> None:
                 problems.unsupported(f"{path}.{field}[{name}]", name, ("cpu", "hugepages-", "memory"))
             check_amount(problems, amount, f"{path}.{field}[{name}]")
     for name, amount in requests.items():
-        _check_under_limit(problems, name, amount, limits.get(name), path)
+        limit = limits.get(name)
+        if quantity.is_quantity(amount) and (limit is None or quantity.is_quantity(limit)):
+            allowed = None if limit is None else quantity.nanos(limit)
+            _check_under_limit(problems, name, quantity.nanos(amount), allowed, resources, path)
 
 
-def _check_under_limit(problems: Problems, name: str, request: Any, limit: Any, path: str) -> None:
+def _check_under_limit(
+    problems: Problems, name: str, wanted: int, allowed: int | None, resources: Tree, path: str
+) -> None:
+    """A request is at most its limit; what can't be shared is asked for and limited alike."""
     extended = "/" in name or name.startswith(_HUGE_PAGES)
-    if limit is None:
+    if allowed is None:
         if extended:
             problems.required(f"{path}.limits", "Limit must be set for non overcommitable resources")
         return
-    if not quantity.is_quantity(request) or not quantity.is_quantity(limit):
+    if wanted == allowed or (wanted < allowed and not extended):
         return
-    wanted, allowed = quantity.nanos(request), quantity.nanos(limit)
-    if extended and wanted != allowed:
-        problems.invalid(f"{path}.requests", str(request), f"must be equal to {name} limit of {limit}")
-    elif wanted > allowed:
-        problems.invalid(f"{path}.requests", str(request), f"must be less than or equal to {name} limit of {limit}")
+    rule = "equal to" if extended else "less than or equal to"
+    fault = f"must be {rule} {name} limit of {resources['limits'][name]}"
+    problems.invalid(f"{path}.requests", str(resources["requests"][name]), fault)
 
 
 def _check_resource_name(problems: Problems, name: str, path: str) -> None:

@@ -277,9 +277,8 @@ def _check_probe(problems: Problems, probe: Tree, path: str, *, field: str, grac
     get = probe.get
     check_handler(problems, probe, path, _PROBE_HANDLERS, grace_s)
     for number in _PROBE_NUMBERS:
-        value = get(number)
-        if value is not None and value < 0:
-            problems.invalid(f"{path}.{number}", value, NOT_NEGATIVE)
+        if get(number, 0) < 0:
+            problems.invalid(f"{path}.{number}", probe[number], NOT_NEGATIVE)
     grace = get("terminationGracePeriodSeconds")
     if grace is not None:
         if field == "readinessProbe":
