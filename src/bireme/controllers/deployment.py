@@ -136,7 +136,16 @@ class DeploymentController(Controller):
         """Make sure that the existing new set and the Deployment bear the right revision."""
         fresh = revisions.taken_up(deployment, new, revision=revisions.next_revision(old))
         if fresh is not new:
-            new = await self.client.update(fresh)
+            patch = {
+                "metadata": {
+                    "uid": new.metadata.uid,
+                    "resourceVersion": new.metadata.resource_version,
+                    "annotations": fresh.metadata.annotations,
+                },
+                "spec": {"minReadySeconds": fresh.spec.min_ready_seconds},
+            }
+            name, namespace = new.metadata.name, new.metadata.namespace
+            new = await self.client.patch(apps.ReplicaSet, name, patch, namespace=namespace)
         if report.has_deadline(deployment) and not report.find(deployment.status.conditions, "Progressing"):
             text = f'Found new replica set "{new.metadata.name}"'
             deployment = self._with(deployment, Said("Progressing", "True", "FoundNewReplicaSet", text))
