@@ -1,12 +1,11 @@
 """Stories of frameworks with the master, over the real API in memory and a clock that only moves when told."""
 
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
+from mesos_world import Scheduler, World, master_over, node, task
 
 from bireme.aio.clock import VirtualClock
 from bireme.api.kinds import core, mesos
@@ -14,12 +13,7 @@ from bireme.http.interface import Response, Stream
 from bireme.ledger.ledger import Ledger
 from bireme.mesos import amounts
 from bireme.mesos.core import Settings
-
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-
-from harness import Scheduler, World, master_over, node, task  # noqa: E402
-
-from support.cluster import cluster  # noqa: E402
+from support.cluster import cluster
 
 PARTITION_AWARE = [{"type": "PARTITION_AWARE"}]
 
@@ -364,3 +358,63 @@ async def test_teardown_by_an_operator() -> None:
         assert scheduler.ended
         found = await w.get("/frameworks")
         assert [each["id"] for each in found["completed_frameworks"]] == [scheduler.framework_id]
+
+
+async def test_a_master_that_failed_starts_afresh_and_leaves_nothing_held() -> None:
+    clock = VirtualClock()
+    async with cluster(clock=clock) as here:
+        async with master_over(here.client, clock, Ledger()) as w:
+            await w.add_node(node("node-0"))
+            scheduler = await subscribed(w)
+            await running_task(w, scheduler)
+            (offer,) = await scheduler.offers()
+        async with w.again():
+            assert w.ledger.free("node-0")["memory"] > 3 * 2**30
+            assert await scheduler.pump() is not None
+            assert scheduler.ended
+            await scheduler.subscribe()
+            assert list(w.master.roster.frameworks[scheduler.framework_id].tasks) == ["t1"]
+            assert (await scheduler.offers())[0]["id"] != offer["id"]
+
+
+async def test_other_doors_read_the_same_state() -> None:
+    async with world() as w:
+        scheduler = await subscribed(w, roles=["eng"], capabilities=[{"type": "MULTI_ROLE"}])
+        await running_task(w, scheduler)
+        state = await w.get("/state.json")
+        (framework,) = state["frameworks"]
+        assert [each["state"] for each in framework["tasks"]] == ["TASK_RUNNING"]
+        assert framework["roles"] == ["eng"]
+        assert state["slaves"][0]["used_resources"]["cpus"] == 0.5
+        summary = await w.get("/master/state-summary")
+        assert summary["slaves"][0]["TASK_RUNNING"] == summary["frameworks"][0]["TASK_RUNNING"] == 1
+        metrics = await w.get("/metrics/snapshot")
+        assert (metrics["master/tasks_running"], metrics["master/cpus_used"]) == (1, 0.5)
+        assert all(isinstance(value, int | float) for value in metrics.values())
+        for call in (
+            "GET_STATE",
+            "GET_AGENTS",
+            "GET_FRAMEWORKS",
+            "GET_TASKS",
+            "GET_ROLES",
+            "GET_METRICS",
+            "GET_FLAGS",
+        ):
+            answer = await w.post("/api/v1", {"type": call})
+            assert (answer.status, call) == (200, call)
+            answer = await w.post("/api/v1", {"type": call}, headers={"accept": "application/x-protobuf"})
+            assert answer.content_type == "application/x-protobuf"
+        assert (await w.pod_of("t1")).metadata.namespace == "mesos-eng"
+
+
+async def test_an_operator_follows_the_cluster() -> None:
+    async with world() as w:
+        operator = Scheduler(w)
+        answer = await w.post("/api/v1", {"type": "SUBSCRIBE"})
+        assert isinstance(answer, Stream)
+        operator.stream = answer
+        assert [event["type"] for event in await operator.pump()] == ["SUBSCRIBED", "HEARTBEAT"]
+        scheduler = await subscribed(w)
+        await running_task(w, scheduler)
+        kinds = [event["type"] for event in await operator.pump()]
+        assert kinds == ["FRAMEWORK_ADDED", "TASK_ADDED", "TASK_UPDATED", "TASK_UPDATED"]

@@ -5,24 +5,18 @@
 """
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
+from mesos_world import Scheduler, World, master_over, node
 
 from bireme.aio.clock import VirtualClock
 from bireme.http.interface import Query, Request, Response, Stream
 from bireme.ledger.ledger import Ledger
-
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
-
-from harness import Scheduler, World, master_over, node  # noqa: E402
-
-from support.cluster import cluster  # noqa: E402
+from support.cluster import cluster
 
 SHOWN = ("www-authenticate", "allow", "location", "content-type")
-STORIES = sorted((HERE / "stories").glob("*.txt"))
+STORIES = sorted((Path(__file__).parent / "stories").glob("*.txt"))
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda path: path.stem)

@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Iterable, Sequence
-from ipaddress import IPv4Address
+from ipaddress import AddressValueError, IPv4Address
 
 from bireme.mesos import amounts
 from bireme.mesos.messages import Message
@@ -19,7 +19,7 @@ def master_info(master_id: str, *, hostname: str, address: str, port: int) -> Me
     """Who the master is. `ip` is the address as its bytes read on a little-endian machine, as ever."""
     return {
         "id": master_id,
-        "ip": struct.unpack("<I", IPv4Address(address).packed)[0],
+        "ip": _number(address),
         "port": port,
         "pid": f"master@{address}:{port}",
         "hostname": hostname,
@@ -27,6 +27,13 @@ def master_info(master_id: str, *, hostname: str, address: str, port: int) -> Me
         "address": {"hostname": hostname, "ip": address, "port": port},
         "capabilities": [{"type": name} for name in MASTER_CAPABILITIES],
     }
+
+
+def _number(address: str) -> int:
+    try:
+        return int(struct.unpack("<I", IPv4Address(address).packed)[0])
+    except AddressValueError:  # a name, or IPv6: readers then go by `address`
+        return 0
 
 
 def subscribed(framework: Framework, info: Message) -> Message:

@@ -33,11 +33,16 @@ class Master(Fleet):
 
     def __init__(self, means: Means, settings: Settings | None = None) -> None:
         super().__init__(means, settings or Settings())
+        self._means = means
+        self._began = False
         self._nodes = Informer(self.client, core.Node, clock=self.clock)
         self._pods = Informer(self.client, core.Pod, clock=self.clock, labels=tasks.FRAMEWORK_ID)
 
     async def run(self) -> None:
-        """Follow the API and serve until cancelled."""
+        """Follow the API and serve until cancelled. After a failure it may be run again, and starts afresh."""
+        if self._began:
+            self._forget_all()
+        self._began = True
         async with asyncio.TaskGroup() as group:
             group.create_task(self._nodes.run(), name="mesos: nodes")
             group.create_task(self._pods.run(), name="mesos: pods")
@@ -46,6 +51,13 @@ class Master(Fleet):
             group.create_task(self._tick_steadily(), name="mesos: allocation")
             group.create_task(self._tick_when_woken(), name="mesos: early allocation")
             group.create_task(self._heartbeat(), name="mesos: heartbeats")
+
+    def _forget_all(self) -> None:
+        """As if the process had just started: streams end, offers go back, everything is read anew."""
+        for framework in list(self.roster.frameworks.values()):
+            self._end_stream(framework, "")
+        self.offers.release_all()
+        Master.__init__(self, self._means, self.settings)
 
     async def _recover(self) -> None:
         """Find frameworks, agents and weights in the API, then nodes and pods; only then serve."""
@@ -108,6 +120,7 @@ class Master(Fleet):
                     self._send_due(framework, task)
         for offer in self.offers.older_than(now - self.settings.offer_timeout_s):
             self.rescind(offer)
+            self.refuse([offer], offer.amounts, allocator.DEFAULT_REFUSE_S)  # let others have a turn
         for agent in list(self.roster.agents.values()):
             if agent.lost_s is not None and now - agent.lost_s >= self.settings.unreachable_after_s:
                 self._mark_unreachable(agent)

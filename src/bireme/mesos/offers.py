@@ -57,6 +57,7 @@ class Offers:
         self._offers: dict[str, Offer] = {}
         self._by_agent: dict[str, set[str]] = {}
         self._by_framework: dict[str, set[str]] = {}
+        self._held: set[str] = set()  # out, or taken and not given back yet
 
     def __len__(self) -> int:
         return len(self._offers)
@@ -67,6 +68,7 @@ class Offers:
         ports = [pair for held in offer.amounts.ranges.get("ports", ()) for pair in _pairs(held)]
         if not self._ledger.try_offer(offer.offer_id, offer.node, amounts, ports=ports):
             return False
+        self._held.add(offer.offer_id)
         self._offers[offer.offer_id] = offer
         self._by_agent.setdefault(offer.agent_id, set()).add(offer.offer_id)
         self._by_framework.setdefault(offer.framework_id, set()).add(offer.offer_id)
@@ -85,7 +87,14 @@ class Offers:
     def release(self, offers: Iterable[Offer]) -> None:
         """Give back what taken offers held."""
         for offer in offers:
+            self._held.discard(offer.offer_id)
             self._ledger.release_offer(offer.offer_id)
+
+    def release_all(self) -> None:
+        """Give back whatever any offer still holds."""
+        for offer_id in self._held:
+            self._ledger.release_offer(offer_id)
+        self._held.clear()
 
     def turn_into_pods(
         self,
@@ -97,6 +106,7 @@ class Offers:
         """Give taken offers back and, in the same step, promise the pods that were launched on them."""
         first, *others = offers
         self.release(others)
+        self._held.discard(first.offer_id)
         try:
             self._ledger.turn_offer_into_pods(first.offer_id, pods, ports=ports)
         except KeyError:  # the node left meanwhile, and its offers with it

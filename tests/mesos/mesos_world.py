@@ -162,6 +162,21 @@ class World:
         self.master = Master(means, settings)
         self.door = MesosMaster(self.master, authenticator=_Anyone())
 
+    @asynccontextmanager
+    async def again(self) -> AsyncIterator[None]:
+        """The master runs until the block is left."""
+        self.master.ready.clear()
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(self.master.run())
+            try:
+                for _ in range(50):
+                    await self.settle()
+                    if self.master.ready.is_set():
+                        break
+                yield
+            finally:
+                running.cancel()
+
     async def settle(self) -> None:
         """Let everything that can happen now happen."""
         await self.clock.advance(0.02, settle=100)
@@ -267,13 +282,5 @@ async def master_over(
 ) -> AsyncIterator[World]:
     """A master that runs until the block is left."""
     world = World(client, clock, ledger, settings or Settings(), seed)
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(world.master.run())
-        try:
-            for _ in range(50):
-                await world.settle()
-                if world.master.ready.is_set():
-                    break
-            yield world
-        finally:
-            running.cancel()
+    async with world.again():
+        yield world
