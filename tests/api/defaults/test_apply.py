@@ -217,3 +217,10 @@ def test_limit_range_inherits() -> None:
 
 def test_kinds_without_defaults_are_left_alone() -> None:
     assert defaulted("Lease", {"spec": {}}, group="coordination.k8s.io") == {"spec": {}}
+
+
+def test_what_another_type_had_filled_in_goes_with_the_type() -> None:
+    spec = {"type": "ClusterIP", "externalTrafficPolicy": "Cluster", "allocateLoadBalancerNodePorts": True}
+    left = defaulted("Service", {"spec": spec})["spec"]
+    assert "externalTrafficPolicy" not in left
+    assert "allocateLoadBalancerNodePorts" not in left

@@ -26,8 +26,12 @@ def default_service(tree: Tree) -> None:
     fill(spec, {"internalTrafficPolicy": "Cluster", "ipFamilyPolicy": "SingleStack"})
     if kind in ("NodePort", "LoadBalancer") or spec.get("externalIPs"):
         fill_text(spec, "externalTrafficPolicy", "Cluster")
+    elif spec.get("externalTrafficPolicy") == "Cluster":
+        del spec["externalTrafficPolicy"]  # filled in while the type was another
     if kind == "LoadBalancer":
         fill(spec, {"allocateLoadBalancerNodePorts": True})
+    elif spec.get("allocateLoadBalancerNodePorts"):
+        del spec["allocateLoadBalancerNodePorts"]
     _default_addresses(spec)
 
 

@@ -54,7 +54,7 @@ def _is_zero(value: Any) -> bool:
     return value == 0 or (isinstance(value, str) and is_percent(value) and int(value[:-1]) == 0)
 
 
-def check_selector_and_template(problems: Problems, spec: Tree, *, policies: tuple[str, ...] = ("Always",)) -> None:
+def check_selector_and_template(problems: Problems, spec: Tree, kind: str) -> None:
     """A selector that says something and matches the template; a good template."""
     selector = spec.get("selector")
     if selector is None:
@@ -62,7 +62,7 @@ def check_selector_and_template(problems: Problems, spec: Tree, *, policies: tup
     else:
         check_selector(problems, selector, "spec.selector")
         if is_empty(selector):
-            problems.invalid("spec.selector", selector, "empty selector is invalid for deployment")
+            problems.invalid("spec.selector", selector, f"empty selector is invalid for {kind.lower()}")
     template = spec.get("template")
     if template is not None and not is_empty(selector):
         labels = (template.get("metadata") or {}).get("labels") or {}
@@ -71,12 +71,11 @@ def check_selector_and_template(problems: Problems, spec: Tree, *, policies: tup
             problems.invalid("spec.template.metadata.labels", labels, fault)
     check_template(problems, template, "spec.template")
     pod = (template or {}).get("spec") or {}
-    if template is not None and pod.get("restartPolicy") not in policies:
-        problems.unsupported("spec.template.spec.restartPolicy", pod.get("restartPolicy"), policies)
+    if template is not None and pod.get("restartPolicy") != "Always":
+        problems.unsupported("spec.template.spec.restartPolicy", pod.get("restartPolicy"), ("Always",))
     if pod.get("activeDeadlineSeconds") is not None:
-        problems.forbidden(
-            "spec.template.spec.activeDeadlineSeconds", "activeDeadlineSeconds in ReplicaSet is not Supported"
-        )
+        fault = f"activeDeadlineSeconds in {kind} is not Supported"
+        problems.forbidden("spec.template.spec.activeDeadlineSeconds", fault)
 
 
 def check_deployment(problems: Problems, tree: Tree) -> None:
@@ -84,7 +83,7 @@ def check_deployment(problems: Problems, tree: Tree) -> None:
     spec = tree.get("spec") or {}
     numbers = ("replicas", "minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds")
     check_not_negative(problems, spec, numbers, "spec")
-    check_selector_and_template(problems, spec)
+    check_selector_and_template(problems, spec, "Deployment")
     deadline, ready = spec.get("progressDeadlineSeconds"), spec.get("minReadySeconds") or 0
     if deadline is not None and 0 <= deadline <= ready:
         problems.invalid("spec.progressDeadlineSeconds", deadline, "must be greater than minReadySeconds")
@@ -113,14 +112,14 @@ def check_replica_set(problems: Problems, tree: Tree) -> None:
     """A ReplicaSet."""
     spec = tree.get("spec") or {}
     check_not_negative(problems, spec, ("replicas", "minReadySeconds"), "spec")
-    check_selector_and_template(problems, spec)
+    check_selector_and_template(problems, spec, "ReplicaSet")
 
 
 def check_daemon_set(problems: Problems, tree: Tree) -> None:
     """A DaemonSet."""
     spec = tree.get("spec") or {}
     check_not_negative(problems, spec, ("minReadySeconds", "revisionHistoryLimit"), "spec")
-    check_selector_and_template(problems, spec)
+    check_selector_and_template(problems, spec, "DaemonSet")
     strategy = spec.get("updateStrategy") or {}
     check_one_of(problems, strategy, "type", "spec.updateStrategy", ("RollingUpdate", "OnDelete"))
     rolling = strategy.get("rollingUpdate")
@@ -173,7 +172,7 @@ def _check_stateful_template(problems: Problems, spec: Tree) -> None:
     if claims and template:
         own = [volume for volume in pod.get("volumes") or () if volume.get("name") not in names]
         spec = {**spec, "template": {**template, "spec": {**pod, "volumes": [*own, *claims]}}}
-    check_selector_and_template(problems, spec)
+    check_selector_and_template(problems, spec, "StatefulSet")
 
 
 def check_selector_unchanged(problems: Problems, new: Tree, old: Tree) -> None:
