@@ -41,3 +41,9 @@ async def _registry() -> AsyncIterator[Registry]:
 @pytest.fixture
 def opened() -> Opened:
     return _registry
+
+
+@pytest.fixture(scope="session")
+def opened_now() -> Opened:
+    """As `opened`, for properties, which may not have a fixture made anew for each test."""
+    return _registry

@@ -12,7 +12,7 @@ import orjson
 
 from bireme.api import patch as patches
 from bireme.api.errors import ServiceUnavailable, UnsupportedMediaType
-from bireme.apiserver import bodies
+from bireme.apiserver import bodies, components
 from bireme.apiserver.negotiation import COMPRESS_OVER, JSON, Accepted, accepted, answer, streamed
 from bireme.apiserver.reviews import Reviews
 from bireme.apiserver.routes import CONNECT_SUBRESOURCES, Route
@@ -86,9 +86,10 @@ class ResourceDoor:
     # Reading
 
     async def _get(self, route: Route, request: Request, user: Identity) -> Answer:
-        if route.kind.resource.kind == "ComponentStatus":
-            return answer(request, orjson.dumps(_component_status(route.name)))
         wanted = accepted(request.headers.get("accept", ""))
+        if route.kind.is_a("ComponentStatus"):
+            found = components.status_of(route.name)
+            return answer(request, self._view(route.kind, wanted, request).object(found), media=wanted.media)
         version = request.query.get("resourceVersion") if request.query.pairs else ""
         document = await self._registry.get(route.kind, route.namespace, route.name, resource_version=version)
         if route.subresource == "scale":
@@ -97,8 +98,9 @@ class ResourceDoor:
 
     async def _list(self, route: Route, request: Request, user: Identity) -> Answer:
         wanted = accepted(request.headers.get("accept", ""))
-        if route.kind.resource.kind == "ComponentStatus":
-            return answer(request, orjson.dumps(_component_statuses()), media=wanted.media)
+        if route.kind.is_a("ComponentStatus"):
+            page = components.statuses(self._registry.cache.revision)
+            return self._page(page, self._view(route.kind, wanted, request), wanted, request)
         selection = bodies.read_selection(route.kind, route.namespace, request.query)
         page = await self._registry.list(route.kind, selection, bodies.read_list_options(request.query))
         return self._page(page, self._view(route.kind, wanted, request), wanted, request)
@@ -285,25 +287,6 @@ def _gone(route: Route, document: Document) -> Tree:
         "metadata": {},
         "status": "Success",
         "details": {name: value for name, value in details.items() if value},
-    }
-
-
-def _component_status(name: str) -> Tree:
-    return {
-        "kind": "ComponentStatus",
-        "apiVersion": "v1",
-        "metadata": {"name": name},
-        "conditions": [{"type": "Healthy", "status": "True", "message": "ok"}],
-    }
-
-
-def _component_statuses() -> Tree:
-    names = ("controller-manager", "scheduler", "store")
-    return {
-        "kind": "ComponentStatusList",
-        "apiVersion": "v1",
-        "metadata": {},
-        "items": [_component_status(name) for name in names],
     }
 
 

@@ -4,7 +4,7 @@ Source: the reference on start-up objects (section 8). Roles and flow schemas co
 """
 
 from collections.abc import Iterator
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, ip_address
 from typing import Any
 
 from bireme.api.errors import AlreadyExists
@@ -28,6 +28,8 @@ async def make_start_objects(
     await _ensure(registry, "networking.k8s.io", "v1", "servicecidrs", "", cidr)
     service = _service(str(service_range.network_address + 1), port)
     await _ensure(registry, "", "v1", "services", "default", service)
+    if ip_address(advertise_address).is_loopback:
+        return  # no pod could reach it, and endpoints may not say it
     await _put(registry, "", "v1", "endpoints", _endpoints(advertise_address, port))
     await _put(registry, "discovery.k8s.io", "v1", "endpointslices", _endpoint_slice(advertise_address, port))
 
