@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote
 
 import structlog
@@ -33,7 +33,7 @@ from bireme.http.interface import (
     WebSocketUpgrade,
 )
 from bireme.http.limits import Limits
-from bireme.http.upgrades import RawConnection, ServerWebSocket
+from bireme.http.upgrades import WRITE_AHEAD, RawConnection, ServerWebSocket
 
 log = structlog.get_logger(__name__)
 
@@ -157,6 +157,8 @@ class HttpConnection(web_protocol.RequestHandler):
         super().connection_made(transport)
         self.task = self._task_handler
         _watch_for_dead_peer(transport.get_extra_info("socket"))
+        # TLS transports hold half a megabyte before they say stop; uvloop's are no WriteTransport by name
+        cast("asyncio.Transport", transport).set_write_buffer_limits(high=WRITE_AHEAD)
         self._head_timer = self._loop.call_later(self._door.limits.header_s, self._head_expired)
 
     def connection_lost(self, exc: BaseException | None) -> None:

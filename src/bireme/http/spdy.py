@@ -38,7 +38,7 @@ from bireme.http.spdy_frames import (
 INITIAL_WINDOW = 64 * 1024
 INITIAL_WINDOW_SETTING = 7
 FRAME_SIZE = 32 * 1024
-READ_AHEAD = 256 * 1024
+READ_AHEAD = 64 * 1024
 MAX_STREAMS = 1024
 
 
@@ -277,8 +277,8 @@ class Stream:
             if self.was_reset:
                 raise ConnectionResetError("stream was reset")
             return b""
-        data = b"".join(self.waiting)
-        self.waiting.clear()
+        # piece by piece: a slow reader must not have all that waits copied into its next write
+        data = self.waiting.popleft()
         await self.session.used(self, len(data))
         return data
 

@@ -12,6 +12,7 @@ from enum import IntEnum
 
 HEADER_BLOCK_LIMIT = 64 * 1024
 CONTROL_LIMIT = 64 * 1024
+PIECE = 32 * 1024
 FIN = 0x01
 MAX_STREAM_ID = 0x7FFFFFFF
 
@@ -169,7 +170,7 @@ class FrameReader:
                 yield frame
 
     def _piece(self) -> Data:
-        piece = bytes(self._buffer[: self._data_left])
+        piece = bytes(self._buffer[: min(self._data_left, PIECE)])
         del self._buffer[: len(piece)]
         self._data_left -= len(piece)
         return Data(self._data_stream, piece, fin=self._data_fin and not self._data_left)

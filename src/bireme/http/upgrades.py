@@ -16,8 +16,9 @@ from yarl import URL
 
 from bireme.http.interface import Connection
 
-PIECE = 64 * 1024
-READ_AHEAD = 256 * 1024
+PIECE = 32 * 1024
+READ_AHEAD = 64 * 1024
+WRITE_AHEAD = 64 * 1024
 REFUSAL_LIMIT = 64 * 1024
 REFUSAL_S = 5.0
 
@@ -239,6 +240,7 @@ async def _connect(
         secure = url.scheme in ("https", "wss")
         context = (tls or ssl.create_default_context()) if secure else None
         transport, _ = await loop.create_connection(lambda: protocol, url.raw_host or "", url.port or 80, ssl=context)
+    transport.set_write_buffer_limits(high=WRITE_AHEAD)
     return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
 
