@@ -7,11 +7,8 @@ RFC 9110 and 9112 say what goes over the wire; RFC 6455 for WebSockets.
 """
 
 import asyncio
-import socket
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any, cast
 from urllib.parse import unquote
@@ -21,9 +18,9 @@ from aiohttp import web, web_protocol
 from aiohttp.http import HttpVersion11, RawRequestMessage, StreamWriter
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
+from bireme.http.door import Door
 from bireme.http.interface import (
     Answer,
-    Handler,
     Peer,
     Query,
     Request,
@@ -32,12 +29,10 @@ from bireme.http.interface import (
     Takeover,
     WebSocketUpgrade,
 )
-from bireme.http.limits import Limits
 from bireme.http.upgrades import WRITE_AHEAD, RawConnection, ServerWebSocket
+from bireme.http.wire import close_stream, header_lines, headers_of, peer_of, watch_for_dead_peer
 
 log = structlog.get_logger(__name__)
-
-Factory = Callable[[], asyncio.BaseProtocol]
 
 PIECE = 128 * 1024
 LINGER_BYTES = 1024 * 1024
@@ -50,16 +45,6 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 NO_BODY = frozenset((204, 304))
 
 
-@dataclass(frozen=True, slots=True)
-class DoorStatistics:
-    """How a door stands: connections open now, requests so far, and clients refused or cut off."""
-
-    connections: int
-    requests: int
-    refused: int
-    slow_readers: int
-
-
 class Refused(Exception):
     """A request that ends here, with `status`, and its connection with it."""
 
@@ -67,62 +52,6 @@ class Refused(Exception):
         super().__init__(message)
         self.status = status
         self.message = message
-
-
-class Door(web.Server):
-    """What the connections of one server share."""
-
-    def __init__(
-        self,
-        handler: Handler,
-        limits: Limits,
-        *,
-        refuse: Callable[[int, str], Response],
-        streams_body: Callable[[Request], bool] | None = None,
-        name: str = "",
-    ) -> None:
-        super().__init__(_unused, handler_cancellation=False)
-        self.handler = handler
-        self.limits = limits
-        self.refuse = refuse
-        self.streams_body = streams_body
-        self.name = name
-        self.refused = 0
-        self.slow_readers = 0
-        self._date = ""
-        self._date_until = 0.0
-
-    def connection(self) -> "HttpConnection":
-        return HttpConnection(self)
-
-    def date(self, now: float) -> str:
-        """The Date header, made anew each second of the loop's time `now`."""
-        if now >= self._date_until:
-            self._date = formatdate(usegmt=True)
-            self._date_until = now + 1.0
-        return self._date
-
-    async def close(self, grace_s: float) -> None:
-        """End idle connections now, busy ones after their request, all of them after `grace_s`."""
-        connections = [connection for connection in self.connections if isinstance(connection, HttpConnection)]
-        for connection in connections:
-            connection.close()
-        running = [task for connection in connections if (task := connection.task) and not task.done()]
-        if running:
-            await asyncio.wait(running, timeout=grace_s)
-        for task in running:
-            task.cancel()
-        if running:
-            await asyncio.wait(running, timeout=grace_s)
-        for connection in connections:
-            connection.force_close()
-
-    def statistics(self) -> DoorStatistics:
-        return DoorStatistics(len(self._connections), self.requests_count, self.refused, self.slow_readers)
-
-
-async def _unused(_: web.BaseRequest) -> web.StreamResponse:
-    raise AssertionError("requests don't pass through the library's handler")
 
 
 class HttpConnection(web_protocol.RequestHandler):
@@ -156,7 +85,7 @@ class HttpConnection(web_protocol.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.task = self._task_handler
-        _watch_for_dead_peer(transport.get_extra_info("socket"))
+        watch_for_dead_peer(transport.get_extra_info("socket"))
         # TLS transports hold half a megabyte before they say stop; uvloop's are no WriteTransport by name
         cast("asyncio.Transport", transport).set_write_buffer_limits(high=WRITE_AHEAD)
         self._head_timer = self._loop.call_later(self._door.limits.header_s, self._head_expired)
@@ -315,7 +244,7 @@ class HttpConnection(web_protocol.RequestHandler):
             message.method,
             unquote(path) if "%" in path else path,
             Query.parse(query),
-            _headers(message),
+            headers_of(message),
             peer=self._peer or self._meet_peer(),
             raw_path=target,
         )
@@ -518,60 +447,8 @@ class HttpConnection(web_protocol.RequestHandler):
             log.exception("upgraded connection failed", door=self._door.name)
 
 
-def peer_of(transport: asyncio.BaseTransport | None) -> Peer:
-    """The peer's address and what its verified certificate says."""
-    if transport is None:
-        return Peer()
-    name = transport.get_extra_info("peername")
-    address, port = (name[0], name[1]) if isinstance(name, tuple) else ("", 0)
-    tls = transport.get_extra_info("sslcontext") is not None
-    certificate = transport.get_extra_info("peercert") if tls else None
-    if not certificate:
-        return Peer(address, port, tls=tls)
-    subject = [pair for names in certificate.get("subject", ()) for pair in names]
-    common_name = next((value for key, value in subject if key == "commonName"), "")
-    organizations = tuple(value for key, value in subject if key == "organizationName")
-    return Peer(address, port, common_name, organizations, tls=True)
-
-
-def header_lines(headers: Iterable[tuple[str, str]]) -> list[str]:
-    """Headers as they go over the wire. ValueError for one that would break out of its line."""
-    lines = [f"{name}: {value}\r\n" for name, value in headers]
-    text = "".join(lines)
-    if text.count("\n") != len(lines) or text.count("\r") != len(lines):
-        raise ValueError("a header holds a line break")
-    return lines
-
-
-async def close_stream(stream: Stream) -> None:
-    """Close the generator behind `stream`, if it is one."""
-    close = getattr(stream.chunks, "aclose", None)
-    if close is not None:
-        await close()
-
-
-def _headers(message: RawRequestMessage) -> dict[str, str]:
-    headers = {name.lower(): value for name, value in message.headers.items()}
-    if len(headers) != len(message.headers):
-        for name in headers:
-            headers[name] = ", ".join(message.headers.getall(name))
-    return headers
-
-
 def _refusal_of_parser(error: Any) -> Refused:
     message = str(error.message)
     if "too long" in message or "more than" in message or "Too many headers" in message:
         return Refused(431, "request head too large")
     return Refused(error.status, "malformed request")
-
-
-def _watch_for_dead_peer(connection: socket.socket | None) -> None:
-    if connection is None or connection.family not in (socket.AF_INET, socket.AF_INET6):
-        return
-    for level, option, value in (
-        (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-        (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60),
-        (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15),
-        (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4),
-    ):
-        connection.setsockopt(level, option, value)

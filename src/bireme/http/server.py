@@ -12,7 +12,8 @@ import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from bireme.http.connection import Door, DoorStatistics, Factory
+from bireme.http.connection import HttpConnection
+from bireme.http.door import Door, DoorStatistics
 from bireme.http.interface import Handler, Request, Response
 from bireme.http.limits import Limits
 
@@ -70,7 +71,10 @@ async def serve(
     loop = asyncio.get_running_loop()
     limits = limits or Limits()
     door = Door(handler, limits, refuse=refuse, streams_body=streams_body, name=name)
-    factory: Factory = door.connection
+
+    def factory() -> HttpConnection:
+        return HttpConnection(door)
+
     if unix_path is not None:
         _remove_stale_socket(unix_path)
         listener = await loop.create_unix_server(factory, unix_path, backlog=limits.backlog)
