@@ -12,9 +12,12 @@ from typing import Any
 
 import msgspec
 import orjson
+import structlog
 
 from bireme.api.errors import ApiError
 from bireme.api.scheme import Resource
+
+log = structlog.get_logger(__name__)
 
 Tree = dict[str, Any]
 
@@ -111,11 +114,16 @@ class HeaderReader:
         self._unset = tuple(FIELD_UNSET.get(name, "") for name in resource.fields)
         self._decoder = msgspec.json.Decoder(_header_type(resource.plural, self._paths))
         self._readers = tuple(_attribute(path) for path in self._paths)
+        self._key_prefix = resource.key_prefix
         self.prefix = prefix_of(resource)
 
     def read(self, key: str, value: bytes, revision: int) -> Record:
         """The record of `value`, as `key` holds it at `revision`."""
-        header = self._decoder.decode(value)
+        try:
+            header = self._decoder.decode(value)
+        except msgspec.MsgspecError:
+            log.exception("stored object cannot be read", key=key, revision=revision)
+            return self._unreadable(key, value, revision)
         fields = tuple(
             [_text(read(header), unset) for read, unset in zip(self._readers, self._unset, strict=True)]
             if self._readers
@@ -131,6 +139,20 @@ class HeaderReader:
             name=metadata.name,
             labels=metadata.labels or {},
             fields=fields,
+        )
+
+    def _unreadable(self, key: str, value: bytes, revision: int) -> Record:
+        """A record that can be listed and deleted by its name, and is selected by nothing else."""
+        namespace, _, name = key.removeprefix(self._key_prefix).rpartition("/")
+        return Record(
+            key,
+            value,
+            revision,
+            prefix=self.prefix,
+            namespace=namespace,
+            name=name,
+            labels={},
+            fields=self._unset,
         )
 
 
