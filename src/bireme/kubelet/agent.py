@@ -90,11 +90,13 @@ class Kubelet:
             asyncio.Semaphore(settings.parallel_starts),
         )
         self._tasks: asyncio.TaskGroup | None = None
+        self.pods.on_change(self._pod_changed)
         self._suspects: set[str] = set()
         self._allocatable = resources.read(self.registration.node.status.allocatable)
 
     async def run(self) -> None:
         """Register, adopt what runs, and work until cancelled."""
+        self.workers.clear()
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             tasks.create_task(supervise("kubelet events", self._recorder.run, self._clock))
@@ -105,7 +107,8 @@ class Kubelet:
             self._tell.node(self.registration.node, "Normal", "Starting", "Starting kubelet.")
             await self._services.wait_synced()
             tasks.create_task(supervise("kubelet pods", self.pods.run, self._clock))
-            self.pods.on_change(self._pod_changed)
+            for pod in list(self.pods.items()):  # none, unless this agent is run again
+                self._pod_changed(None, pod)
             tasks.create_task(supervise("kubelet lease", self.registration.run_lease, self._clock))
             tasks.create_task(supervise("kubelet node status", self.registration.run_status, self._clock))
             await self.pods.wait_synced()

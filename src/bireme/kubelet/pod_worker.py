@@ -190,7 +190,8 @@ class PodWorker:
                 return None
             if not plan.steps:
                 await self._tidy()
-                await self._node.launcher.refresh(pod)
+                if self.actual.live:
+                    await self._node.launcher.refresh(pod)
                 return self._next_look(plan)
             await self._carry_out(plan)
 

@@ -85,8 +85,8 @@ class Registration:
         """Send the node's status if it changed or is getting old. Raises ApiError."""
         engine, images = await self._engine()
         now = self._clock.now()
-        if self._clock.monotonic() - self._posted > STATUS_S * 3:
-            self.node = await self._client.get(core.Node, self._settings.node_name)
+        # Read anew: the node's condition may have been called unknown meanwhile, and must be taken back.
+        self.node = await self._client.get(core.Node, self._settings.node_name)
         fresh = facts.node_status(self._settings, self._machine, engine, images, self.node.status, now)
         due = self._clock.monotonic() - self._posted >= AT_LEAST_S
         if due or facts.differs(fresh, self.node.status):

@@ -17,7 +17,7 @@ import structlog
 
 from bireme.aio.clock import Clock
 from bireme.runtime import images
-from bireme.runtime.interface import Runtime, RuntimeFault
+from bireme.runtime.interface import EngineAway, Runtime, RuntimeFault
 
 log = structlog.get_logger(__name__)
 
@@ -247,6 +247,7 @@ class Containerd:
 
     async def import_builtin(self, runtime: Runtime, *, busybox: Path = Path("/bin/busybox")) -> None:
         """Put the pause and demo images into the engine, unless they are there, and wait until it shows them."""
+        await self.wait_ready(runtime)
         architecture = images.ARCHITECTURES[os.uname().machine]
         wanted = [(images.PAUSE, lambda: images.pause_archive(architecture))]
         if os.access(busybox, os.X_OK):
@@ -261,6 +262,19 @@ class Containerd:
             finally:
                 path.unlink(missing_ok=True)
             await self.wait_image(runtime, name)
+
+    async def wait_ready(self, runtime: Runtime) -> None:
+        """Return once the engine's CRI side serves; it opens its socket a moment before. Raises EngineAway."""
+        deadline = self._clock.monotonic() + START_S
+        while True:
+            try:
+                await runtime.status()
+            except EngineAway:
+                if self._clock.monotonic() > deadline:
+                    raise
+                await self._clock.sleep(0.05)
+            else:
+                return
 
     async def wait_image(self, runtime: Runtime, name: str) -> None:
         """Return once the engine's CRI side has seen an image that was imported behind its back."""

@@ -62,6 +62,8 @@ _FAULTS: dict[Any, type[RuntimeFault]] = {
     grpc.StatusCode.UNAVAILABLE: EngineAway,
     grpc.StatusCode.DEADLINE_EXCEEDED: TookTooLong,
 }
+# containerd takes connections a moment before its CRI part can serve them, and says so without a code.
+_NOT_YET = "server is not initialized yet"
 # What a container may not look into unless it is privileged; the list is the one of every engine.
 _MASKED = [
     "/proc/asound",
@@ -289,8 +291,9 @@ async def _call(call: Awaitable[Any]) -> Any:
     try:
         return await call
     except grpc.aio.AioRpcError as error:
-        fault = _FAULTS.get(error.code(), RuntimeFault)
-        raise fault(error.details() or str(error.code())) from error
+        words = error.details() or str(error.code())
+        fault = EngineAway if words == _NOT_YET else _FAULTS.get(error.code(), RuntimeFault)
+        raise fault(words) from error
     except asyncio.CancelledError as error:
         # A channel that is closed under a call cancels the call, not the task that waits for it.
         task = asyncio.current_task()
