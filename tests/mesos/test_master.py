@@ -397,7 +397,6 @@ async def test_other_doors_read_the_same_state() -> None:
             "GET_FRAMEWORKS",
             "GET_TASKS",
             "GET_ROLES",
-            "GET_METRICS",
             "GET_FLAGS",
         ):
             answer = await w.post("/api/v1", {"type": call})
