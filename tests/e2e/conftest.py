@@ -1,5 +1,6 @@
 """One real cluster for all stories, on ports and ranges of its own, gone without a trace at the end."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -121,12 +122,14 @@ def purge() -> None:
 def cluster() -> Iterator[Cluster]:
     if os.geteuid() != 0:
         pytest.skip("needs root")
-    purge()
-    bring_up()
-    try:
-        yield Cluster(_environment())
-    finally:
+    with Path("/var/tmp/bireme-e2e.lock").open("w") as lock:  # one run on a machine at a time
+        fcntl.flock(lock, fcntl.LOCK_EX)
         purge()
+        bring_up()
+        try:
+            yield Cluster(_environment())
+        finally:
+            purge()
 
 
 @pytest.fixture
