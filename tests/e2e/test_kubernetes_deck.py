@@ -1,6 +1,7 @@
 """The Kubernetes deck as its users drive it: the real kubectl, real containers."""
 
 import json
+import os
 import re
 import socket
 import subprocess
@@ -89,7 +90,7 @@ class TestExample:
             port = free.getsockname()[1]
         forward = subprocess.Popen(
             ["kubectl", "port-forward", "service/echo", f"{port}:80"],
-            env={"PATH": "/usr/bin:/bin", **cluster.environment},
+            env={**os.environ, **cluster.environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
