@@ -1,26 +1,17 @@
 """The cluster's own certificate authority, the certificates it signs, and TLS contexts made of them.
 
-Keys are EC P-256. A private key is readable by its owner alone, in a folder of the owner's alone. Whom to give
-which name is decided by who calls. X.509 as in RFC 5280; names and groups as Kubernetes reads them: user name in
-the common name, groups in the organizations.
+A private key is readable by its owner alone, in a folder of the owner's alone. Whom to give which name is decided
+by who calls; names and groups are as Kubernetes reads them: user name in the common name, groups in the
+organizations. `x509.py`, which signs, is loaded when it is first needed: most processes only show certificates.
 """
 
 import contextlib
-import ipaddress
 import os
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
-
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-
-SKEW = timedelta(minutes=5)
-"""How far in the past a certificate begins, for clocks that are behind."""
 
 AUTHORITY_DAYS = 3650
 
@@ -44,19 +35,19 @@ class Pair:
 
     def expires(self) -> datetime:
         """The moment after which the certificate is refused."""
-        return x509.load_pem_x509_certificate(self.certificate).not_valid_after_utc
+        from bireme.http import x509
+
+        return x509.expires(self.certificate)
 
 
 class Authority:
     """A certificate authority: its own pair, and what it signs."""
 
     def __init__(self, pair: Pair) -> None:
+        from bireme.http import x509
+
         self.pair = pair
-        self._certificate = x509.load_pem_x509_certificate(pair.certificate)
-        key = serialization.load_pem_private_key(pair.key, password=None)
-        if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise ValueError("the authority's key is not an elliptic-curve key")
-        self._key = key
+        self._signer = x509.Signer(pair.certificate, pair.key)
 
     @property
     def certificate(self) -> bytes:
@@ -66,15 +57,9 @@ class Authority:
     @classmethod
     def create(cls, folder: Path, *, now: datetime, common_name: str = "bireme", name: str = "ca") -> "Authority":
         """A new authority, kept in `folder`."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
-        certificate = (
-            _builder(subject, subject, key.public_key(), now, AUTHORITY_DAYS)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(_usage(signs_certificates=True), critical=True)
-            .sign(key, hashes.SHA256())
-        )
-        pair = Pair(certificate.public_bytes(serialization.Encoding.PEM), _pem(key))
+        from bireme.http import x509
+
+        pair = Pair(*x509.self_signed(common_name, now=now, days=AUTHORITY_DAYS))
         pair.write(folder, name)
         return cls(pair)
 
@@ -95,63 +80,34 @@ class Authority:
         days: int = 365,
     ) -> Pair:
         """A new key and its certificate, for `hosts` (names and addresses) as a server, as a client, or both."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        certificate = self._sign(
-            key.public_key(), common_name, organizations, hosts, now=now, server=server, client=client, days=days
+        private, public = signing_key()
+        certificate = self._signer.sign(
+            public, common_name, organizations, hosts, now=now, server=server, client=client, days=days
         )
-        return Pair(certificate, _pem(key))
+        return Pair(certificate, private)
 
     def sign_request(
         self,
         request: bytes,
         *,
         now: datetime,
-        days: int = 365,
         common_name: str,
         organizations: Sequence[str] = (),
         hosts: Sequence[str] = (),
         server: bool = False,
         client: bool = True,
+        days: int = 365,
     ) -> bytes:
         """A certificate for the key of a PKCS#10 `request` in PEM, with the names given here, not those it asks.
 
         ValueError when the request is malformed or not signed by its own key.
         """
-        asked = x509.load_pem_x509_csr(request)
-        public_key = asked.public_key()
-        if not asked.is_signature_valid or not isinstance(public_key, ec.EllipticCurvePublicKey):
-            raise ValueError("the request's signature or kind of key is not accepted")
-        return self._sign(
-            public_key, common_name, organizations, hosts, now=now, server=server, client=client, days=days
-        )
+        from bireme.http import x509
 
-    def _sign(
-        self,
-        public_key: ec.EllipticCurvePublicKey,
-        common_name: str,
-        organizations: Sequence[str],
-        hosts: Sequence[str],
-        *,
-        now: datetime,
-        server: bool,
-        client: bool,
-        days: int,
-    ) -> bytes:
-        names = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, name) for name in organizations]
-        subject = x509.Name([*names, x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
-        purposes = [ExtendedKeyUsageOID.SERVER_AUTH] * server + [ExtendedKeyUsageOID.CLIENT_AUTH] * client
-        builder = (
-            _builder(subject, self._certificate.subject, public_key, now, days)
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_usage(signs_certificates=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
+        public = x509.requested_key(request)
+        return self._signer.sign(
+            public, common_name, organizations, hosts, now=now, server=server, client=client, days=days
         )
-        if hosts:
-            builder = builder.add_extension(
-                x509.SubjectAlternativeName([_alternative_name(host) for host in hosts]), critical=False
-            )
-        return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
 def server_context(pair: Pair, *, trusted: bytes | None = None, require_client: bool = False) -> ssl.SSLContext:
@@ -182,11 +138,9 @@ def client_context(trusted: bytes | None, pair: Pair | None = None) -> ssl.SSLCo
 
 def signing_key() -> tuple[bytes, bytes]:
     """A new key to sign service-account tokens with (ES256): private and public, in PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    public = key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    return _pem(key), public
+    from bireme.http import x509
+
+    return x509.new_key()
 
 
 def load_or_create_signing_key(folder: Path, name: str = "sa") -> tuple[bytes, bytes]:
@@ -222,48 +176,6 @@ def write_private(path: Path, data: bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
-
-
-def _builder(
-    subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey, now: datetime, days: int
-) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(public_key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - SKEW)
-        .not_valid_after(now + timedelta(days=days))
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
-    )
-
-
-def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=signs_certificates,
-        crl_sign=signs_certificates,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _alternative_name(host: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(host))
-    except ValueError:
-        return x509.DNSName(host)
-
-
-def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
 
 
 def _load_pair(context: ssl.SSLContext, pair: Pair) -> None:

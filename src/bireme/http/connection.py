@@ -104,7 +104,7 @@ class HttpConnection(web_protocol.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self._messages or self._waiter is None or self._taken_over:
+        if self._messages or self._request_in_progress or self._taken_over:
             if self._head_timer is not None:
                 self._end_head()
             return
@@ -123,7 +123,7 @@ class HttpConnection(web_protocol.RequestHandler):
 
     def _head_expired(self) -> None:
         self._head_timer = None
-        if self._waiter is not None and not self._messages:
+        if not (self._messages or self._request_in_progress):
             if self._head_bytes:
                 self._give_up(408, "request head took too long")
             else:

@@ -1,7 +1,8 @@
 """HTTP as the rest of Bireme sees it: a request in, one of four answers out.
 
-The server library is known to `http/server.py` alone, so a door (Kubernetes, Mesos, Marathon, kubelet) is a
-plain `Handler`, and runs over sockets or straight in this process (`client/transport.py`).
+The HTTP library stays behind this seam (`connection.py`, `requests.py`, `upgrades.py` know it), so a door
+(Kubernetes, Mesos, Marathon, kubelet) is a plain `Handler`, and runs over sockets or straight in this process
+(`client/transport.py`).
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -72,8 +73,9 @@ async def _no_body() -> AsyncIterator[bytes]:
 class Request:
     """One request. `path` is percent-decoded, `raw_path` as it came (with the query); header names are lower case.
 
-    `body` is the whole body, read under the server's limit, unless the route asked for a stream, in which
-    case it is empty and `stream` yields the parts.
+    A header that came several times has its values joined by ", ". `body` is the whole body, read under the
+    server's limit and never decompressed, unless the door's `streams_body` asked for a stream: then it is empty
+    and `stream` yields the parts, whatever their sum.
     """
 
     method: str
@@ -88,7 +90,10 @@ class Request:
 
 @dataclass(slots=True)
 class Response:
-    """A whole answer. `content-length` is added; everything else in `headers` is sent as given."""
+    """A whole answer. `content-length` is added; everything else in `headers` is sent as given.
+
+    An empty `content_type` sends none.
+    """
 
     status: int = 200
     body: bytes = b""
@@ -100,7 +105,8 @@ class Response:
 class Stream:
     """An answer in parts, sent chunked as they come and paced by the reader.
 
-    `chunks` is closed (`aclose`) when the client goes away.
+    `chunks` is closed (`aclose`, where it has one) in the end, also when the client goes away or was never sent
+    any. A client that takes nothing for the door's `write_s` is cut off.
     """
 
     chunks: AsyncIterator[bytes]
@@ -142,7 +148,10 @@ class WebSocketConnection(Protocol):
 
 @dataclass(slots=True)
 class Takeover:
-    """Answer 101 with `headers` and give the raw connection to `run`; it is closed when `run` returns."""
+    """Answer 101 with `headers` (Connection is added) and give the raw connection to `run`.
+
+    It is closed when `run` returns. When the client leaves, `read` gives what had come and then b"".
+    """
 
     run: Callable[[Connection], Awaitable[None]]
     headers: Mapping[str, str] = field(default_factory=dict)
