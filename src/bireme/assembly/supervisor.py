@@ -3,7 +3,8 @@
 It starts them, starts again what ends, with a growing wait, and on SIGTERM stops them in order: first the
 node, then every container and containerd, then the core. It writes who runs to `parts.json`. Should it be
 killed itself, the others carry on; the next `bireme up` ends them by the ids recorded there and starts afresh,
-while the containers, children of their shims alone, run through all of it.
+while the containers, children of their shims alone, run through all of it. Containerd keeps its id in a file of
+its own (runtime/containerd.py), since it too outlives us.
 """
 
 import asyncio
@@ -81,8 +82,7 @@ class Supervisor:
                     env={**os.environ, **part.environment},
                     start_new_session=True,
                 )
-            self._changes.record("process", str(part.process.pid), before=process_start(part.process.pid))
-            self._write_parts()
+            self._note(part.process.pid)
             await part.process.wait()
             if self._stopping.is_set():
                 return
@@ -110,6 +110,14 @@ class Supervisor:
         with (self._config.logs / "supervisor.log").open("ab") as output:
             process = await asyncio.create_subprocess_exec(*command, stdout=output, stderr=output)
             await process.wait()
+
+    def _note(self, pid: int) -> None:
+        """Write down who runs. A full disk must not end the supervisor, and with it the restarts."""
+        try:
+            self._changes.record("process", str(pid), before=process_start(pid))
+            self._write_parts()
+        except OSError as error:
+            print(f"supervisor: cannot note process {pid}: {error}", file=sys.stderr, flush=True)
 
     def _write_parts(self) -> None:
         running = {

@@ -5,6 +5,7 @@ import json
 import os
 import ssl
 from base64 import b64encode
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 import click
 
 from bireme.cli.errors import CliError
-from bireme.config import DEFAULT_ROOT, Config
+from bireme.config import DEFAULT_ROOT, Config, check_cluster_name
 from bireme.runtime.host_changes import process_start
 
 name_option = click.option("--name", default="bireme", show_default=True, help="The cluster's name.")
@@ -28,6 +29,7 @@ root_option = click.option(
 
 def find(name: str, root: Path) -> Config:
     """The settings of cluster `name`. Raises CliError when there is none or they are damaged."""
+    check_name(name)
     path = root.absolute() / name / "config.json"
     try:
         return Config.load(path)
@@ -39,12 +41,24 @@ def find(name: str, root: Path) -> Config:
         raise CliError("BIR-050", str(error), remedy=f"mend or remove {path}") from error
 
 
-def parts(config: Config) -> dict[str, dict[str, Any]]:
-    """The parts as the supervisor wrote them, with `alive` added; empty when none were started."""
+def check_name(name: str) -> None:
+    """Raises CliError unless a cluster may be called that; a name is a folder, and must not lead elsewhere."""
     try:
-        recorded: dict[str, dict[str, Any]] = json.loads(config.parts.read_text())
-    except (FileNotFoundError, ValueError):
-        return {}
+        check_cluster_name(name)
+    except ValueError as error:
+        raise CliError("BIR-050", str(error), remedy="--name bireme") from error
+
+
+def parts(config: Config) -> dict[str, dict[str, Any]]:
+    """The parts as the supervisor wrote them and containerd, with `alive` added; empty when none were started."""
+    recorded: dict[str, dict[str, Any]] = {}
+    with suppress(FileNotFoundError, ValueError):
+        recorded = json.loads(config.parts.read_text())
+    with suppress(FileNotFoundError, ValueError):
+        pid = int((config.containerd_state / "containerd.pid").read_text())
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        if str(config.containerd_root).encode() in command:
+            recorded["containerd"] = {"pid": pid, "started": process_start(pid), "restarts": 0}
     for part in recorded.values():
         start = process_start(part["pid"])
         part["alive"] = bool(start) and start == part["started"]

@@ -10,7 +10,7 @@ import click
 
 from bireme.cli import kubeconfig as kubeconfigs
 from bireme.cli import leftovers
-from bireme.cli.clusters import find, name_option, need_root, parts, root_option
+from bireme.cli.clusters import check_name, find, name_option, need_root, parts, root_option
 from bireme.cli.errors import CliError
 from bireme.cli.progress import Progress, style_for
 from bireme.config import Config
@@ -25,7 +25,7 @@ def stop(config: Config) -> str:
     supervisor = running.get("supervisor")
     if supervisor:
         os.kill(supervisor["pid"], signal.SIGTERM)
-        _wait_gone(supervisor["pid"], supervisor["started"], STOP_S)
+        wait_gone(supervisor["pid"], supervisor["started"], STOP_S)
     elif running:
         _stop_orphans(config, running)
     return f"{len(running)} processes ended" if running else "nothing was running"
@@ -42,10 +42,11 @@ def _stop_orphans(config: Config, running: dict[str, dict[str, int | str]]) -> N
         if part:
             with suppress(ProcessLookupError):
                 os.kill(int(part["pid"]), signal.SIGTERM)
-            _wait_gone(int(part["pid"]), str(part["started"]), STOP_S)
+            wait_gone(int(part["pid"]), str(part["started"]), STOP_S)
 
 
-def _wait_gone(pid: int, started: str, seconds: float) -> None:
+def wait_gone(pid: int, started: str, seconds: float) -> None:
+    """Return when that process has ended; after `seconds` it is killed."""
     deadline = time.monotonic() + seconds
     while process_start(pid) == started and time.monotonic() < deadline:
         with suppress(ChildProcessError):
@@ -84,6 +85,7 @@ def purge(config: Config) -> int:
 def down(name: str, root: Path, do_purge: bool, check: bool, quiet: bool) -> None:
     """Stop the cluster; --purge removes every trace, --check proves it."""
     need_root("stopping the cluster")
+    check_name(name)
     progress = Progress(style_for(quiet=quiet, as_json=False))
     if check:
         _check(name, root)
@@ -91,11 +93,13 @@ def down(name: str, root: Path, do_purge: bool, check: bool, quiet: bool) -> Non
     try:
         config = find(name, root)
     except CliError:
-        if do_purge and not leftovers.traces(name, root):
+        if not do_purge:
+            raise
+        if not leftovers.traces(name, root):
             if not quiet:
                 click.echo(f'There is no cluster "{name}" here, nor any trace of one.')
             return
-        raise
+        config = leftovers.presumed(name, root)
     with progress.phase("Containers and parts") as phase:
         phase.detail = stop(config)
     if do_purge:

@@ -1,5 +1,7 @@
 """What the command line says when it cannot go on: what failed, why, and the one thing that helps."""
 
+import errno
+
 import click
 
 CODES = {
@@ -14,7 +16,9 @@ CODES = {
     "BIR-060": "An image archive could not be imported.",
     "BIR-070": "The kubeconfig holds an entry of that name that belongs to another cluster.",
     "BIR-080": "Something was left behind on this machine.",
+    "BIR-090": "This machine refused a step.",
 }
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 
 
 class CliError(Exception):
@@ -27,6 +31,17 @@ class CliError(Exception):
         self.message = message
         self.remedy = remedy
         self.exit_code = exit_code
+
+
+def of_machine(error: OSError) -> CliError:
+    """What to say of a step that the machine refused."""
+    about = f"{error.filename}: " if error.filename else ""
+    message = f"{about}{error.strerror or error}"
+    if isinstance(error, PermissionError):
+        return CliError("BIR-020", message, remedy="run it as root")
+    if error.errno in NO_ROOM:
+        return CliError("BIR-012", message, remedy="make room, then run it again")
+    return CliError("BIR-090", message)
 
 
 def show(error: CliError) -> None:

@@ -13,6 +13,8 @@ from bireme.config import Config
 
 def ctr(config: Config, *arguments: str) -> str:
     """Run containerd's own tool on our containerd. Raises CliError with what it said."""
+    if not config.containerd_socket.exists():
+        raise CliError("BIR-060", f'the cluster "{config.cluster}" does not run', remedy="bireme up")
     command = ["ctr", "--address", str(config.containerd_socket), "--namespace", "k8s.io", *arguments]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode != 0:
@@ -32,10 +34,13 @@ def image() -> None:
 @root_option
 def import_(archives: tuple[Path, ...], name: str, root: Path) -> None:
     """Import OCI or docker archives, such as `docker save` writes."""
+    from bireme.runtime.containerd import look_at_machine
+
     need_root("importing images")
     config = find(name, root)
     for archive in archives:
-        output = ctr(config, "images", "import", "--all-platforms", str(archive.absolute()))
+        snapshotter = look_at_machine(config.containerd_root).snapshotter
+        output = ctr(config, "images", "import", "--snapshotter", snapshotter, str(archive.absolute()))
         for line in output.splitlines():
             click.echo(line)
 

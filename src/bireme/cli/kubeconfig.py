@@ -32,7 +32,10 @@ def caller() -> pwd.struct_passwd:
 def default_path() -> Path:
     """Where kubectl would look: the first of $KUBECONFIG, else ~/.kube/config of the caller."""
     listed = [part for part in os.environ.get("KUBECONFIG", "").split(os.pathsep) if part]
-    return Path(listed[0]) if listed else Path(caller().pw_dir) / ".kube" / "config"
+    if listed:
+        return Path(listed[0])
+    home = "" if os.environ.get("SUDO_UID") else os.environ.get("HOME", "")
+    return Path(home or caller().pw_dir) / ".kube" / "config"
 
 
 def entry(config: Config) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from bireme.config import DEFAULT_RUN, Config
 from bireme.runtime.host_changes import Change, cgroup_folders, is_left, mounts_under, undo
 
 
-def _config(name: str, root: Path) -> Config:
-    """The cluster's settings, or what they would be: a purge removes the file."""
+def presumed(name: str, root: Path) -> Config:
+    """The cluster's settings, or what they would be: a purge removes the file, and it may be damaged."""
     data = root.absolute() / name
     with suppress(FileNotFoundError, ValueError):
         return Config.load(data / "config.json")
@@ -21,7 +21,7 @@ def _config(name: str, root: Path) -> Config:
 
 def traces(name: str, root: Path) -> list[str]:
     """Every trace of the cluster that this machine still shows, in words."""
-    config = _config(name, root)
+    config = presumed(name, root)
     return [
         *_links(config),
         *(f"nft table {config.nft_table}" for _ in _tables(config)),
@@ -80,14 +80,24 @@ def namespaces(config: Config) -> list[str]:
 
 
 def processes(config: Config) -> list[str]:
-    """`PID command` of processes whose command line names the cluster's folders."""
+    """`PID command` of processes whose command line names the cluster's folders, and of those in its cgroup."""
     found = []
     marks = [f"{config.data}/".encode(), f"{config.run}/".encode()]
+    contained = _contained(config)
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
             words = path.read_bytes()
-            if any(mark in words for mark in marks):
+            if int(path.parent.name) in contained or any(mark in words for mark in marks):
                 found.append(f"{path.parent.name} {words.replace(bytes(1), b' ').decode(errors='replace').strip()}")
+    return found
+
+
+def _contained(config: Config) -> set[int]:
+    """The processes of containers: they say nothing of us, and outlive a shim that is killed."""
+    found: set[int] = set()
+    for folder in cgroup_folders(config.cgroup):
+        with suppress(OSError):
+            found.update(int(pid) for pid in (folder / "cgroup.procs").read_text().split())
     return found
 
 

@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from bireme.cli.errors import CliError, show
+from bireme.cli.errors import CliError, of_machine, show
 
 VERBS = {
     "up": "Bring the cluster on this machine up, or find it running.",
@@ -55,6 +55,10 @@ def main() -> None:
     except CliError as error:
         show(error)
         sys.exit(error.exit_code)
+    except OSError as error:
+        failure = of_machine(error)
+        show(failure)
+        sys.exit(failure.exit_code)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from bireme.cli.clusters import Door, find, is_running, name_option, parts, root_option
+from bireme.cli.clusters import Door, find, name_option, parts, root_option
 from bireme.config import Config
 
 PARTS = ("supervisor", "containerd", "core", "node")
@@ -17,17 +17,18 @@ def gather(config: Config) -> dict[str, Any]:
     """Everything that the screen shows, as plain data; what cannot be asked is an error text."""
     report: dict[str, Any] = {
         "cluster": config.cluster,
-        "running": is_running(config),
+        "running": False,
         "urls": {"api": config.api_url, "mesos": config.mesos_url, "marathon": config.marathon_url},
         "parts": parts(config),
         "problems": [],
     }
+    report["running"] = any(part["alive"] for part in report["parts"].values())
     if not report["running"]:
         report["health"] = "down"
         return report
-    for part in PARTS:
-        if part in report["parts"] and not report["parts"][part]["alive"]:
-            report["problems"].append(f"{part} is not running")
+    report["problems"] += [
+        f"{part} is not running" for part in PARTS if not report["parts"].get(part, {}).get("alive")
+    ]
     api = Door(config, config.api_url)
     for section, ask in {"store": _store, "nodes": _nodes, "pods": _pods}.items():
         try:

@@ -1,14 +1,16 @@
 """`bireme up`: from nothing to a cluster that runs containers, one line a phase."""
 
+import ipaddress
 import json
 import os
+import re
 import secrets
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +19,21 @@ import click
 from bireme.aio.clock import RealClock
 from bireme.cli import kubeconfig as kubeconfigs
 from bireme.cli import machine
-from bireme.cli.clusters import Door, is_running, name_option, need_root, parts, root_option
+from bireme.cli.clusters import Door, check_name, find, is_running, name_option, need_root, parts, root_option
+from bireme.cli.down import wait_gone
 from bireme.cli.errors import CliError
 from bireme.cli.progress import Progress, style_for
-from bireme.config import DEFAULT_RUN, Config, check_cluster_name, check_ranges, default_node_ip, default_node_name
+from bireme.config import DEFAULT_RUN, Config, check_ranges, default_node_ip, default_node_name
 from bireme.runtime.host_changes import HostChanges, process_start
 
 WAIT_S = 60.0
 POLL_S = 0.05
+ORPHAN_S = 15.0
+PORT = click.IntRange(1, 65535)
 
 
 def _settings(name: str, root: Path, flags: dict[str, Any]) -> Config:
-    try:
-        check_cluster_name(name)
-    except ValueError as error:
-        raise CliError("BIR-050", str(error), remedy="bireme up --name bireme") from error
+    check_name(name)
     data = root.absolute() / name
     chosen = {key: value for key, value in flags.items() if value is not None}
     try:
@@ -46,10 +48,24 @@ def _settings(name: str, root: Path, flags: dict[str, Any]) -> Config:
 
     config = msgspec.structs.replace(config, **chosen)
     try:
+        _check_flags(config)
         check_ranges(config)
     except ValueError as error:
         raise CliError("BIR-050", str(error), remedy="bireme up --help") from error
     return config
+
+
+def _check_flags(config: Config) -> None:
+    """Raises ValueError unless addresses are addresses, the node's name a name, and every port another one."""
+    for address in (config.host, config.node_ip):
+        ipaddress.ip_address(address)
+    if not re.fullmatch(
+        r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*", config.node_name
+    ):
+        raise ValueError(f"{config.node_name!r} is no node name: a-z, 0-9, '-' and '.', as in a DNS name")
+    ports = [config.api_port, config.mesos_port, config.agent_port, config.marathon_port, config.kubelet_port]
+    if twice := sorted({port for port in ports if ports.count(port) > 1}):
+        raise ValueError(f"port {twice[0]} is wanted by two doors")
 
 
 def make_certificates(config: Config) -> str:
@@ -72,12 +88,20 @@ def make_credentials(config: Config) -> None:
         json.dump({"users": users}, file, indent=2)
 
 
-def start_supervisor(config: Config) -> None:
-    """Start the supervisor as a process of its own, after ending parts that an earlier one left running."""
-    for part in parts(config).values():
-        if part["alive"]:
+def end_orphans(config: Config) -> list[str]:
+    """End the parts that a killed supervisor left, which hold the ports; containerd and containers stay."""
+    ended = []
+    for name, part in parts(config).items():
+        if name != "containerd" and part["alive"]:
             with suppress(ProcessLookupError):
                 os.kill(part["pid"], signal.SIGTERM)
+            wait_gone(part["pid"], part["started"], ORPHAN_S)
+            ended.append(name)
+    return ended
+
+
+def start_supervisor(config: Config) -> None:
+    """Start the supervisor as a process of its own."""
     for folder in (config.run, config.logs):
         folder.mkdir(parents=True, exist_ok=True, mode=0o755)
     config.parts.unlink(missing_ok=True)
@@ -122,6 +146,19 @@ def node_detail(config: Config, api: Door) -> str | None:
 def answers(door: Door, path: str, detail: str) -> Callable[[], str | None]:
     """A check that a GET of `path` succeeds."""
     return lambda: detail if door.get(path)[0] == 200 else None
+
+
+@contextmanager
+def nothing_left_behind(config: Config) -> Iterator[None]:
+    """If the machine will not do, the folders made to find that out go again."""
+    fresh = [folder for folder in (config.data, config.data.parent) if not folder.exists()]
+    try:
+        yield
+    except (CliError, OSError):
+        for folder in fresh:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 def bring_up(config: Config, progress: Progress) -> None:
@@ -169,11 +206,11 @@ def urls(config: Config) -> dict[str, str]:
 @click.option("--node-name", help="This machine's name as a node.  [default: the host's name]")
 @click.option("--node-ip", help="This machine's address as a node.  [default: the one of its default route]")
 @click.option("--host", help="The address that the APIs listen on.  [default: 127.0.0.1]")
-@click.option("--api-port", type=int, help="[default: 6443]")
-@click.option("--mesos-port", type=int, help="[default: 5050]")
-@click.option("--agent-port", type=int, help="[default: 5051]")
-@click.option("--marathon-port", type=int, help="[default: 8080]")
-@click.option("--kubelet-port", type=int, help="[default: 10250]")
+@click.option("--api-port", type=PORT, help="[default: 6443]")
+@click.option("--mesos-port", type=PORT, help="[default: 5050]")
+@click.option("--agent-port", type=PORT, help="[default: 5051]")
+@click.option("--marathon-port", type=PORT, help="[default: 8080]")
+@click.option("--kubelet-port", type=PORT, help="[default: 10250]")
 @click.option("--pod-range", help="Addresses of pods; a /24 of it for each node.  [default: 10.244.0.0/16]")
 @click.option("--service-range", help="Addresses of Services.  [default: 10.96.0.0/16]")
 @click.option("--dns-address", help="Where DNS answers, in the range of Services.  [default: 10.96.0.10]")
@@ -193,6 +230,10 @@ def up(name: str, root: Path, no_kubeconfig: bool, quiet: bool, as_json: bool, *
     need_root("starting containers")
     config = _settings(name, root, flags)
     if is_running(config):
+        if find(name, root) != config:
+            raise CliError(
+                "BIR-011", f'the cluster "{name}" runs with other settings', remedy="bireme down, then bireme up …"
+            )
         if style == "json":
             click.echo(json.dumps({"ready": True, "running": True, "context": config.cluster, **urls(config)}))
         elif style != "quiet":
@@ -200,11 +241,13 @@ def up(name: str, root: Path, no_kubeconfig: bool, quiet: bool, as_json: bool, *
         return
     if style in ("tty", "plain"):
         click.echo(f'Bireme · cluster "{config.cluster}" · node {config.node_name}')
-    with progress.phase("Machine") as phase:
+    with progress.phase("Machine") as phase, nothing_left_behind(config):
         machine.check_room(config)
         if missing := machine.missing_packages():
             machine.install_packages(missing)
             phase.detail = "installed " + ", ".join(missing)
+        if orphans := end_orphans(config):
+            phase.detail = f"took over from a supervisor that was killed: {', '.join(orphans)} ended"
         machine.check_ports(config)
         machine.check_ranges(config)
         config.save()
