@@ -23,11 +23,25 @@ SPDY_HEADERS = {
 }
 
 
-async def shout(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(65536):
-        writer.write(data.upper())
-        await writer.drain()
-    writer.close()
+class Shouter:
+    """A server that gives back what it hears in capitals; `quiet` is set while it has no clients."""
+
+    def __init__(self) -> None:
+        self.clients = 0
+        self.quiet = asyncio.Event()
+        self.quiet.set()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.clients += 1
+        self.quiet.clear()
+        while data := await reader.read(65536):
+            writer.write(data.upper())
+            await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+        self.clients -= 1
+        if not self.clients:
+            self.quiet.set()
 
 
 @asynccontextmanager
@@ -38,13 +52,15 @@ async def forwarded() -> AsyncIterator[tuple[Session, str, int]]:
         except ApiError as error:
             return refusal(error)
 
-    target = await asyncio.start_server(shout, "127.0.0.1")
+    shouter = Shouter()
+    target = await asyncio.start_server(shouter.serve, "127.0.0.1")
     front = await serve(handle, host="127.0.0.1")
     async with target, Session() as session:
         try:
             yield session, f"http://127.0.0.1:{front.port}/portForward/ns/pod", target.sockets[0].getsockname()[1]
         finally:
             await front.close(grace_s=1)
+            await asyncio.wait_for(shouter.quiet.wait(), 5)
 
 
 async def ask(spdy: SpdySession, port: int, number: int, question: bytes) -> tuple[bytes, bytes]:
