@@ -103,12 +103,14 @@ class Core:
         self._config, self._api, self._clock = config, api, clock
         self._random = Random()
         self._ledger = Ledger()
+        self._make_room: Callable[[], None] = lambda: None
         self._credentials = Credentials.load(config.credentials)
 
     async def run(self) -> None:
         """Open every door, then work until cancelled."""
         await make_dns_service(self._api.admin(), address=self._config.dns_address)
         mesos = self._mesos()
+        self._make_room = mesos.master.make_room
         doors = [
             Opening("api", self._handle, self._config.api_port, refuse=refusal, tls=self._tls()),
             Opening("mesos", mesos.handle, self._config.mesos_port),

@@ -8,7 +8,7 @@ Host ports are booked beside the amounts, as (protocol, port) pairs. An offer ho
 since a Mesos task may use either.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from bireme.api.resources import Resources
@@ -45,6 +45,11 @@ class Ledger:
         self._offers: dict[str, Promise] = {}
         self._held: dict[str, dict[str, Promise]] = {}
         self._ports: dict[str, dict[Port, str]] = {}
+        self._on_release: list[Callable[[], None]] = []
+
+    def on_release(self, told: Callable[[], None]) -> None:
+        """Call `told` whenever a pod or an offer gave something back; it must not block."""
+        self._on_release.append(told)
 
     def set_node(self, name: str, allocatable: Resources) -> None:
         """Have the node in the account, with this much in all. Pods booked on it before it came are counted now."""
@@ -76,7 +81,9 @@ class Ledger:
 
     def release_pod(self, uid: str) -> None:
         """The pod has ended or gone; twice is once."""
-        self._drop(self._pods, uid)
+        if uid in self._pods:
+            self._drop(self._pods, uid)
+            self._tell_release()
 
     def has_pod(self, uid: str) -> bool:
         return uid in self._pods
@@ -93,7 +100,9 @@ class Ledger:
 
     def release_offer(self, offer: str) -> None:
         """The offer was declined, rescinded or used up; twice is once."""
-        self._drop(self._offers, offer)
+        if offer in self._offers:
+            self._drop(self._offers, offer)
+            self._tell_release()
 
     def turn_offer_into_pods(
         self, offer: str, pods: Mapping[str, Resources], *, ports: Mapping[str, Iterable[Port]] | None = None
@@ -105,6 +114,7 @@ class Ledger:
         self._drop(self._offers, offer)
         for uid, amounts in pods.items():
             self.promise_pod(uid, promise.node, amounts, ports=(ports or {}).get(uid, ()))
+        self._tell_release()
 
     def free(self, node: str) -> dict[str, int]:
         """What is neither bound nor offered; empty for a node that is not there."""
@@ -129,6 +139,10 @@ class Ledger:
 
     def statistics(self) -> LedgerStatistics:
         return LedgerStatistics(len(self.columns), len(self._pods), len(self._offers))
+
+    def _tell_release(self) -> None:
+        for told in self._on_release:
+            told()
 
     def _book(self, book: dict[str, Promise], holder: str, promise: Promise) -> None:
         book[holder] = promise

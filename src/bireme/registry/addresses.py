@@ -21,6 +21,10 @@ Tree = dict[str, Any]
 LABELS = {"ipaddress.kubernetes.io/ip-family": "IPv4", "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io"}
 
 
+MESOS_PORTS = range(31000, 32001)
+"""What agents offer to frameworks: a node port is put there only by its own wish."""
+
+
 class ServiceAddresses(Rules):
     """Gives Services their cluster IPs and node ports."""
 
@@ -39,7 +43,8 @@ class ServiceAddresses(Rules):
         first = int(service_range.network_address)
         self._ips = Numbers(first + 1, first + size - 2, reserved=min(max(16, size // 16), 256), random=dice)
         low, high = node_ports
-        self._ports = Numbers(low, high, reserved=min(max(16, (high - low + 1) // 32), 128), random=dice)
+        band = min(max(16, (high - low + 1) // 32), 128)
+        self._ports = Numbers(low, high, reserved=band, random=dice, named_only=MESOS_PORTS)
 
     def load(self) -> None:
         """Take what the Services in the store hold."""

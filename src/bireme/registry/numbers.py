@@ -18,13 +18,19 @@ class Full(Exception):
 
 
 class Numbers:
-    """The numbers from `first` to `last`, each given to one holder; the lowest `reserved` ones last."""
+    """The numbers from `first` to `last`, each given to one holder; the lowest `reserved` ones last.
 
-    def __init__(self, first: int, last: int, *, reserved: int, random: chance.Random) -> None:
+    Those in `named_only` are given only to who asks for them by name.
+    """
+
+    def __init__(
+        self, first: int, last: int, *, reserved: int, random: chance.Random, named_only: range = range(0)
+    ) -> None:
         self.first = first
         self.last = last
         self._dynamic = min(first + reserved, last)
         self._random = random
+        self._named_only = named_only
         self._taken: set[int] = set()
 
     def take(self, number: int) -> None:
@@ -39,11 +45,11 @@ class Numbers:
         """Take some number, of the upper part while it has any. Raises Full."""
         for _ in range(RANDOM_TRIES):
             number: int = self._random.randint(self._dynamic, self.last)
-            if number not in self._taken:
+            if number not in self._taken and number not in self._named_only:
                 self._taken.add(number)
                 return number
         for number in (*range(self._dynamic, self.last + 1), *range(self.first, self._dynamic)):
-            if number not in self._taken:
+            if number not in self._taken and number not in self._named_only:
                 self._taken.add(number)
                 return number
         raise Full

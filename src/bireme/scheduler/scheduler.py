@@ -6,6 +6,7 @@ The queue stands in `queue.py`, the choice in `templates.py`, the account in `le
 """
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -50,7 +51,10 @@ class SchedulerStatistics:
 
 
 class Scheduler:
-    """Places pods whose schedulerName is ours; books every bound pod, whoever placed it, in the ledger."""
+    """Places pods whose schedulerName is ours; books every bound pod, whoever placed it, in the ledger.
+
+    `ask_for_room` is called when a pod finds no room while offers are out: they may be taken back.
+    """
 
     def __init__(
         self,
@@ -62,17 +66,20 @@ class Scheduler:
         events: EventRecorder,
         clock: Clock,
         name: str = NAME,
+        ask_for_room: Callable[[], None] = lambda: None,
     ) -> None:
         self._client, self._events, self._clock, self._name = client, events, clock, name
         self._pod_cache, self._node_cache, self._ledger = pods, nodes, ledger
         self._nodes = Nodes(ledger)
         self._templates = Templates(self._nodes)
         self._queue = SchedulingQueue()
+        self._ask_for_room = ask_for_room
         self._changed = asyncio.Event()
         self._bindings: asyncio.Queue[tuple[Waiting, core.Pod, str]] = asyncio.Queue(1000)
         self._placed = self._refused = 0
         pods.on_change(self._pod_changed)
         nodes.on_change(self._node_changed)
+        ledger.on_release(self.resources_freed)
 
     async def run(self) -> None:
         """Place pods until cancelled."""
@@ -129,7 +136,10 @@ class Scheduler:
         self._refused += 1
         reasons = template.reasons()
         text = message(len(self._node_cache.items()), reasons.items())
-        self._queue.give_back(waiting, lack_of(reasons), now=self._clock.monotonic())
+        lack = lack_of(reasons)
+        self._queue.give_back(waiting, lack, now=self._clock.monotonic())
+        if lack & (Lack.AMOUNTS | Lack.PORTS) and self._ledger.statistics().offers:
+            self._ask_for_room()
         self._events.event(pod, "Warning", "FailedScheduling", text)
         condition = {
             "type": "PodScheduled",
@@ -220,9 +230,7 @@ class Scheduler:
 
     def _ended(self, pod: core.Pod) -> None:
         self._queue.remove(key_of(pod))
-        if self._ledger.has_pod(pod.metadata.uid):
-            self._ledger.release_pod(pod.metadata.uid)
-            self.resources_freed()
+        self._ledger.release_pod(pod.metadata.uid)
 
     def resources_freed(self) -> None:
         """Something was given back (a pod ended, an offer was declined): pods short of it are worth a try."""
