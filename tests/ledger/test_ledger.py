@@ -65,6 +65,30 @@ def test_an_unknown_resource_gets_a_column_and_is_accounted() -> None:
     assert ledger.free("n")["example.com/gpu"] == 1
 
 
+def test_what_would_fit_without_offers_names_only_nodes_where_offers_are_in_the_way() -> None:
+    ledger = Ledger()
+    for node in ("a", "b", "c"):
+        ledger.set_node(node, NODE)
+    ledger.promise_pod("p", "b", {"cpu": 3000})
+    assert ledger.try_offer("o1", "a", {"cpu": 4000}, ports=[("TCP", 80)])
+    assert ledger.try_offer("o2", "b", {"cpu": 1000})
+    assert ledger.would_fit_without_offers({"cpu": 2000}) == ["a"]
+    assert ledger.would_fit_without_offers({"cpu": 2000}, ports=[("TCP", 80)]) == ["a"]
+    assert ledger.would_fit_without_offers({"cpu": 5000}) == []
+
+
+def test_listeners_hear_of_what_is_given_back_and_of_nothing_else() -> None:
+    ledger = Ledger()
+    ledger.set_node("a", NODE)
+    heard: list[int] = []
+    ledger.on_release(lambda: heard.append(ledger.free("a")["cpu"]))
+    assert ledger.try_offer("o", "a", {"cpu": 1000})
+    ledger.release_offer("o")
+    ledger.release_offer("o")
+    ledger.release_pod("nobody")
+    assert heard == [4000]
+
+
 actions = st.lists(
     st.tuples(
         st.sampled_from(["pod", "drop-pod", "offer", "drop-offer", "accept", "leave", "join"]),

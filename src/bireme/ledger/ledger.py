@@ -11,8 +11,8 @@ since a Mesos task may use either.
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from bireme.api.resources import Resources
-from bireme.ledger.columns import Columns
+from bireme.api.resources import Resources, fits
+from bireme.ledger.columns import Columns, total
 
 Port = tuple[str, int]
 
@@ -115,6 +115,18 @@ class Ledger:
         for uid, amounts in pods.items():
             self.promise_pod(uid, promise.node, amounts, ports=(ports or {}).get(uid, ()))
         self._tell_release()
+
+    def would_fit_without_offers(self, amounts: Resources, *, ports: Collection[Port] = ()) -> list[str]:
+        """The nodes that would have room for this if the offers that are out on them were taken back."""
+        offered: dict[str, list[Promise]] = {}
+        for promise in self._offers.values():
+            offered.setdefault(promise.node, []).append(promise)
+        return [
+            node
+            for node, promises in offered.items()
+            if fits(amounts, total([self.free(node), *(each.amounts for each in promises)]))
+            and all(self.port_free(node, *port) or any(port in each.ports for each in promises) for port in ports)
+        ]
 
     def free(self, node: str) -> dict[str, int]:
         """What is neither bound nor offered; empty for a node that is not there."""

@@ -138,7 +138,7 @@ class Scheduler:
         text = message(len(self._node_cache.items()), reasons.items())
         lack = lack_of(reasons)
         self._queue.give_back(waiting, lack, now=self._clock.monotonic())
-        if lack & (Lack.AMOUNTS | Lack.PORTS) and self._ledger.statistics().offers:
+        if lack & (Lack.AMOUNTS | Lack.PORTS) and self._offers_are_in_the_way(template):
             self._ask_for_room()
         self._events.event(pod, "Warning", "FailedScheduling", text)
         condition = {
@@ -159,6 +159,11 @@ class Scheduler:
                 subresource="status",
                 how=Patch.STRATEGIC,
             )
+
+    def _offers_are_in_the_way(self, template: Template) -> bool:
+        demand = template.demand
+        nodes = self._ledger.would_fit_without_offers(demand.requests, ports=demand.ports)
+        return any(template.is_allowed(node) for node in nodes)
 
     async def _bind_all(self) -> None:
         while True:

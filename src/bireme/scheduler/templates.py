@@ -177,6 +177,11 @@ class Template:
         crowded = [TOO_MANY_PODS] if free["pods"] < 1 else []
         return crowded + [f"Insufficient {name}" for name in short]
 
+    def is_allowed(self, node: str) -> bool:
+        """Whether the node, as it is, takes such pods at all, room or no room."""
+        facts = self._nodes.facts.get(self._columns.rows[node])
+        return facts is not None and refusal(self.demand.spec, facts) is None
+
     def _allot(self) -> None:
         capacity = self._columns.capacity
         self.score = np.full(capacity, -np.inf)
