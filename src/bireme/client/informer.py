@@ -18,7 +18,8 @@ from bireme.client.client import Client
 log = structlog.get_logger(__name__)
 
 K = TypeVar("K", bound=Object)
-RELIST = Backoff(initial_s=0.2, limit_s=30.0)
+RELIST = Backoff(initial_s=0.2, limit_s=5.0)
+STEADY_S = 5.0
 
 
 class Key(NamedTuple):
@@ -112,6 +113,7 @@ class Informer(Generic[K]):
         """Follow the server until cancelled."""
         failures = 0
         while True:
+            began, heard = self._clock.monotonic(), (self._lists, self._events)
             try:
                 if not self._version:
                     await self._list()
@@ -120,7 +122,9 @@ class Informer(Generic[K]):
             except Expired:
                 self._version = ""
             except ApiError as error:
-                failures += 1
+                # A server that was heard before it was lost is a new loss: no wait is inherited from the last one.
+                worked = heard != (self._lists, self._events) or self._clock.monotonic() - began > STEADY_S
+                failures = 1 if worked else failures + 1
                 delay = RELIST.delay(failures)
                 log.info("informer lost the server", kind=self.kind.__name__, error=str(error), retry_s=delay)
                 await self._clock.sleep(delay)
