@@ -90,14 +90,13 @@ def make_credentials(config: Config) -> None:
 
 def end_orphans(config: Config) -> list[str]:
     """End the parts that a killed supervisor left, which hold the ports; containerd and containers stay."""
-    ended = []
-    for name, part in parts(config).items():
-        if name != "containerd" and part["alive"]:
-            with suppress(ProcessLookupError):
-                os.kill(part["pid"], signal.SIGTERM)
-            wait_gone(part["pid"], part["started"], ORPHAN_S)
-            ended.append(name)
-    return ended
+    left = {name: part for name, part in parts(config).items() if name != "containerd" and part["alive"]}
+    for part in left.values():
+        with suppress(ProcessLookupError):
+            os.kill(part["pid"], signal.SIGTERM)
+    for part in left.values():
+        wait_gone(part["pid"], part["started"], ORPHAN_S)
+    return list(left)
 
 
 def start_supervisor(config: Config) -> None:
