@@ -14,6 +14,7 @@ from bireme.api.errors import AlreadyExists, ApiError, Cause, NotFound
 from bireme.api.scheme import builtin
 from bireme.registry.numbers import Full, Numbers, OutOfRange, Taken
 from bireme.registry.options import Call, DeleteOptions
+from bireme.registry.service_types import carry_over, needs_health_port, needs_node_ports
 from bireme.registry.strategy import invalid
 from bireme.registry.verbs import Registry, Rules
 
@@ -70,7 +71,7 @@ class ServiceAddresses(Rules):
         return self._settle(tree, None)
 
     def before_update(self, tree: Tree, old: Tree, call: Call) -> Callable[[], None]:
-        _carry_over(tree, old)
+        carry_over(tree, old)
         return self._settle(tree, old)
 
     async def after_write(self, tree: Tree, old: Tree | None) -> None:
@@ -114,8 +115,6 @@ class ServiceAddresses(Rules):
     def _settle_ips(self, tree: Tree, held: set[int], taken: list[int]) -> None:
         spec = tree["spec"]
         if spec.get("type") == "ExternalName":
-            for name in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
-                spec.pop(name, None)
             return
         said = spec.get("clusterIP") or next(iter(spec.get("clusterIPs") or ()), "")
         spec.setdefault("ipFamilyPolicy", "SingleStack")
@@ -152,12 +151,9 @@ class ServiceAddresses(Rules):
 
     def _settle_ports(self, tree: Tree, held: set[int], taken: list[int]) -> None:
         spec = tree["spec"]
-        wanted = _needs_node_ports(spec)
+        wanted = needs_node_ports(spec)
         mine = set(held)
         for position, port in enumerate(spec.get("ports") or ()):
-            if not wanted and spec.get("type") != "LoadBalancer":
-                port.pop("nodePort", None)
-                continue
             said = port.get("nodePort") or 0
             if said and said not in mine:
                 self._take_port(tree, said, f"spec.ports[{position}].nodePort")
@@ -167,7 +163,7 @@ class ServiceAddresses(Rules):
                 continue
             mine.add(said)
             taken.append(said)
-        if _needs_health_port(spec):
+        if needs_health_port(spec):
             said = spec.get("healthCheckNodePort") or 0
             if said in mine:
                 return
@@ -176,8 +172,6 @@ class ServiceAddresses(Rules):
             else:
                 said = spec["healthCheckNodePort"] = self._take_any_port(tree)
             taken.append(said)
-        else:
-            spec.pop("healthCheckNodePort", None)
 
     def _take_port(self, tree: Tree, port: int, field: str) -> None:
         try:
@@ -214,45 +208,6 @@ class ServiceAddresses(Rules):
             await self._registry.delete(kind, "", str(IPv4Address(number)), DeleteOptions(), Call())
         except NotFound:
             return
-
-
-def _carry_over(tree: Tree, old: Tree) -> None:
-    """What a client left out of an update stays as it was given, where the type still needs it."""
-    spec, before = tree["spec"], old["spec"]
-    if "ExternalName" in (spec.get("type"), before.get("type")):
-        if spec.get("type") == "ExternalName" and spec.get("clusterIP") == before.get("clusterIP"):
-            spec.pop("clusterIP", None)
-        return
-    if not spec.get("clusterIP"):
-        for name in ("clusterIP", "clusterIPs"):
-            if before.get(name) and not spec.get(name):
-                spec[name] = before[name]
-    if not _needs_node_ports(spec):
-        for port in spec.get("ports") or ():
-            if spec.get("type") != "LoadBalancer":
-                port.pop("nodePort", None)
-        return
-    given = {_port_key(port): port["nodePort"] for port in before.get("ports") or () if port.get("nodePort")}
-    said = {port["nodePort"] for port in spec.get("ports") or () if port.get("nodePort")}
-    for port in spec.get("ports") or ():
-        kept = given.get(_port_key(port))
-        if not port.get("nodePort") and kept and kept not in said:
-            port["nodePort"] = kept
-    if before.get("healthCheckNodePort") and not spec.get("healthCheckNodePort") and _needs_health_port(spec):
-        spec["healthCheckNodePort"] = before["healthCheckNodePort"]
-
-
-def _port_key(port: Tree) -> tuple[str, Any]:
-    return port.get("protocol") or "TCP", port.get("port")
-
-
-def _needs_node_ports(spec: Tree) -> bool:
-    kind = spec.get("type")
-    return kind == "NodePort" or (kind == "LoadBalancer" and spec.get("allocateLoadBalancerNodePorts") is not False)
-
-
-def _needs_health_port(spec: Tree) -> bool:
-    return spec.get("type") == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local"
 
 
 def _is_address(text: str) -> bool:
