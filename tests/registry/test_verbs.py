@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bireme.api.errors import AlreadyExists, ServiceUnavailable
+from bireme.api.errors import AlreadyExists, Invalid, ServiceUnavailable
 from bireme.registry.options import Call, DeleteOptions, ListOptions, WatchOptions
+from bireme.registry.pods import bind
 from bireme.registry.selection import Selection
 from bireme.store.interface import StoreFull
 
@@ -112,3 +113,42 @@ def test_a_list_and_the_watch_from_it_tell_the_same(opened_now, steps, stop):
             assert [(r.name, r.value) for r in past.records] == [(r.name, r.value) for r in listed.records]
 
     asyncio.run(story())
+
+
+def pod(**spec: Any) -> dict[str, Any]:
+    return {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}], **spec}}
+
+
+async def test_only_a_binding_gives_a_pod_its_node(opened):
+    async with opened() as registry:
+        kind = registry.kind("", "v1", "pods")
+        made = (await registry.create(kind, "default", pod(), Call())).tree()
+        made["spec"]["nodeName"] = "n1"
+        with pytest.raises(Invalid, match="pod updates may not change fields"):
+            await registry.update(kind, "default", "p", made, Call())
+        await bind(registry, kind, "default", "p", {"target": {"kind": "Node", "name": "n1"}}, Call())
+        assert registry.find("", "v1", "pods", "default", "p")["spec"]["nodeName"] == "n1"
+
+
+async def test_a_resize_changes_amounts_and_never_the_quality_of_service(opened):
+    async with opened() as registry:
+        kind = registry.kind("", "v1", "pods")
+        container = {"name": "c", "image": "i", "resources": {"requests": {"cpu": "1"}}}
+        made = (await registry.create(kind, "default", pod(containers=[container]), Call())).tree()
+        made["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "2"}}
+        document, _ = await registry.update(kind, "default", "p", made, Call(), subresource="resize")
+        resized = document.tree()
+        assert resized["spec"]["containers"][0]["resources"] == {"requests": {"cpu": "2"}}
+        assert resized["metadata"]["generation"] == 2
+        resized["spec"]["containers"][0]["resources"] = {}
+        with pytest.raises(Invalid, match="Pod QOS Class may not change"):
+            await registry.update(kind, "default", "p", resized, Call(), subresource="resize")
+
+
+async def test_ephemeral_containers_may_be_added(opened):
+    async with opened() as registry:
+        kind = registry.kind("", "v1", "pods")
+        made = (await registry.create(kind, "default", pod(), Call())).tree()
+        made["spec"]["ephemeralContainers"] = [{"name": "d", "image": "i"}]
+        document, _ = await registry.update(kind, "default", "p", made, Call(), subresource="ephemeralcontainers")
+        assert [each["name"] for each in document.tree()["spec"]["ephemeralContainers"]] == ["d"]

@@ -7,6 +7,7 @@ how much on which node is the ledger's affair. Source: kubernetes-behaviours, se
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from bireme.api import quantity
 from bireme.api.kinds import core
@@ -103,6 +104,16 @@ def pod_qos(spec: core.PodSpec) -> str:
     return qos_class(
         [(each.resources.requests, each.resources.limits) if each.resources else ({}, {}) for each in containers]
     )
+
+
+def tree_qos(spec: Mapping[str, Any]) -> str:
+    """As `pod_qos`, for the tree of a spec that has passed the schema's check."""
+    whole = spec.get("resources") or {}
+    parts = [whole]
+    if not (whole.get("requests") or whole.get("limits")):
+        containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
+        parts = [container.get("resources") or {} for container in containers]
+    return qos_class([(part.get("requests") or {}, part.get("limits") or {}) for part in parts])
 
 
 def qos_class(containers: Sequence[tuple[Mapping[str, Quantity], Mapping[str, Quantity]]]) -> str:

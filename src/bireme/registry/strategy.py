@@ -1,4 +1,4 @@
-"""Per kind: what create, update and status updates may touch.
+"""How kinds depart from the rule of what create, update and status updates may touch, and what all verbs check.
 
 Plain functions over trees, and one table of exceptions. The rule for most kinds: the main resource ignores the
 status, the status resource ignores the rest, the generation rises when anything but metadata and status
@@ -6,12 +6,9 @@ changes. Sources: the reference on writing (section 3); the `strategy.go` files 
 differ.
 """
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from bireme.aio.clock import rfc3339
 from bireme.api.errors import BadRequest, Cause, Conflict, Invalid
 from bireme.api.scheme import Resource
 
@@ -94,41 +91,6 @@ def strategy_of(resource: Resource) -> Strategy:
     )
 
 
-# What the status of a new object is, where it isn't just dropped.
-FIRST_STATUS: Mapping[str, Callable[[Tree], Tree | None]] = {
-    "v1/Namespace": lambda tree: {"phase": "Active"},
-    "v1/Service": lambda tree: {"loadBalancer": {}},
-    "v1/PersistentVolumeClaim": lambda tree: {"phase": "Pending"},
-    "v1/PersistentVolume": lambda tree: {"phase": "Pending"},
-    "v1/Pod": lambda tree: {"phase": "Pending", "qosClass": qos_class(tree.get("spec") or {})},
-    "networking.k8s.io/v1/Ingress": lambda tree: {"loadBalancer": {}},
-}
-
-
-def prepare_create(resource: Resource, strategy: Strategy, tree: Tree, *, uid: str, now: datetime) -> None:
-    """Fill in what the server alone decides about a new object, in place."""
-    metadata = tree["metadata"]
-    for name in ("selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion", "managedFields"):
-        metadata.pop(name, None)
-    metadata["uid"] = uid
-    metadata["creationTimestamp"] = rfc3339(now)
-    metadata.pop("generation", None)
-    if strategy.counts_generations:
-        metadata["generation"] = 1
-    if resource.has_status and not strategy.keeps_status_on_create:
-        tree.pop("status", None)
-    name = f"{resource.api_version}/{resource.kind}"
-    if name in FIRST_STATUS:
-        status = FIRST_STATUS[name](tree)
-        if status is not None:
-            tree["status"] = status
-    if name == "v1/Namespace":
-        spec = tree.setdefault("spec", {})
-        if "kubernetes" not in spec.setdefault("finalizers", []):
-            spec["finalizers"].append("kubernetes")
-        metadata.setdefault("labels", {})["kubernetes.io/metadata.name"] = metadata["name"]
-
-
 def check_preconditions(resource: Resource, name: str, tree: Tree, old: Tree, *, uid: str, version: str) -> None:
     """Raise Conflict where the caller means another object, or an older state of it."""
     metadata = old["metadata"]
@@ -185,20 +147,3 @@ def settle_name(resource: Resource, tree: Tree, name: str) -> None:
     if said != name:
         raise BadRequest(f"the name of the object ({said}) does not match the name on the URL ({name})")
     tree["metadata"]["name"] = name
-
-
-def qos_class(spec: Tree) -> str:
-    """Guaranteed, Burstable or BestEffort, from requests and limits of every container."""
-    containers = [*spec.get("containers", ()), *spec.get("initContainers", ())]
-    guaranteed = bool(containers)
-    anything = False
-    for container in containers:
-        resources = container.get("resources") or {}
-        wanted = {k: v for k, v in (resources.get("requests") or {}).items() if k in ("cpu", "memory")}
-        limits = {k: v for k, v in (resources.get("limits") or {}).items() if k in ("cpu", "memory")}
-        anything = anything or bool(wanted) or bool(limits)
-        if set(limits) != {"cpu", "memory"} or any(wanted.get(k, v) != v for k, v in limits.items()):
-            guaranteed = False
-    if not anything:
-        return "BestEffort"
-    return "Guaranteed" if guaranteed else "Burstable"

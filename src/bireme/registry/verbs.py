@@ -17,7 +17,7 @@ from uuid import uuid4
 from bireme.aio.clock import Clock
 from bireme.api.errors import AlreadyExists, ApiError, Cause, NotFound, ServiceUnavailable, not_found
 from bireme.api.scheme import Scheme
-from bireme.registry import conversion, lists
+from bireme.registry import conversion, creation, lists
 from bireme.registry.admission.chain import Attributes, Chain, Plugin
 from bireme.registry.deletion import is_over, plan_delete
 from bireme.registry.intake import Intake
@@ -30,7 +30,6 @@ from bireme.registry.strategy import (
     check_preconditions,
     invalid,
     modified,
-    prepare_create,
     settle_name,
     settle_namespace,
 )
@@ -218,12 +217,13 @@ class Registry:
 
     async def _create(self, kind: Kind, namespace: str, tree: Tree, call: Call) -> Document:
         stored = kind.stored
-        prepare_create(stored, kind.strategy, tree, uid=self._uid(), now=self.clock.now())
+        creation.begin(stored, kind.strategy, tree, uid=self._uid(), now=self.clock.now())
         self.intake.fill(kind, tree)
         name = tree["metadata"].get("name") or ""
         attributes = Attributes("CREATE", kind, namespace, name, tree, None, call)
         await self.admission.admit(attributes)
         rules = self.rules_of(stored.kind)
+        creation.complete(stored, tree, call.user)
         self.intake.check(kind, tree)
         give_back = rules.before_create(tree, call)
         try:

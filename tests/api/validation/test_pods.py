@@ -215,7 +215,6 @@ TOLERATION = {"key": "a", "operator": "Exists", "effect": "NoExecute"}
         pytest.param(lambda spec: spec["containers"][0].update(image="other"), id="image"),
         pytest.param(lambda spec: spec.update(activeDeadlineSeconds=5), id="a deadline"),
         pytest.param(lambda spec: spec.update(tolerations=[TOLERATION]), id="one more toleration"),
-        pytest.param(lambda spec: spec.update(nodeName="n1"), id="a node for a pod without one"),
     ],
 )
 def test_update_may(change: Callable[[dict[str, Any]], Any]) -> None:

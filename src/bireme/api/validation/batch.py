@@ -35,8 +35,24 @@ _FIELDS: tuple[tuple[int, int, list[str], int], ...] = (
 
 
 def check_job(problems: Problems, tree: Tree) -> None:
-    """A Job."""
-    _check_job_spec(problems, tree.get("spec") or {}, "spec")
+    """A Job; by now it has its selector, generated or its own."""
+    spec = tree.get("spec") or {}
+    if spec.get("selector") is None:
+        problems.required("spec.selector")
+    _check_job_spec(problems, spec, "spec")
+    if not spec.get("manualSelector"):
+        _check_generated_labels(problems, tree, spec)
+
+
+def _check_generated_labels(problems: Problems, tree: Tree, spec: Tree) -> None:
+    """Labels that tell the Job's pods from others say the Job's own uid and name."""
+    metadata = tree.get("metadata") or {}
+    labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels") or {}
+    wanted = {"controller-uid": metadata.get("uid"), "job-name": metadata.get("name")}
+    for name, value in wanted.items():
+        for label in (name, f"batch.kubernetes.io/{name}"):
+            if label in labels and labels[label] != value:
+                problems.invalid("spec.template.metadata.labels", labels, f"`{label}` must be {value}")
 
 
 def _check_job_spec(problems: Problems, spec: Tree, path: str) -> None:

@@ -7,6 +7,7 @@ import difflib
 import json
 from typing import Any
 
+from bireme.api.resources import tree_qos
 from bireme.api.validation.field import Problems, Tree
 from bireme.api.validation.selectors import matches
 
@@ -22,7 +23,7 @@ _FREE_WHILE_GATED = ("nodeSelector", "affinity")
 
 
 def check_pod_update(problems: Problems, new: Tree, old: Tree) -> None:
-    """A pod's main resource, and its binding: a pod without a node may be given one."""
+    """A pod's main resource. Its node is given by its binding alone, which is no update."""
     spec, before = new.get("spec") or {}, old.get("spec") or {}
     _check_counts(problems, spec, before)
     _check_deadline(problems, spec, before)
@@ -58,6 +59,8 @@ def check_resize(problems: Problems, new: Tree, old: Tree) -> None:
             settled[field] = [_with_resources(each, was.get(each.get("name"), each)) for each in spec[field]]
     if settled != before:
         problems.forbidden("spec", "only cpu and memory resources are mutable")
+    if tree_qos(spec) != tree_qos(before):
+        problems.invalid("metadata", None, "Pod QOS Class may not change as a result of resizing")
 
 
 def _with_resources(container: Tree, before: Tree) -> Tree:
@@ -136,8 +139,6 @@ def _undone(spec: Tree, before: Tree) -> Tree:
         fields += _FREE_WHILE_GATED
     if (before.get("terminationGracePeriodSeconds") or 0) < 0 and spec.get("terminationGracePeriodSeconds") == 1:
         fields.append("terminationGracePeriodSeconds")
-    if not before.get("nodeName"):
-        fields.append("nodeName")
     for field in fields:
         _put_back(undone, before, field)
     return undone
