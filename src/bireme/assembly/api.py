@@ -5,10 +5,12 @@ import random as chance
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Network
 from uuid import uuid4
 
 from bireme.aio.clock import Clock
+from bireme.aio.supervise import supervise
 from bireme.api.scheme import Scheme, builtin
 from bireme.apiserver.app import ApiServer
 from bireme.apiserver.resources import Tunnels
@@ -18,7 +20,7 @@ from bireme.http.certificates import signing_key
 from bireme.http.interface import Identity
 from bireme.registry.tokens import ServiceAccountTokens
 from bireme.registry.verbs import Registry
-from bireme.registry.wiring import build_registry, fill_registry, run_registry
+from bireme.registry.wiring import build_registry, fill_registry, keep_filled, run_registry
 from bireme.store.interface import Store
 
 MASTERS = "system:masters"
@@ -62,11 +64,14 @@ async def serve_api(
     tokens = ServiceAccountTokens(private, public, clock=clock, uid=uid)
     tokens.look_up_in(registry)
     ways_in = tunnels(registry) if tunnels else None
-    server = ApiServer(registry, tokens=tokens, tunnels=ways_in, random=dice, uid=uid)
+    server = ApiServer(registry, tokens=tokens, tunnels=ways_in, random=dice, uid=uid, address=f"{advertise}:{port}")
+    filling = partial(keep_filled, registry, service_range=services, advertise_address=advertise, port=port)
     async with asyncio.TaskGroup() as tasks:
-        running = tasks.create_task(run_registry(registry), name="registry")
+        running = [tasks.create_task(run_registry(registry), name="registry")]
         await fill_registry(registry, service_range=services, advertise_address=advertise, port=port)
+        running.append(tasks.create_task(supervise("start objects", filling, clock), name="start objects"))
         try:
             yield Api(store, registry, server)
         finally:
-            running.cancel()
+            for task in running:
+                task.cancel()
