@@ -79,6 +79,7 @@ class PodWorker:
         self._ending: Ending | None = None
         self._ending_began: float | None = None
         self._troubles: dict[str, Trouble] = {}
+        self._told: dict[str, datetime] = {}
         self._trouble_counts: dict[str, int] = {}
         self._restarts: dict[str, RestartBackoff] = {}
         self._sandbox_trouble: Trouble | None = None
@@ -253,6 +254,7 @@ class PodWorker:
         """Have the API show how the pod is."""
         if self._gone:
             return
+        self._tell_back_off(plan)
         around = Surroundings(self._node.settings.node_ip, plan.waiting)
         known = self.pod
         current = self._node.publisher.current(known)
@@ -261,6 +263,19 @@ class PodWorker:
             known = core.Pod(metadata=known.metadata, spec=known.spec, status=_with_others(current, known.status))
         status = pod_status(known, self.actual, observed, self._node.clock.now(), around)
         self._node.publisher.set(self.pod, status)
+
+    def _tell_back_off(self, plan: steps.Plan) -> None:
+        """Say that a container waits to be started again, once for each wait."""
+        meta = self.pod.metadata
+        for container in [*self.pod.spec.init_containers, *self.pod.spec.containers]:
+            trouble = plan.waiting.get(container.name)
+            if trouble is None or trouble.reason != "CrashLoopBackOff":
+                continue
+            if self._told.get(container.name) != trouble.retry_at:
+                self._told[container.name] = trouble.retry_at
+                where = f"{meta.name}_{meta.namespace}({meta.uid})"
+                words = f"Back-off restarting failed container {container.name} in pod {where}"
+                self._node.tell.container(self.pod, container, "Warning", "BackOff", words)
 
     def _next_look(self, plan: steps.Plan) -> datetime | None:
         deadline = self._deadline(self.pod) if self._ending is None else None
