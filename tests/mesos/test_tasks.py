@@ -32,7 +32,8 @@ def test_a_command_task_enters_the_hosts_root() -> None:
     (container,) = pod.spec.containers
     assert pod.metadata.annotations[tasks.HOST_ROOT] == "true"
     assert (pod.spec.host_network, pod.spec.host_pid, pod.spec.host_ipc) == (True, True, True)
-    assert container.command[:5] == ["/bin/busybox", "chroot", "/host", "/bin/sh", "-c"]
+    assert container.command[:2] == ["/bin/sh", "-c"]
+    assert container.command[2].endswith('exec chroot /host /bin/sh -c "$0"')
     assert container.image == tasks.HOST_IMAGE
     sandbox = "/data/mesos/slaves/S0/frameworks/fw-1/executors/t1/runs/0123456789abcdef"
     assert pod.metadata.annotations[tasks.SANDBOX] == sandbox

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 from bireme.mesos.messages import Message
 
+# The task sees its own resolv.conf over the host's; the mount stays in the container, the host's file as it is.
+_ENTER = 'mount -o bind /etc/resolv.conf /host/etc/resolv.conf 2>/dev/null; exec chroot /host /bin/sh -c "$0"'
+
 
 @dataclass(frozen=True, slots=True)
 class Placement:
@@ -68,9 +71,9 @@ def argv(command: Message, *, docker: bool) -> tuple[list[str], list[str]]:
 
 
 def in_host_root(command: Message, placement: Placement) -> list[str]:
-    """The words that run a command in its sandbox under the host's root."""
+    """The words that run a command in its sandbox under the host's root, where the cluster's names are known too."""
     script = f'mkdir -p "$MESOS_SANDBOX" && cd "$MESOS_SANDBOX" && {_exec(command, placement)}'
-    return ["/bin/busybox", "chroot", "/host", "/bin/sh", "-c", escaped(script)]
+    return ["/bin/sh", "-c", _ENTER, escaped(script)]
 
 
 def _exec(command: Message, placement: Placement) -> str:
