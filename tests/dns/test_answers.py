@@ -147,3 +147,29 @@ def test_any_bytes_are_answered_or_refused(wire: bytes) -> None:
     except Malformed:
         return
     assert answer.forward or answer.wire[:2] == wire[:2]
+
+
+def test_addresses_come_in_changing_order(answers: Answers) -> None:
+    firsts = {str(ask(answers, "db.default.svc.cluster.local").answer[0][0]) for _ in range(64)}
+    assert firsts == {"10.244.0.3", "10.244.0.4"}
+
+
+def test_an_alias_to_a_name_of_others_needs_them(answers: Answers) -> None:
+    wire = dns.message.make_query("out.default.svc.cluster.local", "A").to_wire()
+    assert answers.answer(wire, tcp=False).alias == "example.org"
+    assert answers.answer(wire, tcp=False).alias == "example.org"  # also when it comes ready-made
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("10-244-0-7.default.pod.cluster.local", ["10.244.0.7"]),
+        ("10-244-0.default.pod.cluster.local", []),
+        ("10-244-0-7.pod.cluster.local", []),
+        ("a.b.10-244-0-7.default.pod.cluster.local", []),
+    ],
+)
+def test_a_pods_own_name_spells_its_address(answers: Answers, name: str, expected: list[str]) -> None:
+    reply = ask(answers, name)
+    assert [str(each) for rrset in reply.answer for each in rrset] == expected
+    assert reply.rcode() == (dns.rcode.NOERROR if expected else dns.rcode.NXDOMAIN)

@@ -21,7 +21,8 @@ from bireme.client.client import Client
 from bireme.client.informer import Informer, Key
 from bireme.client.transport import HttpTransport
 from bireme.config import Config
-from bireme.dns.server import DnsServer, upstream_servers
+from bireme.dns.server import DnsServer
+from bireme.dns.upstream import upstream_servers
 from bireme.http.certificates import Pair, client_context, server_context
 from bireme.http.credentials import Credentials
 from bireme.http.requests import Session

@@ -16,6 +16,7 @@ from bireme.dns.records import Records
 TTL = 5
 MAX_UDP = 512
 CACHE_LIMIT = 10_000
+ORDERS = 8
 
 
 class Malformed(Exception):
@@ -24,10 +25,17 @@ class Malformed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Wire bytes to send, or with `forward` set the question must go upstream."""
+    """Wire bytes to send; with `forward` the question must go upstream, with `alias` one for that name too."""
 
     wire: bytes = b""
     forward: bool = False
+    alias: str = ""
+    shuffled: bool = False
+
+    @property
+    def needs_others(self) -> bool:
+        """It is not complete without a server that knows other names."""
+        return self.forward or bool(self.alias)
 
 
 class Answers:
@@ -36,7 +44,7 @@ class Answers:
     def __init__(self, records: Records, *, chance: random.Random) -> None:
         self._records = records
         self._chance = chance
-        self._ready: dict[tuple[bytes, bool], list[bytes]] = {}
+        self._ready: dict[tuple[bytes, bool], list[Answer]] = {}
 
     def replace(self, records: Records) -> None:
         """From now on answer from these."""
@@ -49,15 +57,17 @@ class Answers:
             raise Malformed("no question")
         key = (wire[2:], tcp)
         ready = self._ready.get(key)
-        if ready is None:
+        if ready is None or (ready[0].shuffled and len(ready) < ORDERS):
             made = self._make(wire, tcp=tcp)
             if made.forward:
                 return made
-            ready = [made.wire]
             if len(self._ready) >= CACHE_LIMIT:
                 self._ready.clear()
-            self._ready[key] = ready
-        return Answer(wire[:2] + ready[0][2:])
+            ready = self._ready.setdefault(key, [])
+            ready.append(made)
+        else:
+            made = self._chance.choice(ready) if len(ready) > 1 else ready[0]
+        return Answer(wire[:2] + made.wire[2:], alias=made.alias)
 
     def _make(self, wire: bytes, *, tcp: bool) -> Answer:
         try:
@@ -72,9 +82,11 @@ class Answers:
         if not self._is_ours(name):
             return Answer(forward=True)
         reply = self._reply(asked, name)
-        packed = reply.pack()
-        limit = 65535 if tcp else _udp_limit(asked)
-        return Answer(packed if len(packed) <= limit else _truncated(asked, reply))
+        kinds = [record.rtype for record in reply.rr]
+        alias = str(reply.rr[-1].rdata).rstrip(".") if kinds[-1:] == [QTYPE.CNAME] else ""
+        if alias and (QTYPE[asked.q.qtype] not in ("A", "AAAA") or self._is_ours(alias.lower())):
+            alias = ""
+        return Answer(_fitting(asked, reply, tcp=tcp), alias=alias, shuffled=kinds.count(QTYPE.A) > 1)
 
     def _is_ours(self, name: str) -> bool:
         return self._records.is_ours(name) or (name.endswith(".in-addr.arpa") and name in self._records.pointers)
@@ -92,7 +104,8 @@ class Answers:
         if not found:
             zone = next((zone for zone in self._records.zones if name.endswith(zone)), name)
             reply.add_auth(RR(zone, QTYPE.SOA, rdata=SOA(f"ns.dns.{zone}", f"hostmaster.{zone}"), ttl=TTL))
-            if not self._records.knows(name) and name not in self._records.zones:
+            known = self._records.knows(name) or name in self._records.zones or self._records.pod_address(name)
+            if not known:
                 reply.header.rcode = RCODE.NXDOMAIN
         return reply
 
@@ -104,7 +117,8 @@ class Answers:
             return [alias, *follow]
         found: list[RR] = []
         if kind in ("A", "ANY"):
-            addresses = list(records.addresses.get(name, ()))
+            pod = records.pod_address(name)
+            addresses = [pod] if pod else list(records.addresses.get(name, ()))
             self._chance.shuffle(addresses)
             found += [RR(name, QTYPE.A, rdata=A(each), ttl=TTL) for each in addresses if ":" not in each]
         if kind in ("AAAA", "ANY"):
@@ -123,13 +137,49 @@ class Answers:
 def failure(wire: bytes, code: int) -> bytes:
     """An answer of nothing but `code` (2 SERVFAIL, 5 REFUSED) to the question in `wire`."""
     (flags,) = struct.unpack("!H", wire[2:4])
-    return wire[:2] + struct.pack("!H", 0x8080 | (flags & 0x0100) | code) + b"\0\0" * 4
+    asked = _question(wire)
+    counts = struct.pack("!HHHH", 1 if asked else 0, 0, 0, 0)
+    return wire[:2] + struct.pack("!H", 0x8080 | (flags & 0x0100) | code) + counts + asked
+
+
+def _question(wire: bytes) -> bytes:
+    """The bytes of the first question, without which resolvers don't take an answer as theirs; b"" if broken."""
+    at = 12
+    while at < len(wire) and wire[at] and wire[at] < 64:
+        at += wire[at] + 1
+    end = at + 5
+    return wire[12:end] if end <= len(wire) and not wire[at] else b""
+
+
+def question(wire: bytes, name: str) -> bytes:
+    """The question in `wire`, of its type and id, but for `name`."""
+    asked = DNSRecord.parse(wire)
+    header = DNSHeader(id=asked.header.id, rd=1)
+    return bytes(DNSRecord(header, q=DNSQuestion(name, asked.q.qtype)).pack())
+
+
+def joined(wire: bytes, ours: bytes, theirs: bytes, *, tcp: bool) -> bytes:
+    """Our alias and, behind it, what the server that knows its target says."""
+    asked, answer = DNSRecord.parse(wire), DNSRecord.parse(ours)
+    try:
+        known = DNSRecord.parse(theirs)
+    except Exception:  # dnslib raises many kinds for bad bytes
+        return failure(wire, RCODE.SERVFAIL)
+    if known.header.rcode in (RCODE.SERVFAIL, RCODE.REFUSED):
+        return failure(wire, RCODE.SERVFAIL)
+    for record in known.rr:
+        answer.add_answer(record)
+    return _fitting(asked, answer, tcp=tcp)
+
+
+def _fitting(asked: DNSRecord, reply: DNSRecord, *, tcp: bool) -> bytes:
+    packed = bytes(reply.pack())
+    return packed if len(packed) <= (65535 if tcp else _udp_limit(asked)) else _truncated(asked, reply)
 
 
 def _failed(asked: DNSRecord, code: int) -> bytes:
     header = DNSHeader(id=asked.header.id, qr=1, ra=1, rd=asked.header.rd, rcode=code)
-    packed: bytes = DNSRecord(header).pack()
-    return packed
+    return bytes(DNSRecord(header).pack())
 
 
 def _udp_limit(asked: DNSRecord) -> int:
@@ -139,5 +189,4 @@ def _udp_limit(asked: DNSRecord) -> int:
 
 def _truncated(asked: DNSRecord, reply: DNSRecord) -> bytes:
     header = DNSHeader(id=asked.header.id, qr=1, aa=1, tc=1, ra=1, rd=asked.header.rd, rcode=reply.header.rcode)
-    packed: bytes = DNSRecord(header, q=asked.q).pack()
-    return packed
+    return bytes(DNSRecord(header, q=asked.q).pack())

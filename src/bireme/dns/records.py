@@ -47,6 +47,17 @@ class Records:
         """The name, or one below it, is there: no answer of a type is then NOERROR, not NXDOMAIN."""
         return name in self.names
 
+    def pod_address(self, name: str) -> str:
+        """The address that a pod's own name spells (`10-244-0-7.NAMESPACE.pod.ZONE`); "" for other names."""
+        zone = f".pod.{self.zones[0]}"
+        host, _, namespace = name.removesuffix(zone).partition(".")
+        if not name.endswith(zone) or not namespace or "." in namespace:
+            return ""
+        try:
+            return str(ipaddress.IPv4Address(host.replace("-", ".")))
+        except ValueError:
+            return ""
+
     def is_ours(self, name: str) -> bool:
         """The name lies in a zone that this server alone answers for."""
         return any(name == zone or name.endswith("." + zone) for zone in self.zones)

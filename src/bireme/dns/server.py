@@ -6,11 +6,9 @@ connections, time. Source: RFC 1035; kubernetes-behaviours, section 14.
 
 import asyncio
 import random
-import socket
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import structlog
 
@@ -18,14 +16,13 @@ from bireme.aio.clock import Clock
 from bireme.api.kinds import core, discovery
 from bireme.api.kinds.meta import Object
 from bireme.client.informer import Informer
-from bireme.dns.answers import Answers, Malformed, failure
+from bireme.dns.answers import Answer, Answers, Malformed, failure, joined, question
 from bireme.dns.records import TASK_ID, Records, build
+from bireme.dns.upstream import PORT, Upstream
 
 log = structlog.get_logger(__name__)
 
-PORT = 53
 GATHER_S = 0.05
-UPSTREAM_S = 2.0
 IDLE_S = 10.0
 FORWARDS = 200
 CONNECTIONS = 200
@@ -58,7 +55,8 @@ class DnsServer:
         master: str = "",
         port: int = PORT,
     ) -> None:
-        self._address, self._port, self._domain, self._upstream = address, port, domain, tuple(upstream)
+        self._address, self._port, self._domain = address, port, domain
+        self._upstream = Upstream(upstream, clock=clock)
         self._services, self._slices, self._tasks = services, slices, tasks
         self._clock, self._chance, self._master = clock, chance, master
         self._records = Records(zones=(domain,))
@@ -101,32 +99,33 @@ class DnsServer:
             return
         assert self._datagrams is not None
         assert self._requests is not None
-        if not answer.forward:
+        if not answer.needs_others:
             self._answered += 1
             self._datagrams.sendto(answer.wire, sender)
         elif self._room.locked():
             self._failed += 1
             self._datagrams.sendto(failure(wire, 2), sender)
         else:
-            self._requests.create_task(self._relay(wire, sender))
+            self._requests.create_task(self._relay(wire, answer, sender))
 
-    async def _relay(self, wire: bytes, sender: tuple[str, int]) -> None:
-        reply = await self._ask_upstream(wire, tcp=False)
+    async def _relay(self, wire: bytes, answer: Answer, sender: tuple[str, int]) -> None:
+        reply = await self._completed(wire, answer, tcp=False)
         if self._datagrams is not None and not self._datagrams.is_closing():
             self._datagrams.sendto(reply, sender)
 
-    async def _ask_upstream(self, wire: bytes, *, tcp: bool) -> bytes:
+    async def _completed(self, wire: bytes, answer: Answer, *, tcp: bool) -> bytes:
+        """The whole answer, of which our part is `answer`: all of it from upstream, or where an alias leads to."""
+        if not answer.needs_others:
+            self._answered += 1
+            return answer.wire
+        asked = wire if answer.forward else question(wire, answer.alias)
         async with self._room:
-            for server in self._upstream:
-                try:
-                    async with asyncio.timeout(UPSTREAM_S):
-                        reply = await (_ask_tcp(server, wire) if tcp else _ask_udp(server, wire))
-                except (OSError, TimeoutError, asyncio.IncompleteReadError):
-                    continue
-                self._forwarded += 1
-                return reply
-        self._failed += 1
-        return failure(wire, 2)
+            reply = await self._upstream.ask(asked, tcp=tcp)
+        if reply is None:
+            self._failed += 1
+            return failure(wire, 2)
+        self._forwarded += 1
+        return reply if answer.forward else joined(wire, answer.wire, reply, tcp=tcp)
 
     async def _serve_tcp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._connections >= CONNECTIONS:
@@ -139,8 +138,7 @@ class DnsServer:
                     (length,) = struct.unpack("!H", await reader.readexactly(2))
                     wire = await reader.readexactly(length)
                 answer = self._answers.answer(wire, tcp=True)
-                reply = await self._ask_upstream(wire, tcp=True) if answer.forward else answer.wire
-                self._answered += not answer.forward
+                reply = await self._completed(wire, answer, tcp=True)
                 writer.write(struct.pack("!H", len(reply)) + reply)
                 await writer.drain()
         except (OSError, TimeoutError, asyncio.IncompleteReadError, Malformed):
@@ -176,51 +174,3 @@ class _Datagrams(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         self._server.received(data, addr)
-
-
-class _Reply(asyncio.DatagramProtocol):
-    """Waits for the answer that carries the question's id."""
-
-    def __init__(self, wire: bytes, answer: asyncio.Future[bytes]) -> None:
-        self._id, self._answer = wire[:2], answer
-
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        if data[:2] == self._id and not self._answer.done():
-            self._answer.set_result(data)
-
-    def error_received(self, exc: Exception) -> None:
-        if not self._answer.done():
-            self._answer.set_exception(exc)
-
-
-async def _ask_udp(server: str, wire: bytes) -> bytes:
-    """From a fresh, random port, so that answers cannot be guessed."""
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[bytes] = loop.create_future()
-    transport, _ = await loop.create_datagram_endpoint(
-        lambda: _Reply(wire, answer), remote_addr=(server, PORT), family=socket.AF_INET
-    )
-    try:
-        return await answer
-    finally:
-        transport.close()
-
-
-async def _ask_tcp(server: str, wire: bytes) -> bytes:
-    reader, writer = await asyncio.open_connection(server, PORT)
-    try:
-        writer.write(struct.pack("!H", len(wire)) + wire)
-        (length,) = struct.unpack("!H", await reader.readexactly(2))
-        return await reader.readexactly(length)
-    finally:
-        writer.close()
-
-
-def upstream_servers(path: Path, *, ours: str) -> list[str]:
-    """The machine's own name servers, without ourselves: a loop would answer nobody."""
-    try:
-        lines = path.read_text().splitlines()
-    except OSError:
-        return []
-    named = [words[1] for line in lines if (words := line.split())[:1] == ["nameserver"] and len(words) > 1]
-    return [address for address in named if address != ours and ":" not in address]
