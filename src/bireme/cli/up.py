@@ -11,12 +11,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from bireme.aio.clock import RealClock
+from bireme.aio.clock import RealClock, parse_time
 from bireme.cli import kubeconfig as kubeconfigs
 from bireme.cli import machine
 from bireme.cli.clusters import Door, check_name, find, is_running, name_option, need_root, parts, root_option
@@ -135,8 +136,11 @@ def wait_for(what: str, config: Config, ready: Callable[[], str | None], log: st
     raise CliError("BIR-040", f"{what} did not come up in {WAIT_S:.0f}s {reason}".rstrip(), remedy=f"tail {path}")
 
 
-def node_detail(config: Config, api: Door) -> str | None:
-    """ "NAME Ready" once the node is."""
+def node_detail(config: Config, api: Door, since: datetime) -> str | None:
+    """ "NAME Ready" once the node is, and has renewed its lease `since` then: Ready may be an older word."""
+    lease = api.json(f"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{config.node_name}")
+    if parse_time(lease["spec"]["renewTime"]) < since:
+        return None
     node = api.json(f"/api/v1/nodes/{config.node_name}")
     conditions = {item["type"]: item["status"] for item in node.get("status", {}).get("conditions", ())}
     return f"{config.node_name} Ready" if conditions.get("Ready") == "True" else None
@@ -162,6 +166,7 @@ def nothing_left_behind(config: Config) -> Iterator[None]:
 
 def bring_up(config: Config, progress: Progress) -> None:
     """All phases, in the order in which a person wants to hear of them."""
+    since = RealClock().now()
     api, mesos, marathon = (Door(config, url) for url in (config.api_url, config.mesos_url, config.marathon_url))
     with progress.phase("Store and API server") as phase:
         phase.detail = wait_for("the API server", config, answers(api, "/readyz", config.api_url), "core")
@@ -177,7 +182,7 @@ def bring_up(config: Config, progress: Progress) -> None:
             "containerd",
         )
     with progress.phase("Node, network, DNS") as phase:
-        phase.detail = wait_for("the node", config, lambda: node_detail(config, api), "node")
+        phase.detail = wait_for("the node", config, lambda: node_detail(config, api, since), "node")
 
 
 def show_end(config: Config, style: str, seconds: float) -> None:
