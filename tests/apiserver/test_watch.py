@@ -1,7 +1,7 @@
 import asyncio
 from typing import Any
 
-from bireme.registry.watch_cache import BUFFERED_FRAMES
+from bireme.registry.watcher import BUFFERED_FRAMES
 
 CONFIGS = "/api/v1/namespaces/default/configmaps"
 PODS = "/api/v1/namespaces/default/pods"

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 from bireme.aio.clock import Clock
 from bireme.apiserver.views import PIECE, ObjectView
-from bireme.registry.verbs import Watching
+from bireme.registry.reader import Watching
 from bireme.registry.watch_cache import WatchCache
 
 BOOKMARK_EVERY_S = 60.0

@@ -14,9 +14,10 @@ from bireme.api.errors import AlreadyExists, ApiError, Cause, NotFound
 from bireme.api.scheme import builtin
 from bireme.registry.numbers import Full, Numbers, OutOfRange, Taken
 from bireme.registry.options import Call, DeleteOptions
+from bireme.registry.rules import Rules
 from bireme.registry.service_types import carry_over, needs_health_port, needs_node_ports
 from bireme.registry.strategy import invalid
-from bireme.registry.verbs import Registry, Rules
+from bireme.registry.verbs import Registry
 
 Tree = dict[str, Any]
 LABELS = {"ipaddress.kubernetes.io/ip-family": "IPv4", "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io"}

@@ -16,8 +16,8 @@ import msgspec
 from bireme.api.errors import BadRequest, Cause, Expired, Invalid
 from bireme.registry.options import ListOptions, WatchOptions
 from bireme.registry.record import Record
+from bireme.registry.resource_cache import ResourceCache
 from bireme.registry.selection import Selection
-from bireme.registry.watch_cache import ResourceCache
 from bireme.store.interface import Store
 
 CHUNK = 512

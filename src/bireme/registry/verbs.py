@@ -1,11 +1,11 @@
 """What each verb does to the objects in the store.
 
 A write goes: intake (types, unknown fields), the kind's strategy, defaults, admission, validation, compare and
-set. It is made on trees and stored as bytes; `record.py` says how they lie. Reads come from the watch cache and
-the store, both in memory, and are never older than the last write that was acknowledged.
+set. It is made on trees and stored as bytes; `record.py` says how they lie.
 
-Left to others: HTTP (`apiserver/`), what deletes decide (`deletion.py`), pages (`lists.py`), the parts of
-objects that have verbs of their own (`subresources/`). Source: the reference on reading and writing (2, 3).
+Left to others: reading (`reader.py`), HTTP (`apiserver/`), what a new object is given (`creation.py`), what
+updates may touch (`updates.py`), what deletes decide (`deletion.py`), the parts of objects that have verbs of
+their own (`scale.py`, `pods.py`, `token_requests.py`). Source: the reference on writing (section 3).
 """
 
 import random as chance
@@ -17,14 +17,16 @@ from uuid import uuid4
 from bireme.aio.clock import Clock
 from bireme.api.errors import AlreadyExists, ApiError, Cause, NotFound, ServiceUnavailable, not_found
 from bireme.api.scheme import Scheme
-from bireme.registry import conversion, creation, lists
+from bireme.registry import conversion, creation
 from bireme.registry.admission.chain import Attributes, Chain, Plugin
 from bireme.registry.deletion import is_over, plan_delete
 from bireme.registry.intake import Intake
-from bireme.registry.kinds import Kind, Kinds
+from bireme.registry.kinds import Kind
 from bireme.registry.lists import Page
-from bireme.registry.options import Call, DeleteOptions, ListOptions, WatchOptions
-from bireme.registry.record import Document, Record, encode
+from bireme.registry.options import Call, DeleteOptions, ListOptions
+from bireme.registry.reader import Reader, document_of
+from bireme.registry.record import Document, encode
+from bireme.registry.rules import Rules
 from bireme.registry.selection import Selection
 from bireme.registry.strategy import (
     check_preconditions,
@@ -34,7 +36,6 @@ from bireme.registry.strategy import (
     settle_namespace,
 )
 from bireme.registry.updates import check_finalizers, count_generation, prepare_update
-from bireme.registry.watch_cache import View, WatchCache, Watcher
 from bireme.store.interface import Item, KeyConflict, Revision, Store, StoreError
 
 Tree = dict[str, Any]
@@ -45,28 +46,6 @@ SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 LONGEST_BASE = 58
 
 
-class Rules:
-    """What a kind keeps beside its objects (addresses, for one). Every method may be left as it is."""
-
-    def before_create(self, tree: Tree, call: Call) -> Callable[[], None]:
-        """Fill in what is given out; the answer gives it back if the write fails."""
-        return _nothing
-
-    def before_update(self, tree: Tree, old: Tree, call: Call) -> Callable[[], None]:
-        """As `before_create`, for an update of `old`."""
-        return _nothing
-
-    async def after_write(self, tree: Tree, old: Tree | None) -> None:
-        """The write stands."""
-
-    async def after_delete(self, old: Tree) -> None:
-        """The object is gone."""
-
-
-def _nothing() -> None:
-    """Nothing to give back."""
-
-
 @dataclass(frozen=True, slots=True)
 class Deleted:
     """The object as it is now or last was, and whether it is gone."""
@@ -75,21 +54,12 @@ class Deleted:
     gone: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Watching:
-    """A watch that has begun: what there is (None: not asked for), and a watcher of what follows `revision`."""
-
-    initial: Sequence[Record] | None
-    watcher: Watcher
-    revision: int
-
-
 class Raced(Exception):
     """Somebody else wrote the object first."""
 
 
-class Registry:
-    """The verbs over one store. Call `start` once, then keep `run` running."""
+class Registry(Reader):
+    """All verbs over one store. Call `start` once, then keep `run` running."""
 
     def __init__(
         self,
@@ -102,11 +72,7 @@ class Registry:
         plugins: Sequence[Plugin] = (),
         rules: dict[str, Rules] | None = None,
     ) -> None:
-        self.store = store
-        self.scheme = scheme
-        self.clock = clock
-        self.kinds = Kinds(scheme)
-        self.cache = WatchCache(store, scheme, clock)
+        super().__init__(store, scheme, clock)
         self.intake = Intake(scheme)
         self.admission = Chain(plugins)
         self._uid = uid
@@ -123,78 +89,9 @@ class Registry:
         """The rules of a kind, by its name."""
         return self._rules.get(kind, self._no_rules)
 
-    def start(self) -> None:
-        """Load the watch cache. Call once, before any verb."""
-        self.cache.start()
-
-    async def run(self) -> None:
-        """Follow the store for the watchers; runs until cancelled."""
-        await self.cache.run()
-
-    def kind(self, group: str, version: str, plural: str) -> Kind:
-        """The kind that is served there. Raises NotFound."""
-        kind = self.kinds.at(group, version, plural)
-        if kind is None:
-            raise NotFound("the server could not find the requested resource")
-        return kind
-
     def new_uid(self) -> str:
         """A uid that was never given out."""
         return self._uid()
-
-    # Looking up, for admission and rules
-
-    def find(self, group: str, version: str, plural: str, namespace: str, name: str) -> Tree | None:
-        """The object of that name, as it is kept, or None."""
-        kind = self.kind(group, version, plural)
-        item = self.store.get(kind.key(namespace, name))
-        return None if item is None else Document(item.value, item.revision, kind.prefix).tree()
-
-    def every(self, group: str, version: str, plural: str, namespace: str = "") -> list[Tree]:
-        """All objects of a kind, as they are kept."""
-        kind = self.kind(group, version, plural)
-        prefix = kind.key_prefix + (f"{namespace}/" if namespace else "")
-        return [Document(i.value, i.revision, kind.prefix).tree() for i in self.store.range(prefix)]
-
-    # Reading
-
-    async def get(self, kind: Kind, namespace: str, name: str, *, resource_version: str = "") -> Document:
-        """The object of that name. Raises NotFound; Timeout where it is asked to be newer than it can be."""
-        if resource_version and (version := lists.parse_version(resource_version)) > self.store.revision:
-            await self.cache.wait_fresh(version)
-        return self._document(kind, self._item(kind, namespace, name))
-
-    async def list(self, kind: Kind, selection: Selection, options: ListOptions) -> Page:
-        """A page of what `selection` chooses, in key order."""
-        lists.check_list_options(options)
-        version = lists.parse_version(options.resource_version)
-        exact = version if options.match == "Exact" or (version and options.limit and not options.match) else 0
-        await self.cache.wait_fresh(max(version, self.store.revision))
-        return lists.read_page(
-            self.store,
-            self.cache.of(kind.stored),
-            selection,
-            options,
-            exact=exact,
-            revision=self.cache.revision,
-        )
-
-    async def watch(self, kind: Kind, selection: Selection, options: WatchOptions, view: View) -> Watching:
-        """A watch of what `selection` chooses, from where `options` say. Raises Expired for too long ago."""
-        lists.check_watch_options(options)
-        version = lists.parse_version(options.resource_version)
-        await self.cache.wait_fresh(max(version, self.store.revision))
-        cache = self.cache.of(kind.stored)
-        initial = options.initial_events if options.initial_events is not None else version == 0
-        if not initial and version:
-            return Watching(None, cache.watch(selection, view, after=version), version)
-        revision = self.cache.revision
-        records = None
-        if initial:
-            records = lists.read_page(self.store, cache, selection, ListOptions(), exact=0, revision=revision).records
-        return Watching(records, cache.watch(selection, view, after=revision), revision)
-
-    # Writing
 
     async def create(self, kind: Kind, namespace: str, tree: Tree, call: Call, *, name: str = "") -> Document:
         """Store a new object; `name` is given where the path names it. Raises AlreadyExists, Invalid, …"""
@@ -272,8 +169,8 @@ class Registry:
     ) -> Document:
         """Replace the object by what `change` makes of it; tried again when somebody else writes between."""
         for _ in range(PATCH_TRIES):
-            item = self._item(kind, namespace, name)
-            seen = conversion.from_stored(kind, self._document(kind, item).tree())
+            item = self.item(kind, namespace, name)
+            seen = conversion.from_stored(kind, document_of(kind, item).tree())
             new = self.intake.take(kind, change(seen), call)
             settle_name(kind.resource, new, name)
             try:
@@ -286,7 +183,7 @@ class Registry:
         self, kind: Kind, namespace: str, item: Item, tree: Tree, call: Call, *, subresource: str
     ) -> Document:
         """Store `tree` in the place of `item`. Raises Raced when the item changed meanwhile."""
-        old = self._document(kind, item).tree()
+        old = document_of(kind, item).tree()
         name = old["metadata"]["name"]
         settle_namespace(kind.resource, tree, namespace)
         said = tree["metadata"]
@@ -308,7 +205,7 @@ class Registry:
         attributes = Attributes("UPDATE", kind, namespace, name, new, old, call, subresource)
         await self.admission.admit(attributes)
         if new == old and not is_over(kind.stored, new):
-            return self._document(kind, item)
+            return document_of(kind, item)
         count_generation(kind.strategy, new, old)
         rules = self.rules_of(kind.stored.kind)
         give_back = rules.before_update(new, old, call)
@@ -334,7 +231,7 @@ class Registry:
     async def delete(self, kind: Kind, namespace: str, name: str, options: DeleteOptions, call: Call) -> Deleted:
         """Delete the object, or mark it where something still holds it."""
         while True:
-            item = self._item(kind, namespace, name)
+            item = self.item(kind, namespace, name)
             try:
                 return await self._delete(kind, namespace, name, item, options, call)
             except Raced:
@@ -343,7 +240,7 @@ class Registry:
     async def _delete(
         self, kind: Kind, namespace: str, name: str, item: Item, options: DeleteOptions, call: Call
     ) -> Deleted:
-        tree = self._document(kind, item).tree()
+        tree = document_of(kind, item).tree()
         check_preconditions(kind.resource, name, {}, tree, uid=options.uid, version=options.resource_version)
         tree["metadata"].pop("resourceVersion", None)
         attributes = Attributes("DELETE", kind, namespace, name, None, tree, call)
@@ -351,7 +248,7 @@ class Registry:
         await self.admission.validate(attributes)
         plan = plan_delete(kind.stored, kind.strategy, tree, options, now=self.clock.now())
         if not plan.remove and plan.tree is None:
-            return Deleted(self._document(kind, item), gone=False)
+            return Deleted(document_of(kind, item), gone=False)
         value = encode(kind.stored, tree)
         if call.dry_run:
             return Deleted(Document(value, item.revision, kind.prefix), gone=plan.remove)
@@ -374,27 +271,12 @@ class Registry:
 
     # The store's edge
 
-    def _item(self, kind: Kind, namespace: str, name: str) -> Item:
-        item = self.store.get(kind.key(namespace, name))
-        if item is None:
-            raise not_found(kind.resource.plural, name, group=kind.resource.group)
-        return item
-
-    def read(self, kind: Kind, namespace: str, name: str) -> tuple[Item, Tree]:
-        """The stored item and a tree of it, for verbs of parts of an object. Raises NotFound."""
-        item = self._item(kind, namespace, name)
-        return item, self._document(kind, item).tree()
-
     async def write(self, kind: Kind, item: Item, tree: Tree, call: Call) -> Document:
         """Store `tree` in the place of `item` as it is, past admission and validation. Raises Raced."""
         value = encode(kind.stored, tree)
         if call.dry_run:
             return Document(value, item.revision, kind.prefix)
         return await self._put(kind, item.key, value, expect=item.revision)
-
-    @staticmethod
-    def _document(kind: Kind, item: Item) -> Document:
-        return Document(item.value, item.revision, kind.prefix)
 
     async def _put(self, kind: Kind, key: str, value: bytes, *, expect: int) -> Document:
         try:
@@ -403,7 +285,7 @@ class Registry:
             raise Raced from error
         except StoreError as error:
             raise store_failure(error) from error
-        return self._document(kind, item)
+        return document_of(kind, item)
 
     async def _remove(self, kind: Kind, item: Item, tree: Tree) -> int:
         try:

@@ -1,0 +1,125 @@
+"""The verbs that read: get, list and watch, and looking things up for the other verbs.
+
+Reads come from the watch cache and the store, both in memory, and are never older than the last write that was
+acknowledged. Left to others: pages (`lists.py`), the events of a watch (`watch_cache.py`).
+Source: the reference on reading (section 2).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bireme.aio.clock import Clock
+from bireme.api.errors import NotFound, not_found
+from bireme.api.scheme import Scheme
+from bireme.registry import lists
+from bireme.registry.kinds import Kind, Kinds
+from bireme.registry.lists import Page
+from bireme.registry.options import ListOptions, WatchOptions
+from bireme.registry.record import Document, Record
+from bireme.registry.selection import Selection
+from bireme.registry.watch_cache import WatchCache
+from bireme.registry.watcher import View, Watcher
+from bireme.store.interface import Item, Store
+
+Tree = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """A watch that has begun: what there is (None: not asked for), and a watcher of what follows `revision`."""
+
+    initial: Sequence[Record] | None
+    watcher: Watcher
+    revision: int
+
+
+class Reader:
+    """Reads one store. Call `start` once, then keep `run` running."""
+
+    def __init__(self, store: Store, scheme: Scheme, clock: Clock) -> None:
+        self.store = store
+        self.scheme = scheme
+        self.clock = clock
+        self.kinds = Kinds(scheme)
+        self.cache = WatchCache(store, scheme, clock)
+
+    def start(self) -> None:
+        """Load the watch cache. Call once, before any verb."""
+        self.cache.start()
+
+    async def run(self) -> None:
+        """Follow the store for the watchers; runs until cancelled."""
+        await self.cache.run()
+
+    def kind(self, group: str, version: str, plural: str) -> Kind:
+        """The kind that is served there. Raises NotFound."""
+        kind = self.kinds.at(group, version, plural)
+        if kind is None:
+            raise NotFound("the server could not find the requested resource")
+        return kind
+
+    def find(self, group: str, version: str, plural: str, namespace: str, name: str) -> Tree | None:
+        """The object of that name, as it is kept, or None."""
+        kind = self.kind(group, version, plural)
+        item = self.store.get(kind.key(namespace, name))
+        return None if item is None else document_of(kind, item).tree()
+
+    def every(self, group: str, version: str, plural: str, namespace: str = "") -> list[Tree]:
+        """All objects of a kind, as they are kept."""
+        kind = self.kind(group, version, plural)
+        prefix = kind.key_prefix + (f"{namespace}/" if namespace else "")
+        return [document_of(kind, item).tree() for item in self.store.range(prefix)]
+
+    def item(self, kind: Kind, namespace: str, name: str) -> Item:
+        """The stored item of that name. Raises NotFound."""
+        item = self.store.get(kind.key(namespace, name))
+        if item is None:
+            raise not_found(kind.resource.plural, name, group=kind.resource.group)
+        return item
+
+    def read(self, kind: Kind, namespace: str, name: str) -> tuple[Item, Tree]:
+        """The stored item and a tree of it, for verbs of parts of an object. Raises NotFound."""
+        item = self.item(kind, namespace, name)
+        return item, document_of(kind, item).tree()
+
+    async def get(self, kind: Kind, namespace: str, name: str, *, resource_version: str = "") -> Document:
+        """The object of that name. Raises NotFound; Timeout where it is asked to be newer than it can be."""
+        if resource_version and (version := lists.parse_version(resource_version)) > self.store.revision:
+            await self.cache.wait_fresh(version)
+        return document_of(kind, self.item(kind, namespace, name))
+
+    async def list(self, kind: Kind, selection: Selection, options: ListOptions) -> Page:
+        """A page of what `selection` chooses, in key order."""
+        lists.check_list_options(options)
+        version = lists.parse_version(options.resource_version)
+        exact = version if options.match == "Exact" or (version and options.limit and not options.match) else 0
+        await self.cache.wait_fresh(max(version, self.store.revision))
+        return lists.read_page(
+            self.store,
+            self.cache.of(kind.stored),
+            selection,
+            options,
+            exact=exact,
+            revision=self.cache.revision,
+        )
+
+    async def watch(self, kind: Kind, selection: Selection, options: WatchOptions, view: View) -> Watching:
+        """A watch of what `selection` chooses, from where `options` say. Raises Expired for too long ago."""
+        lists.check_watch_options(options)
+        version = lists.parse_version(options.resource_version)
+        await self.cache.wait_fresh(max(version, self.store.revision))
+        cache = self.cache.of(kind.stored)
+        initial = options.initial_events if options.initial_events is not None else version == 0
+        if not initial and version:
+            return Watching(None, cache.watch(selection, view, after=version), version)
+        revision = self.cache.revision
+        records = None
+        if initial:
+            records = lists.read_page(self.store, cache, selection, ListOptions(), exact=0, revision=revision).records
+        return Watching(records, cache.watch(selection, view, after=revision), revision)
+
+
+def document_of(kind: Kind, item: Item) -> Document:
+    """What the store holds there, as verbs give it back."""
+    return Document(item.value, item.revision, kind.prefix)

@@ -1,0 +1,179 @@
+"""The objects of one kind in memory: records by key and index, the changes of the last minutes, the watchers.
+
+Watchers are filed under the object's name, an indexed field (`spec.nodeName=…`) or the namespace that they ask
+for, so ten thousand watchers of one node each cost a dictionary look-up an event. The history also serves reads
+of the past: the state at an older revision is the present one with the newer changes undone.
+Left to others: which revision a request may start from (`lists.py`), feeding it (`watch_cache.py`).
+"""
+
+import itertools
+from collections import deque
+from collections.abc import Hashable, Iterable, Iterator
+
+from bireme.api.errors import Expired
+from bireme.api.scheme import Resource
+from bireme.registry.record import HeaderReader, Record
+from bireme.registry.selection import Selection
+from bireme.registry.watcher import Change, View, Watcher
+from bireme.store.interface import Event
+
+HISTORY_CHANGES = 102_400
+INDEXED = frozenset({"spec.nodeName"})
+
+
+class ResourceCache:
+    """Records, recent changes and watchers of one kind of object."""
+
+    def __init__(self, resource: Resource) -> None:
+        self.resource = resource
+        self.reader = HeaderReader(resource)
+        self.records: dict[str, Record] = {}
+        self.history: deque[Change] = deque()
+        self.oldest = 0
+        self._past: dict[str, Record | None] = {}
+        self._watchers: dict[Hashable, dict[Watcher, None]] = {}
+        self._watched_fields: dict[int, int] = {}
+        self._index: dict[int, dict[str, dict[str, Record]]] = {
+            number: {} for number, name in enumerate(resource.fields) if name in INDEXED
+        }
+
+    def load(self, records: Iterable[Record]) -> None:
+        """Start from `records`."""
+        for record in records:
+            self._set(record)
+
+    def clear(self) -> None:
+        """Forget everything but the watchers, who are to be dropped by now."""
+        self.records.clear()
+        self.history.clear()
+        self._past.clear()
+        for index in self._index.values():
+            index.clear()
+
+    def apply(self, event: Event, *, at: float, past: bool = False) -> None:
+        """Take in a write. One of the `past` is only remembered: the records already hold its outcome."""
+        old = self.records.get(event.key)
+        if past:
+            old = self._past.get(event.key) or self._read(event.key, event.previous, event.created)
+        new = self._read(event.key, event.value, event.revision)
+        change = Change(event.revision, old, new, at)
+        self.history.append(change)
+        if past:
+            self._past[event.key] = new
+            return
+        self._past.clear()
+        if new is not None:
+            self._set(new)
+        elif (gone := self.records.pop(event.key, None)) is not None:
+            self._unindex(gone)
+        for watcher in self._concerned(change):
+            watcher.offer(change)
+
+    def forget(self, *, before: float) -> None:
+        """Let go of changes older than `before`, and of those beyond the limit."""
+        history = self.history
+        while history and (history[0].at < before or len(history) > HISTORY_CHANGES):
+            self.oldest = history.popleft().revision
+
+    def since(self, revision: int) -> Iterator[Change]:
+        """The changes after `revision`, oldest first."""
+        newer = itertools.takewhile(lambda change: change.revision > revision, reversed(self.history))
+        return reversed(list(newer))
+
+    def watch(self, selection: Selection, view: View, *, after: int) -> Watcher:
+        """A watcher that first gets the changes after `after`. Raises Expired when that is too old."""
+        if after < self.oldest:
+            raise Expired(f"too old resource version: {after} ({self.oldest})")
+        place = self._place(selection)
+        watcher = Watcher(selection, view, lambda closed: self._forget_watcher(place, closed), after=after)
+        for change in self.since(after):
+            watcher.offer(change)
+        self._watchers.setdefault(place, {})[watcher] = None
+        if isinstance(place, tuple) and place[0] == "field":
+            self._watched_fields[place[1]] = self._watched_fields.get(place[1], 0) + 1
+        return watcher
+
+    def select(self, selection: Selection) -> list[Record] | None:
+        """The records of the narrowest index that fits, in key order; None where a scan is needed."""
+        for number, index in self._index.items():
+            value = selection.asked(self.resource.fields[number])
+            if value is not None:
+                return sorted(index.get(value, {}).values(), key=_key)
+        return None
+
+    def undone(self, revision: int) -> dict[str, Record | None]:
+        """What the objects that changed after `revision` were then (None: not there).
+
+        Raises Expired when the history doesn't reach back.
+        """
+        if revision < self.oldest:
+            raise Expired(f"The provided resource version is too old: {revision} ({self.oldest})")
+        past: dict[str, Record | None] = {}
+        for change in itertools.takewhile(lambda change: change.revision > revision, reversed(self.history)):
+            known = change.old or change.new
+            if known is not None:
+                past[known.key] = change.old
+        return past
+
+    def watchers(self) -> list[Watcher]:
+        return [watcher for group in self._watchers.values() for watcher in group]
+
+    def _read(self, key: str, value: bytes | None, revision: int) -> Record | None:
+        return None if value is None else self.reader.read(key, value, revision)
+
+    def _set(self, record: Record) -> None:
+        old = self.records.get(record.key)
+        self.records[record.key] = record
+        for number, index in self._index.items():
+            value = record.fields[number]
+            if old is not None and old.fields[number] != value:
+                self._remove(index, old, number)
+            index.setdefault(value, {})[record.key] = record
+
+    def _unindex(self, record: Record) -> None:
+        for number, index in self._index.items():
+            self._remove(index, record, number)
+
+    @staticmethod
+    def _remove(index: dict[str, dict[str, Record]], record: Record, number: int) -> None:
+        group = index.get(record.fields[number])
+        if group is not None:
+            group.pop(record.key, None)
+            if not group:
+                del index[record.fields[number]]
+
+    def _place(self, selection: Selection) -> Hashable:
+        if selection.name:
+            return ("name", selection.namespace, selection.name)
+        for number in self._index:
+            value = selection.asked(self.resource.fields[number])
+            if value is not None:
+                return ("field", number, value)
+        return ("namespace", selection.namespace) if selection.namespace else "all"
+
+    def _forget_watcher(self, place: Hashable, watcher: Watcher) -> None:
+        group = self._watchers.get(place, {})
+        if group.pop(watcher, 0) == 0:
+            return
+        if not group:
+            del self._watchers[place]
+        if isinstance(place, tuple) and place[0] == "field":
+            self._watched_fields[place[1]] -= 1
+
+    def _concerned(self, change: Change) -> list[Watcher]:
+        if not self._watchers:
+            return []
+        places: dict[Hashable, None] = {"all": None}
+        for record in (change.old, change.new):
+            if record is not None:
+                places["namespace", record.namespace] = None
+                places["name", record.namespace, record.name] = None
+                places["name", "", record.name] = None
+                for number, count in self._watched_fields.items():
+                    if count:
+                        places["field", number, record.fields[number]] = None
+        return [watcher for place in places for watcher in self._watchers.get(place, ())]
+
+
+def _key(record: Record) -> str:
+    return record.key
