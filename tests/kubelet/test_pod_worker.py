@@ -313,3 +313,33 @@ def _plain(name):
     pod.spec.node_name = "n1"
     pod.spec.containers = [core.Container(name="c", image="app:1")]
     return pod
+
+
+async def test_an_ephemeral_container_runs_once_and_ends_with_its_pod(world):
+    async with world(life=life(look=Life(run_s=3, exit_code=1))) as w:
+        await w.make(container(), terminationGracePeriodSeconds=0)
+        await w.until(is_ready)
+        looks = [{"name": name, "image": "tools:1"} for name in ("look", "stay")]
+        await w.client.patch(
+            core.Pod,
+            "p",
+            {"spec": {"ephemeralContainers": looks}},
+            namespace="default",
+            subresource="ephemeralcontainers",
+        )
+        pod = await w.until(lambda pod: len(pod.status.ephemeral_container_statuses) == 2)
+        await w.pass_time(70)
+        pod = await w.pod()
+        look, stay = pod.status.ephemeral_container_statuses
+        assert (look.state.terminated.exit_code, look.restart_count) == (1, 0)
+        assert stay.state.running
+        assert not stay.ready
+        assert is_ready(pod)
+        await w.kill_agent()
+        w.start_agent()
+        await w.pass_time(5)
+        assert w.engine.calls.named("start") == ["start c", "start look", "start stay"]
+        await w.delete()
+        await w.pass_time(5)
+        assert await w.pod() is None
+        assert not await w.engine.list_containers()

@@ -62,6 +62,27 @@ TWO = (container("a"), container("b"))
             pod(init=[container("i"), container("j")]), actual(), Observed(), ["start i 0"], id="init comes first"
         ),
         pytest.param(
+            pod(init=[container("i")], ephemeralContainers=[container("e")]),
+            actual(view("i")),
+            Observed(),
+            ["start e 0"],
+            id="an ephemeral container does not wait for init",
+        ),
+        pytest.param(
+            pod(ephemeralContainers=[container("e"), container("f")]),
+            actual(view(), view("e", EXITED, code=1), view("f", CREATED)),
+            Observed(),
+            ["remove f-0"],
+            id="an ephemeral container that ended is left at that; one that never ran is made anew",
+        ),
+        pytest.param(
+            pod(ephemeralContainers=[container("e")], restartPolicy="Never"),
+            actual(view(stage=EXITED), view("e")),
+            Observed(),
+            ["stop e"],
+            id="a pod does not wait for its ephemeral containers",
+        ),
+        pytest.param(
             pod(init=[container("i")]), actual(view("i")), Observed(), [], id="apps wait while an init runs"
         ),
         pytest.param(

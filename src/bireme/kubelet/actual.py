@@ -4,7 +4,7 @@
 troubles). Both are frozen; `relist.py` makes the one and the pod's worker the other.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
@@ -149,14 +149,39 @@ def is_sidecar(container: core.Container) -> bool:
     return container.restart_policy == "Always"
 
 
+def ephemeral_containers(pod: core.Pod) -> list[core.Container]:
+    """The containers that were put into the running pod for a look, as plain ones that never run twice."""
+    return [_as_plain(container) for container in pod.spec.ephemeral_containers]
+
+
+def _as_plain(ephemeral: core.EphemeralContainer) -> core.Container:
+    shared = [name for name in ephemeral.__struct_fields__ if name in core.Container.__struct_fields__]
+    plain = core.Container(**{name: getattr(ephemeral, name) for name in shared})
+    plain.restart_policy = "Never"
+    return plain
+
+
+def every_container(pod: core.Pod) -> Iterator[core.Container]:
+    """All containers of a pod, of whichever sort."""
+    yield from pod.spec.containers
+    yield from pod.spec.init_containers
+    yield from ephemeral_containers(pod)
+
+
+def every_status(status: core.PodStatus) -> Iterator[core.ContainerStatus]:
+    """The statuses of all containers of a pod."""
+    yield from status.container_statuses
+    yield from status.init_container_statuses
+    yield from status.ephemeral_container_statuses
+
+
 def with_lost(actual: PodActual, pod: core.Pod) -> PodActual:
     """`actual` and, for each container that the API knows and the engine has forgotten, an ended instance.
 
     So a wiped engine neither runs a `Never` container twice nor starts counting restarts from nothing.
     """
     known = {view.name for view in actual.containers}
-    statuses = [*pod.status.init_container_statuses, *pod.status.container_statuses]
-    lost = [_lost(status) for status in statuses if status.name not in known and status.container_id]
+    lost = [_lost(status) for status in every_status(pod.status) if status.name not in known and status.container_id]
     return PodActual(actual.sandboxes, (*actual.containers, *lost)) if lost else actual
 
 

@@ -6,7 +6,7 @@ from typing import TypeVar
 from bireme.api.errors import ApiError, BadRequest, NotFound, not_found
 from bireme.api.kinds import core
 from bireme.kubelet import labels, logs
-from bireme.kubelet.actual import ContainerView, PodActual, Stage
+from bireme.kubelet.actual import ContainerView, PodActual, Stage, every_container, every_status
 from bireme.kubelet.agent import Kubelet
 from bireme.kubelet.pod_worker import PodWorker
 from bireme.kubelet.server import LogFile, Streams, Target, Usage
@@ -127,7 +127,7 @@ class Backend:
         if worker is None:
             raise not_found("pods", target.pod)
         pod = worker.pod
-        names = [container.name for container in [*pod.spec.containers, *pod.spec.init_containers]]
+        names = [container.name for container in every_container(pod)]
         name = target.container or (names[0] if len(pod.spec.containers) == 1 else "")
         if not name:
             raise BadRequest(f"a container name must be specified for pod {target.pod}, choose one of: {names}")
@@ -145,7 +145,7 @@ class Backend:
     def _waiting(self, pod: core.Pod, container: str) -> str:
         status = self._kubelet.publisher.current(pod)
         reason = "ContainerCreating"
-        for item in [*status.container_statuses, *status.init_container_statuses]:
+        for item in every_status(status):
             if item.name == container and item.state is not None and item.state.waiting is not None:
                 reason = item.state.waiting.reason
         return f'container "{container}" in pod "{pod.metadata.name}" is waiting to start: {reason}'

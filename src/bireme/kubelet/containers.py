@@ -17,7 +17,7 @@ from bireme.api.kinds import core
 from bireme.api.quantity import value
 from bireme.client.informer import Informer
 from bireme.kubelet import labels, launch, logs, mesos_sandbox
-from bireme.kubelet.actual import ContainerView, PodActual, Trouble
+from bireme.kubelet.actual import ContainerView, PodActual, Stage, Trouble, every_container
 from bireme.kubelet.environment import EnvironmentProblem, Facts, environment
 from bireme.kubelet.hooks import HookFailed, run_hook
 from bireme.kubelet.mesos_sandbox import LogCopier, SandboxProblem
@@ -153,6 +153,7 @@ class Launcher:
         mounts = self._volumes.mounts(pod, container, self._of(pod).paths, dict(variables))
         task_sandbox = mesos_sandbox.sandbox_of(pod, self._settings.mesos_root)
         mounts += mesos_sandbox.mounts(pod, task_sandbox)
+        target = self._target(pod, container, actual)
         launch.make_termination_file(last_words)
         launch.write_hosts(pod, folders.hosts, sandbox.addresses, self._settings)
         spec = launch.container_spec(
@@ -165,6 +166,7 @@ class Launcher:
             termination_file=last_words,
             settings=self._settings,
             node_memory=self._memory,
+            target=target,
         )
         outer = launch.sandbox_spec(pod, sandbox.attempt, self._settings)
         try:
@@ -214,6 +216,16 @@ class Launcher:
             config_maps={name: found for name, found in config_maps.items() if found is not None},
             secrets={name: found for name, found in held.items() if found is not None},
         )
+
+    def _target(self, pod: core.Pod, container: core.Container, actual: PodActual) -> str:
+        """The id of the container whose processes an ephemeral one is to see; "" for none. Raises LaunchFailed."""
+        named = {each.name: each.target_container_name for each in pod.spec.ephemeral_containers}
+        name = named.get(container.name, "")
+        view = actual.current(name) if name else None
+        if name and (view is None or view.stage is not Stage.RUNNING):
+            message = f"unable to find target container {name}"
+            raise self._failed(pod, container, "CreateContainerConfigError", message)
+        return view.id if view is not None else ""
 
     async def stop(self, pod: core.Pod, view: ContainerView, actual: PodActual, grace_s: float, why: str) -> None:
         """End a container: its preStop hook, the stop signal, and SIGKILL when the grace is over."""
@@ -298,7 +310,7 @@ def _task_folder(pod: core.Pod, container: str, sandbox: Path) -> Path:
 
 
 def _named(pod: core.Pod, name: str) -> core.Container | None:
-    return next((c for c in [*pod.spec.containers, *pod.spec.init_containers] if c.name == name), None)
+    return next((container for container in every_container(pod) if container.name == name), None)
 
 
 def _follows(volume: core.Volume) -> bool:

@@ -64,8 +64,9 @@ def container_spec(
     termination_file: Path,
     settings: KubeletSettings,
     node_memory: int,
+    target: str = "",
 ) -> ContainerSpec:
-    """One instance of `container`. Raises SecurityProblem."""
+    """One instance of `container`; `target` is the instance whose processes it sees. Raises SecurityProblem."""
     known = dict(variables)
     annotations = {
         labels.SPEC_HASH: labels.spec_hash(container),
@@ -88,7 +89,7 @@ def container_spec(
         stdin=bool(container.stdin),
         stdin_once=bool(container.stdin_once),
         tty=bool(container.tty),
-        namespaces=namespaces(pod),
+        namespaces=namespaces(pod, target=target),
         security=_for_host(pod, container_security(pod, container, image, settings.root / "seccomp")),
         resources=container_resources(pod, container, node_memory=node_memory),
     )

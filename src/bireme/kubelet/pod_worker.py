@@ -463,6 +463,6 @@ def _with_others(ours: core.PodStatus, theirs: core.PodStatus) -> core.PodStatus
         qos_class=ours.qos_class,
         pod_ips=ours.pod_ips,
         nominated_node_name=theirs.nominated_node_name,
-        ephemeral_container_statuses=theirs.ephemeral_container_statuses,
+        ephemeral_container_statuses=ours.ephemeral_container_statuses,
         resource_claim_statuses=theirs.resource_claim_statuses,
     )

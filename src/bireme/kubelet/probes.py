@@ -191,17 +191,19 @@ class Prober:
         probe = container.startup_probe or core.Probe()
         counter = _counter(probe)
         async for answer in self._answers(probe, container, view, address, early=True):
-            if counter.count(answer.well) is False:
+            well = counter.count(answer.well)
+            if not answer.well:
+                self._unhealthy(container, STARTUP, answer)
+            if well is False:
                 self._doom(container, view, STARTUP)
                 return
-            if counter.verdict:
+            if well:
                 self.started.add(view.id)
                 watched.begun.set()
                 if container.readiness_probe is None:
                     self.ready.add(view.id)
                 self._wake()
                 return
-            self._unhealthy(container, STARTUP, answer)
 
     async def _readiness(
         self, container: core.Container, view: ContainerView, address: str, watched: _Watched

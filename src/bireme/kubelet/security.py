@@ -33,14 +33,15 @@ class SecurityProblem(Exception):
     """The container may not start as it is described."""
 
 
-def namespaces(pod: core.Pod) -> Namespaces:
-    """What the pod's processes share, with each other or with the node."""
+def namespaces(pod: core.Pod, *, target: str = "") -> Namespaces:
+    """What the pod's processes share, with each other or with the node; `target` is a container to look into."""
     spec = pod.spec
     pid = Share.NODE if spec.host_pid else Share.POD if spec.share_process_namespace else Share.CONTAINER
     return Namespaces(
         network=Share.NODE if spec.host_network else Share.POD,
         pid=pid,
         ipc=Share.NODE if spec.host_ipc else Share.POD,
+        target=target if pid is Share.CONTAINER else "",
     )
 
 

@@ -18,6 +18,7 @@ from bireme.kubelet.actual import (
     PodActual,
     Stage,
     Trouble,
+    ephemeral_containers,
     is_sidecar,
     stamp,
 )
@@ -56,7 +57,7 @@ def pod_status(
         qos_class=pod.status.qos_class or pod_qos(pod.spec),
         init_container_statuses=inits,
         container_statuses=apps,
-        ephemeral_container_statuses=pod.status.ephemeral_container_statuses,
+        ephemeral_container_statuses=maker.all(ephemeral_containers(pod)),
         nominated_node_name=pod.status.nominated_node_name,
         resource_claim_statuses=pod.status.resource_claim_statuses,
         observed_generation=pod.metadata.generation,

@@ -2,7 +2,8 @@
 
 A plan holds only what can be done now; the worker carries it out, looks again and plans anew, so that a plan
 made twice from the same state is the same, and one that was cut short does no harm.
-Order: sandbox; init containers one by one, sidecars among them staying; then all app containers. The way down:
+Order: sandbox; ephemeral containers, as soon as they are asked for; init containers one by one, sidecars among
+them staying; then all app containers. The way down:
 app containers together, sidecars from the last to the first, the sandbox.
 Source: Kubernetes, concepts "Pod Lifecycle" and "Sidecar Containers".
 """
@@ -19,6 +20,7 @@ from bireme.kubelet.actual import (
     RestartBackoff,
     Stage,
     Trouble,
+    ephemeral_containers,
     is_sidecar,
 )
 
@@ -95,7 +97,10 @@ def plan(pod: core.Pod, actual: PodActual, observed: Observed, now: datetime) ->
     sandbox = actual.sandbox
     if sandbox is None or not sandbox.ready:
         draft.replace_sandbox()
-    elif draft.initialized():
+        return draft.plan()
+    for container in ephemeral_containers(pod):
+        draft.keep_once(container)
+    if draft.initialized():
         for container in pod.spec.containers:
             draft.keep(container)
     return draft.plan()
@@ -249,6 +254,12 @@ class _Draft:
             self._at(self._now)
         elif will_restart(self._pod, container, view, init=init):
             self._start(container, view, init=init)
+
+    def keep_once(self, container: core.Container) -> None:
+        """Have an ephemeral container run, once in the pod's life and in whichever sandbox."""
+        view = self._actual.newest(container.name)
+        if view is None or view.stage in (Stage.CREATED, Stage.UNKNOWN):
+            self.keep(container)
 
     def _start(self, container: core.Container, ended: ContainerView | None, *, init: bool) -> None:
         trouble = self._observed.troubles.get(container.name)

@@ -28,6 +28,13 @@ class Teller:
 
     def container(self, pod: core.Pod, container: core.Container, type: str, reason: str, message: str) -> None:
         """An event on one of its containers."""
-        init = any(other.name == container.name for other in pod.spec.init_containers)
-        path = f"spec.{'initContainers' if init else 'containers'}{{{container.name}}}"
+        path = f"spec.{_sort(pod, container.name)}{{{container.name}}}"
         self._recorder.event(pod, type, reason, message, field_path=path)
+
+
+def _sort(pod: core.Pod, container: str) -> str:
+    """The field of the spec in which a container stands."""
+    if any(other.name == container for other in pod.spec.init_containers):
+        return "initContainers"
+    ephemeral = any(other.name == container for other in pod.spec.ephemeral_containers)
+    return "ephemeralContainers" if ephemeral else "containers"

@@ -434,7 +434,10 @@ def _seccomp(security: Security) -> Any:
 
 def _namespaces(namespaces: Namespaces) -> Any:
     return pb.NamespaceOption(
-        network=_SHARES[namespaces.network], pid=_SHARES[namespaces.pid], ipc=_SHARES[namespaces.ipc]
+        network=_SHARES[namespaces.network],
+        pid=pb.TARGET if namespaces.target else _SHARES[namespaces.pid],
+        ipc=_SHARES[namespaces.ipc],
+        target_id=namespaces.target,
     )
 
 

@@ -92,11 +92,12 @@ class DnsConfig:
 
 @dataclass(frozen=True, slots=True)
 class Namespaces:
-    """What the processes share."""
+    """What the processes share. `target` is the id of a container whose processes are seen instead of none."""
 
     network: Share = Share.POD
     pid: Share = Share.CONTAINER
     ipc: Share = Share.POD
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)
