@@ -32,13 +32,21 @@ def find(name: str, root: Path) -> Config:
     check_name(name)
     path = root.absolute() / name / "config.json"
     try:
-        return Config.load(path)
+        config = Config.load(path)
     except FileNotFoundError as error:
         raise CliError("BIR-011", f'there is no cluster "{name}" here', remedy="bireme up") from error
     except PermissionError as error:
         raise CliError("BIR-020", f"{path} may be read by root only", remedy="sudo bireme …") from error
     except ValueError as error:
         raise CliError("BIR-050", str(error), remedy=f"mend or remove {path}") from error
+    if config.cluster != name or config.data.resolve() != path.parent.resolve():
+        # A purge takes away what the settings name: they had better be those of this folder.
+        raise CliError(
+            "BIR-050",
+            f'{path} is of the cluster "{config.cluster}" in {config.data}',
+            remedy=f"move {path} back there",
+        )
+    return config
 
 
 def check_name(name: str) -> None:

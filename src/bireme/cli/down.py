@@ -14,7 +14,7 @@ from bireme.cli.clusters import check_name, find, name_option, need_root, parts,
 from bireme.cli.errors import CliError
 from bireme.cli.progress import Progress, style_for
 from bireme.config import Config
-from bireme.runtime.host_changes import HostChanges, process_start
+from bireme.runtime.host_changes import Change, HostChanges, process_start, undo
 
 STOP_S = 45.0
 
@@ -63,6 +63,8 @@ def purge(config: Config) -> int:
     kubeconfigs.remove(config, kubeconfigs.default_path())
     leftovers.sweep(config)
     held = HostChanges(config.changes).undo()
+    folders = [Change("directory", str(folder)) for folder in (config.data, config.run)]
+    held += [folder for folder in folders if folder not in held and not undo(folder)]
     if held:
         names = ", ".join(f"{change.kind} {change.name}" for change in held)
         raise CliError(

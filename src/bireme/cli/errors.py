@@ -18,7 +18,7 @@ CODES = {
     "BIR-080": "Something was left behind on this machine.",
     "BIR-090": "This machine refused a step.",
 }
-NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+UNUSABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
 
 
 class CliError(Exception):
@@ -39,8 +39,8 @@ def of_machine(error: OSError) -> CliError:
     message = f"{about}{error.strerror or error}"
     if isinstance(error, PermissionError):
         return CliError("BIR-020", message, remedy="run it as root")
-    if error.errno in NO_ROOM:
-        return CliError("BIR-012", message, remedy="make room, then run it again")
+    if error.errno in UNUSABLE:
+        return CliError("BIR-012", message, remedy="make room, or use --root /another/folder")
     return CliError("BIR-090", message)
 
 

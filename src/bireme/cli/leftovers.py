@@ -14,8 +14,10 @@ from bireme.runtime.host_changes import Change, cgroup_folders, is_left, mounts_
 def presumed(name: str, root: Path) -> Config:
     """The cluster's settings, or what they would be: a purge removes the file, and it may be damaged."""
     data = root.absolute() / name
-    with suppress(FileNotFoundError, ValueError):
-        return Config.load(data / "config.json")
+    with suppress(OSError, ValueError):
+        config = Config.load(data / "config.json")
+        if config.cluster == name and config.data.resolve() == data.resolve():
+            return config
     return Config(cluster=name, data=data, run=DEFAULT_RUN / name)
 
 

@@ -87,8 +87,10 @@ def check_room(config: Config) -> None:
     try:
         config.data.mkdir(parents=True, exist_ok=True)
         probe = config.data / ".probe"
-        probe.write_bytes(b"0" * 4096)
-        probe.unlink()
+        try:
+            probe.write_bytes(b"0" * 4096)
+        finally:
+            probe.unlink(missing_ok=True)
     except OSError as error:
         raise CliError(
             "BIR-012", f"cannot write to {config.data}: {error.strerror}", remedy="bireme up --root /another/folder"

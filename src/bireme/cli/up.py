@@ -37,14 +37,12 @@ def _settings(name: str, root: Path, flags: dict[str, Any]) -> Config:
     check_name(name)
     data = root.absolute() / name
     chosen = {key: value for key, value in flags.items() if value is not None}
-    try:
-        config = Config.load(data / "config.json")
-    except FileNotFoundError:
+    if (data / "config.json").exists():
+        config = find(name, root)
+    else:
         config = Config(
             cluster=name, data=data, run=DEFAULT_RUN / name, node_name=default_node_name(), node_ip=default_node_ip()
         )
-    except ValueError as error:
-        raise CliError("BIR-050", str(error), remedy=f"remove {data / 'config.json'}") from error
     import msgspec
 
     config = msgspec.structs.replace(config, **chosen)
