@@ -39,7 +39,7 @@ layers: setup-dev
 	@.venv/bin/lint-imports --no-cache
 
 unit: setup-dev  ## Unit, property, contract and story tests: no root, no containers
-	@.venv/bin/pytest -m "not e2e"
+	@.venv/bin/pytest -m "not e2e" -n 2 --dist loadfile
 
 e2e: setup-dev  ## Whole stories with real containers, kubectl, pymesos and curl (root)
 	@tools/setup-e2e.sh
