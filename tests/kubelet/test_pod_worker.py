@@ -226,13 +226,38 @@ async def test_a_missing_config_map_is_waited_for(world):
         await w.client.create(
             core.ConfigMap(metadata=meta.ObjectMeta(name="m", namespace="default"), data={"key": "text"})
         )
-        await w.until(is_ready, within_s=20)
+        await w.until(is_ready, within_s=1)
         (path,) = [m.host_path for m in w.engine.spec("c").mounts if m.container_path == "/v"]
         file = w.settings.root / "pods" / pod.metadata.uid / "volumes" / "v" / "key"
         assert (str(file.parent), file.read_text()) == (path, "text")
         await w.client.patch(core.ConfigMap, "m", {"data": {"key": "new"}}, namespace="default")
-        await w.pass_time(130)
+        await w.pass_time(1)
         assert file.read_text() == "new"
+
+
+async def test_files_that_tell_of_the_pod_follow_its_labels(world):
+    async with world() as w:
+        items = [{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]
+        pod = await w.make(container(), volumes=[{"name": "v", "downwardAPI": {"items": items}}])
+        await w.until(is_ready)
+        await w.client.patch(core.Pod, "p", {"metadata": {"labels": {"a": "b"}}}, namespace="default")
+        await w.pass_time(1)
+        file = w.settings.root / "pods" / pod.metadata.uid / "volumes" / "v" / "labels"
+        assert file.read_text() == 'a="b"'
+
+
+async def test_what_no_pod_shows_any_more_is_not_watched(world):
+    async with world() as w:
+        await w.client.create(core.ConfigMap(metadata=meta.ObjectMeta(name="m", namespace="default")))
+        await w.make(
+            container(), volumes=[{"name": "v", "configMap": {"name": "m"}}], terminationGracePeriodSeconds=0
+        )
+        await w.until(is_ready)
+        watched = w.kubelet.references.watched
+        assert [reference.name for reference in watched()] == ["m"]
+        await w.delete()
+        await w.pass_time(5)
+        assert watched() == []
 
 
 async def test_a_variable_that_cannot_be_made_is_a_config_error(world):

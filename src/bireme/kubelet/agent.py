@@ -17,17 +17,20 @@ from bireme.client.events import EventRecorder
 from bireme.client.informer import Informer
 from bireme.kubelet import admission, logs
 from bireme.kubelet.actual import Ending, Stage
+from bireme.kubelet.cgroups import class_shares, hold_to
 from bireme.kubelet.containers import Launcher
 from bireme.kubelet.objects import Objects, Tokens
 from bireme.kubelet.pod_worker import Node, PodWorker
 from bireme.kubelet.publisher import Publisher
 from bireme.kubelet.pulls import Puller
+from bireme.kubelet.references import Reference, References, references
 from bireme.kubelet.registration import Registration
 from bireme.kubelet.relist import Relister
 from bireme.kubelet.settings import KubeletSettings
+from bireme.kubelet.status import TERMINAL
 from bireme.kubelet.telling import Teller
 from bireme.kubelet.volumes import Volumes
-from bireme.runtime.interface import Runtime, RuntimeFault
+from bireme.runtime.interface import LinuxResources, Runtime, RuntimeFault
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +66,8 @@ class Kubelet:
         self._services = services or Informer(client, core.Service, clock=clock)
         self._recorder = EventRecorder(client, "kubelet", clock=clock, host=settings.node_name)
         self._tell = Teller(self._recorder)
-        objects = Objects(client, clock=clock)
+        objects = self._objects = Objects(client, clock=clock)
+        self.references = References(client, clock=clock, changed=self._reference_changed)
         self._volumes = Volumes(
             settings.root, objects, Tokens(client, clock=clock), clock=clock, privileged=settings.privileged_files
         )
@@ -92,6 +96,7 @@ class Kubelet:
         self._tasks: asyncio.TaskGroup | None = None
         self.pods.on_change(self._pod_changed)
         self._suspects: set[str] = set()
+        self._weights: dict[str, int] = {}
         self._allocatable = resources.read(self.registration.node.status.allocatable)
 
     async def run(self) -> None:
@@ -103,6 +108,7 @@ class Kubelet:
             tasks.create_task(supervise("kubelet statuses", self.publisher.run, self._clock))
             if self._own_services:
                 tasks.create_task(supervise("kubelet services", self._services.run, self._clock))
+            tasks.create_task(supervise("kubelet references", self.references.run, self._clock))
             await self.registration.register()
             self._tell.node(self.registration.node, "Normal", "Starting", "Starting kubelet.")
             await self._services.wait_synced()
@@ -130,6 +136,7 @@ class Kubelet:
         if worker is not None:
             worker.update(new)
         elif self._tasks is not None and not _is_record(new):
+            self.references.hold(new.metadata.uid, references(new))
             worker = self.workers[new.metadata.uid] = PodWorker(new, self._parts, refuse=self._refuse)
             self._tasks.create_task(self._work(worker), name=f"pod {new.metadata.namespace}/{new.metadata.name}")
 
@@ -139,8 +146,14 @@ class Kubelet:
             await worker.run()
         finally:
             self.publisher.forget(uid)
+            self.references.release(uid)
             if self.workers.get(uid) is worker:
                 del self.workers[uid]
+
+    def _reference_changed(self, reference: Reference, pods: frozenset[str]) -> None:
+        self._objects.forget(*reference)
+        for uid in pods & self.workers.keys():
+            self.workers[uid].refresh()
 
     def _wake(self, pod_uid: str) -> None:
         worker = self.workers.get(pod_uid)
@@ -158,6 +171,7 @@ class Kubelet:
         while True:
             await self._clean_orphans()
             await self._rotate_logs()
+            self._weigh_classes()
             await self._clock.sleep(HOUSEKEEPING_S)
 
     async def _clean_orphans(self) -> None:
@@ -186,6 +200,16 @@ class Kubelet:
             await self.runtime.remove_sandbox(box.id)
         await self._volumes.remove(uid)
         logs.remove_uid(self.settings.log_root, uid)
+
+    def _weigh_classes(self) -> None:
+        """Give each class of pods the share of CPU that its pods ask for."""
+        if not self.settings.privileged_files:
+            return
+        pods = [worker.pod for worker in self.workers.values()]
+        held = [pod for pod in pods if self.publisher.current(pod).phase not in TERMINAL]
+        for folder, shares in class_shares(self.settings.cgroup_root, held).items():
+            if self._weights.get(folder) != shares and hold_to(folder, LinuxResources(cpu_shares=shares)):
+                self._weights[folder] = shares
 
     async def _rotate_logs(self) -> None:
         settings = self.settings

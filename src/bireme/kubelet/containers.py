@@ -5,6 +5,7 @@ whether and when.
 """
 
 import asyncio
+import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from bireme.api.quantity import value
 from bireme.client.informer import Informer
 from bireme.kubelet import labels, launch, logs, mesos_sandbox
 from bireme.kubelet.actual import ContainerView, PodActual, Stage, Trouble, every_container
+from bireme.kubelet.cgroups import hold_to, pod_resources
 from bireme.kubelet.environment import EnvironmentProblem, Facts, environment
 from bireme.kubelet.hooks import HookFailed, run_hook
 from bireme.kubelet.mesos_sandbox import LogCopier, SandboxProblem
@@ -111,11 +113,18 @@ class Launcher:
                 kept.refreshed = self._clock.monotonic()
                 log.info("volumes not refreshed", pod=pod.metadata.name, error=str(error))
 
+    def outdate(self, pod: core.Pod) -> None:
+        """What the pod's files show has changed: the next `refresh` is due at once."""
+        self._of(pod).refreshed = -math.inf
+
     async def start_sandbox(self, pod: core.Pod, attempt: int) -> str:
         """Make the pod's sandbox. Raises RuntimeFault."""
         spec = launch.sandbox_spec(pod, attempt, self._settings)
         os.makedirs(spec.log_directory, mode=0o755, exist_ok=True)
-        return await self._runtime.run_sandbox(spec)
+        sandbox_id = await self._runtime.run_sandbox(spec)
+        if self._settings.privileged_files:
+            hold_to(spec.cgroup_parent, pod_resources(pod))
+        return sandbox_id
 
     async def start(
         self, pod: core.Pod, container: core.Container, attempt: int, actual: PodActual, turn: asyncio.Semaphore

@@ -54,6 +54,10 @@ class Objects:
                 self._forget(next(iter(self._held)))
             return found
 
+    def forget(self, kind: type[Object], namespace: str, name: str) -> None:
+        """The object has changed: ask for it again."""
+        self._forget((kind, namespace, name))
+
     def _forget(self, key: tuple[type[Object], str, str]) -> None:
         self._held.pop(key, None)
         lock = self._locks.get(key)

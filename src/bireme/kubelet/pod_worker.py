@@ -7,7 +7,7 @@ calls. Work under way is cut short when the pod is to end, since every step can 
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -42,7 +42,7 @@ from bireme.runtime.interface import Runtime, RuntimeFault
 log = structlog.get_logger(__name__)
 
 RETRY = Backoff(initial_s=0.5, limit_s=60.0)
-CONFIG_RETRY = Backoff(initial_s=1.0, limit_s=60.0)
+CONFIG_RETRY = Backoff(initial_s=1.0, limit_s=15.0)
 DEFAULT_GRACE_S = 30
 
 
@@ -107,6 +107,19 @@ class PodWorker:
         old, self.pod = self.pod, pod
         if _grace(pod) != _grace(old):
             self._interrupt()
+        if (pod.metadata.labels, pod.metadata.annotations) != (old.metadata.labels, old.metadata.annotations):
+            self.refresh()
+        self.wake()
+
+    def refresh(self) -> None:
+        """What the pod refers to has changed or come to be: bring its files up to date, try again what failed."""
+        self._node.launcher.outdate(self.pod)
+        now = self._node.clock.now()
+        if self._sandbox_trouble is not None:
+            self._sandbox_trouble = replace(self._sandbox_trouble, retry_at=now)
+        for name, trouble in self._troubles.items():
+            if trouble.reason == "CreateContainerConfigError":
+                self._troubles[name] = replace(trouble, retry_at=now)
         self.wake()
 
     def vanish(self) -> None:
