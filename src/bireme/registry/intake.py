@@ -7,6 +7,7 @@ from typing import Any
 
 from bireme.api import schema as schemas
 from bireme.api.defaults.apply import apply as apply_defaults
+from bireme.api.defaults.apply import apply_to_status
 from bireme.api.errors import BadRequest, Cause
 from bireme.api.scheme import Gvk, Scheme
 from bireme.api.validation.validate import validate, validate_update
@@ -49,9 +50,12 @@ class Intake:
         for fault in faults:
             call.warn(fault)
 
-    def fill(self, kind: Kind, tree: Tree) -> None:
-        """Fill in the kind's defaults, in place."""
-        apply_defaults(kind.stored, tree)
+    def fill(self, kind: Kind, tree: Tree, *, subresource: str = "") -> None:
+        """Fill in the kind's defaults, in place; beside a status, everything has them already."""
+        if subresource == "status":
+            apply_to_status(kind.stored, tree)
+        else:
+            apply_defaults(kind.stored, tree)
 
     def check(self, kind: Kind, tree: Tree) -> None:
         """Raise Invalid where a new object breaks a rule of its kind."""

@@ -20,9 +20,10 @@ from bireme.registry.record import Document, Record
 from bireme.registry.selection import Selection
 from bireme.registry.watch_cache import WatchCache
 from bireme.registry.watcher import View, Watcher
-from bireme.store.interface import Item, Store
+from bireme.store.interface import Item, Revision, Store
 
 Tree = dict[str, Any]
+SEEN_TREES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Reader:
         self.clock = clock
         self.kinds = Kinds(scheme)
         self.cache = WatchCache(store, scheme, clock)
+        self._trees: dict[str, tuple[Revision, Tree]] = {}
 
     def start(self) -> None:
         """Load the watch cache. Call once, before any verb."""
@@ -60,16 +62,27 @@ class Reader:
         return kind
 
     def find(self, group: str, version: str, plural: str, namespace: str, name: str) -> Tree | None:
-        """The object of that name, as it is kept, or None."""
+        """The object of that name, as it is kept, or None. Others may look at the same tree: don't change it."""
         kind = self.kind(group, version, plural)
         item = self.store.get(kind.key(namespace, name))
-        return None if item is None else document_of(kind, item).tree()
+        return None if item is None else self._seen(kind, item)
 
     def every(self, group: str, version: str, plural: str, namespace: str = "") -> list[Tree]:
-        """All objects of a kind, as they are kept."""
+        """All objects of a kind, as they are kept; see `find`."""
         kind = self.kind(group, version, plural)
         prefix = kind.key_prefix + (f"{namespace}/" if namespace else "")
-        return [document_of(kind, item).tree() for item in self.store.range(prefix)]
+        return [self._seen(kind, item) for item in self.store.range(prefix)]
+
+    def _seen(self, kind: Kind, item: Item) -> Tree:
+        """The tree of `item`, made once for each revision: admission looks at the same few objects all the time."""
+        known = self._trees.get(item.key)
+        if known is not None and known[0] == item.revision:
+            return known[1]
+        if len(self._trees) >= SEEN_TREES:
+            self._trees.clear()
+        tree = document_of(kind, item).tree()
+        self._trees[item.key] = (item.revision, tree)
+        return tree
 
     def item(self, kind: Kind, namespace: str, name: str) -> Item:
         """The stored item of that name. Raises NotFound."""

@@ -46,8 +46,7 @@ async def change_scale(
             raise BadRequest(f"the name of the object ({said['name']}) does not match the name on the URL ({name})")
         version = said.get("resourceVersion") or ""
         check_preconditions(kind.resource, name, scale, tree, uid=said.get("uid") or "", version=version)
-        tree.setdefault("spec", {})["replicas"] = _replicas(kind, name, scale)
-        return tree
+        return {**tree, "spec": {**(tree.get("spec") or {}), "replicas": _replicas(kind, name, scale)}}
 
     document = await registry.patch(kind, namespace, name, apply, call)
     return scale_of(document.tree())

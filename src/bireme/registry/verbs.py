@@ -152,7 +152,8 @@ class Registry(Reader):
                     raise not_found(kind.resource.plural, name, group=kind.resource.group)
                 return await self.create(kind, namespace, tree, call, name=name), True
             try:
-                return await self._replace(kind, namespace, item, new, call, subresource=subresource), False
+                old = document_of(kind, item).tree()
+                return await self._replace(kind, namespace, item, old, new, call, subresource=subresource), False
             except Raced as error:
                 if version:
                     raise modified(kind.resource, name) from error
@@ -167,23 +168,24 @@ class Registry(Reader):
         *,
         subresource: str = "",
     ) -> Document:
-        """Replace the object by what `change` makes of it; tried again when somebody else writes between."""
+        """Replace the object by what `change` makes of it; tried again when somebody else writes between.
+
+        `change` gives a new tree and leaves the one that it is given as it was.
+        """
         for _ in range(PATCH_TRIES):
-            item = self.item(kind, namespace, name)
-            seen = conversion.from_stored(kind, document_of(kind, item).tree())
-            new = self.intake.take(kind, change(seen), call)
+            item, old = self.read(kind, namespace, name)
+            new = self.intake.take(kind, change(conversion.from_stored(kind, old)), call)
             settle_name(kind.resource, new, name)
             try:
-                return await self._replace(kind, namespace, item, new, call, subresource=subresource)
+                return await self._replace(kind, namespace, item, old, new, call, subresource=subresource)
             except Raced:
                 continue
         raise modified(kind.resource, name)
 
     async def _replace(
-        self, kind: Kind, namespace: str, item: Item, tree: Tree, call: Call, *, subresource: str
+        self, kind: Kind, namespace: str, item: Item, old: Tree, tree: Tree, call: Call, *, subresource: str
     ) -> Document:
-        """Store `tree` in the place of `item`. Raises Raced when the item changed meanwhile."""
-        old = document_of(kind, item).tree()
+        """Store `tree` in the place of `item`, which is `old`. Raises Raced when the item changed meanwhile."""
         name = old["metadata"]["name"]
         settle_namespace(kind.resource, tree, namespace)
         said = tree["metadata"]
@@ -193,7 +195,7 @@ class Registry(Reader):
         check_preconditions(kind.resource, name, tree, old, uid=said.get("uid") or "", version=version)
         new = prepare_update(kind.stored, tree, old, subresource=subresource)
         check_finalizers(kind.stored, new, old)
-        self.intake.fill(kind, new)
+        self.intake.fill(kind, new, subresource=subresource)
         return await self.store_update(kind, namespace, item, new, old, call, subresource=subresource)
 
     async def store_update(

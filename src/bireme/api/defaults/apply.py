@@ -50,10 +50,18 @@ _GROUPS: Mapping[str, Mapping[str, Default]] = {
 _DEFAULTS: Mapping[tuple[str, str], Default] = {
     (group, kind): default for group, kinds in _GROUPS.items() for kind, default in kinds.items()
 }
+_STATUS_DEFAULTS: Mapping[tuple[str, str], Default] = {("", "Node"): core.default_node}
 
 
 def apply(resource: Resource, tree: dict[str, Any]) -> None:
     """Fill in the defaults of that kind, in place; kinds without any are left as they are."""
     default = _DEFAULTS.get((resource.group, resource.kind))
+    if default is not None:
+        default(tree)
+
+
+def apply_to_status(resource: Resource, tree: dict[str, Any]) -> None:
+    """As `apply`, for an object that has its defaults but for a new status."""
+    default = _STATUS_DEFAULTS.get((resource.group, resource.kind))
     if default is not None:
         default(tree)

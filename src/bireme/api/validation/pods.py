@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from bireme.api.validation.amounts import check_amounts, check_pod_resources
 from bireme.api.validation.containers import RESTART_POLICIES, check_container, check_security
 from bireme.api.validation.field import NOT_NEGATIVE, Problems, Tree, check_one_of
+from bireme.api.validation.memory import Memory
 from bireme.api.validation.meta import check_labels, check_template_metadata
 from bireme.api.validation.names import dns_label, dns_subdomain, ip_address, label_value, qualified_name
 from bireme.api.validation.placement import check_affinity, check_spread, check_tolerations
@@ -22,6 +23,7 @@ _LARGEST = 2**31 - 1
 _SYSCTL = re.compile(r"[a-z0-9](?:[-_a-z0-9]*+(?<![-_]))?(?:[./][a-z0-9](?:[-_a-z0-9]*+(?<![-_]))?)*+")
 _SYSCTL_MAX = 253
 _INIT_ONLY_FOR_SIDECARS = ("lifecycle", "livenessProbe", "readinessProbe", "startupProbe")
+_right = Memory()
 _NOT_FOR_EPHEMERAL = ("ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "resources")
 
 
@@ -43,7 +45,19 @@ def check_template(problems: Problems, template: Tree | None, path: str) -> None
 
 
 def check_spec(problems: Problems, spec: Tree, path: str) -> None:
-    """The spec of a pod or of a template."""
+    """The spec of a pod or of a template; one that was found right before is not looked at again."""
+    digest = _right.digest(spec)
+    if digest in _right:
+        return
+    found = Problems()
+    _check_whole(found, spec, path)
+    if found:
+        problems += found
+    else:
+        _right.learn(digest)
+
+
+def _check_whole(problems: Problems, spec: Tree, path: str) -> None:
     get = spec.get
     volumes = check_volumes(problems, spec["volumes"], f"{path}.volumes") if get("volumes") else {}
     claims = _check_claims(problems, spec["resourceClaims"], path) if get("resourceClaims") else ()

@@ -3,6 +3,7 @@
 The kubelet fetches the token; what is added here is the projected volume that asks for it.
 """
 
+import functools
 import random
 from typing import Any
 
@@ -46,18 +47,31 @@ class ServiceAccount(Plugin):
         if not spec.get("imagePullSecrets") and account.get("imagePullSecrets"):
             spec["imagePullSecrets"] = [dict(secret) for secret in account["imagePullSecrets"]]
         if _wants_token(spec, account):
-            self._mount_token(spec)
+            self._mount_token(spec, account["metadata"]["uid"])
 
-    def _mount_token(self, spec: Tree) -> None:
+    def _mount_token(self, spec: Tree, uid: str) -> None:
         containers = [*spec.get("initContainers", ()), *spec.get("containers", ())]
         bare = [container for container in containers if not _has_mount(container)]
         if not bare:
             return
-        name = "kube-api-access-" + "".join(self._random.choices(SUFFIX_ALPHABET, k=5))
+        taken = {volume.get("name") for volume in spec.get("volumes") or ()}
+        name = _usual_name(uid)
+        while name in taken:
+            name = _volume_name(self._random)
         spec.setdefault("volumes", []).append(_token_volume(name))
         for container in bare:
             mount = {"name": name, "readOnly": True, "mountPath": MOUNT_PATH}
             container.setdefault("volumeMounts", []).append(mount)
+
+
+@functools.lru_cache(maxsize=4096)
+def _usual_name(uid: str) -> str:
+    """The name goes by the account, so that the pods of one template stay alike to the byte."""
+    return _volume_name(random.Random(uid))
+
+
+def _volume_name(chance: random.Random) -> str:
+    return "kube-api-access-" + "".join(chance.choices(SUFFIX_ALPHABET, k=5))
 
 
 def _is_mirror(tree: Tree) -> bool:
