@@ -140,7 +140,7 @@ class PodWorker:
                 self._wake.clear()
                 self._work = self._tasks.create_task(self._guarded(), name=f"sync {self.pod.metadata.name}")
                 await asyncio.wait([self._work])
-                if not self._work.cancelled():
+                if not self._work.cancelled() and not self._finished:
                     await self._idle(self._work.result())
             self._prober.stop()
             self._node.launcher.forget(self.pod)
