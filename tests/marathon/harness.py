@@ -141,16 +141,28 @@ class World:
         self.random = Random(1)
         self.kubelet = Kubelet(client, clock)
         self.prober = Prober()
-        means = Means(client, self.ledger, clock, Random(2), lambda: uuid.UUID(int=self.random.getrandbits(128)))
-        self.master = Master(means, MesosSettings())
-        self.mesos = MesosMaster(self.master, authenticator=Trusting())
+        self.start_master()
         self.marathon = self._marathon()
         self._running: asyncio.Task[None] | None = None
+
+    def start_master(self) -> None:
+        new_uuid = lambda: uuid.UUID(int=self.random.getrandbits(128))  # noqa: E731
+        self.master = Master(Means(self.client, self.ledger, self.clock, Random(2), new_uuid), MesosSettings())
+        self.mesos = MesosMaster(self.master, authenticator=Trusting())
+        self._mastering = self.group.create_task(self.master.run())
+
+    async def kill_master(self) -> None:
+        """End the master; what it had open is cut."""
+        self._mastering.cancel()
+        for framework in list(self.master.roster.frameworks.values()):
+            if framework.subscription is not None:
+                framework.subscription.finish()
+        await self.clock.advance(0.1)
 
     def _marathon(self) -> Marathon:
         return Marathon(
             self.client,
-            InProcessMaster(self.mesos.handle, identity=MARATHON),
+            InProcessMaster(lambda request: self.mesos.handle(request), identity=MARATHON),
             clock=self.clock,
             random=self.random,
             authenticator=Trusting(),
@@ -251,7 +263,6 @@ async def world(*, nodes: int = 1, settings: Settings | None = None) -> AsyncIte
     clock = VirtualClock()
     async with cluster(clock=clock) as here, asyncio.TaskGroup() as group:
         made = World(here.client, clock, group, settings or Settings(principal="marathon"))
-        master = group.create_task(made.master.run())
         made.start()
         try:
             for number in range(nodes):
@@ -260,4 +271,4 @@ async def world(*, nodes: int = 1, settings: Settings | None = None) -> AsyncIte
             yield made
         finally:
             await made.kill()
-            master.cancel()
+            await made.kill_master()

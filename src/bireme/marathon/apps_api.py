@@ -3,7 +3,7 @@
 from bireme.http.interface import Response
 from bireme.marathon import changes, label_query, paths, schema, tasks_api, views
 from bireme.marathon.calls import Call, json, result, wrong_method
-from bireme.marathon.errors import MarathonError, bad_request, no_app, unprocessable
+from bireme.marathon.errors import MarathonError, bad_request, no_app
 from bireme.marathon.model import App, Root, Tree
 from bireme.marathon.paths import PathId
 
@@ -118,7 +118,7 @@ def _updated(call: Call, root: Root, path: PathId, update: Tree, *, partial: boo
     if set(update) <= {"id", "version"} and "version" in update:
         old = core.past.at("App", path, update["version"])
         if old is None or path not in root.apps:
-            raise unprocessable(f"App '{path}' does not exist in version {update['version']}")
+            raise no_app(path, update["version"])
         return root.with_app(App({name: of for name, of in old.items() if name not in ("version", "versionInfo")}))
     return changes.update_app(root, path, update, core.settings.policy, partial=partial)
 

@@ -54,6 +54,11 @@ class Bus:
             self._listeners.discard(listener)
             self.post("event_stream_detached", remoteAddress=listener.address)
 
+    def close(self) -> None:
+        """Send everybody away; clients attach again."""
+        for listener in list(self._listeners):
+            listener.end()
+
     def statistics(self) -> int:
         """How many listen."""
         return len(self._listeners)
@@ -79,7 +84,7 @@ class Listener(AsyncIterator[bytes]):
     def put(self, record: bytes) -> None:
         """Queue a frame, or end the stream if its reader is too slow."""
         if len(self._queue) >= MAX_OUTSTANDING:
-            self._finish()
+            self.end()
             return
         self._queue.append(record)
         self._wake.set()
@@ -97,9 +102,10 @@ class Listener(AsyncIterator[bytes]):
     async def aclose(self) -> None:
         """The client has gone."""
         self._queue.clear()
-        self._finish()
+        self.end()
 
-    def _finish(self) -> None:
+    def end(self) -> None:
+        """Nothing comes after what is queued."""
         self._closed = True
         self._wake.set()
         self._on_close(self)

@@ -183,10 +183,19 @@ class Core:
         """Make the intent durable; should that fail, it is taken back."""
         self.keeper.save(kinds.Deployment, plan.id, lambda: records.deployment_object(plan, 0))
         try:
-            await self.keeper.saved(kinds.Deployment, plan.id)
-        except BaseException:
+            async with asyncio.TaskGroup() as group:
+                alarm = group.create_task(self._alarm())
+                await self.keeper.saved(kinds.Deployment, plan.id)
+                alarm.cancel()
+        except BaseException as error:
             self.keeper.save(kinds.Deployment, plan.id, lambda: None)
+            if isinstance(error, BaseExceptionGroup):
+                raise error.exceptions[0] from error
             raise
+
+    async def _alarm(self) -> None:
+        await self.clock.sleep(self.settings.request_timeout)
+        raise MarathonError(503, "The state can't be written now")
 
     def _rivals(self, plan: Plan) -> list[str]:
         """The running deployments that touch what this one touches."""

@@ -57,8 +57,8 @@ class Framework:
         while True:
             try:
                 await self._subscribe()
-            except (MasterLost, ApiError) as error:
-                log.info("lost the Mesos master", error=str(error))
+            except* (MasterLost, ApiError) as error:
+                log.info("lost the Mesos master", error=str(error.exceptions[0]))
             if self.connected:
                 self.stream_id = ""
                 self._core.bus.post("scheduler_disconnected_event")

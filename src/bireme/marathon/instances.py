@@ -157,8 +157,9 @@ class Instance:
         state = str(status.get("state", self.state))
         if state != self.state:
             self.since = now
+        if state != self.state or self.condition != UNREACHABLE_INACTIVE:
+            self.condition = CONDITIONS.get(state, "Unknown")
         self.state = state
-        self.condition = CONDITIONS.get(state, "Unknown")
         if self.running and self.started_at is None:
             self.started_at = now
         if "healthy" in status:

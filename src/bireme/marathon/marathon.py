@@ -53,20 +53,29 @@ class Marathon:
     ) -> None:
         self.settings = settings or Settings()
         self.clock = clock
-        self.core = Core(client, self.settings, clock, random=random, new_uuid=new_uuid)
+        self._client, self._transport, self._authenticator = client, transport, authenticator
+        self._random, self._new_uuid, self._prober = random, new_uuid, prober
+        self._begin()
+
+    def _begin(self) -> None:
+        """Parts that know nothing yet."""
+        clock, random, new_uuid = self.clock, self._random, self._new_uuid
+        self.core = Core(self._client, self.settings, clock, random=random, new_uuid=new_uuid)
         self.engine = Engine(self.core)
-        self.framework = Framework(self.core, transport)
-        self._prober = prober
-        self._vips = Vips(client, clock)
+        self.framework = Framework(self.core, self._transport)
+        self._vips = Vips(self._client, clock)
         self._checks: HealthChecks | None = None
-        self._api = Api(self.core, self.framework, authenticator)
+        self._api = Api(self.core, self.framework, self._authenticator)
 
     async def handle(self, request: Request) -> Answer:
         """Answer one request to /v2 and what is beside it."""
         return await self._api.handle(request)
 
     async def run(self) -> None:
-        """Find the state again, then keep apps up until cancelled."""
+        """Find the state again, then keep apps up until cancelled. May be called again after it failed."""
+        if self._checks is not None:
+            self.core.bus.close()
+            self._begin()
         prober = self._prober or NetworkProber()
         self._checks = HealthChecks(self.core, prober)
         try:

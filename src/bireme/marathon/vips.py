@@ -149,14 +149,14 @@ class Vips:
 
     def __init__(self, client: Client, clock: Clock) -> None:
         self._client, self._clock = client, clock
-        self._wanted: Wanted = {}
+        self._wanted: Wanted | None = None
         self._there: dict[tuple[type[Object], str, str], bytes] = {}
         self._wake = asyncio.Event()
 
     def look(self, wanted: Wanted) -> None:
         """Have these objects and no others."""
-        self._wanted = wanted
-        if {key: encode(obj) for key, obj in wanted.items()} != self._there:
+        first, self._wanted = self._wanted is None, wanted
+        if first or {key: encode(obj) for key, obj in wanted.items()} != self._there:
             self._wake.set()
 
     async def run(self) -> None:
@@ -178,7 +178,7 @@ class Vips:
                 self._there[kind, obj.metadata.namespace, obj.metadata.name] = b""
 
     async def _work(self) -> bool:
-        wanted, well = self._wanted, True
+        wanted, well = self._wanted or {}, True
         for key in [key for key in self._there if key not in wanted]:
             try:
                 await self._client.delete(key[0], key[2], namespace=key[1])
