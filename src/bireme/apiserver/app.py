@@ -1,6 +1,7 @@
 """The Kubernetes API over HTTP: one door for sockets and for the parts in this process.
 
-In order: health and version for anybody, who asks, may they, is there room, then discovery or the resource.
+In order: health and version for anybody, who asks and as whom, may they, is there room, then discovery or the
+resource.
 Left to others: verbs on objects (`resources.py`), the socket (`http/server.py`).
 """
 
@@ -19,6 +20,7 @@ from bireme.apiserver.bodies import read_timeout
 from bireme.apiserver.documents import Documents
 from bireme.apiserver.errors import as_api_error, response_of
 from bireme.apiserver.health import Health
+from bireme.apiserver.impersonation import acting
 from bireme.apiserver.limits import InFlight
 from bireme.apiserver.metrics import Metrics
 from bireme.apiserver.negotiation import answer
@@ -92,6 +94,7 @@ class ApiServer:
         user = self._authenticator.authenticate(request)
         if user is None:
             raise Unauthorized("Unauthorized")
+        user = acting(user, request.headers)
         if not is_resource_path(path):
             return self._document(request, user)
         watching = bool(request.query.pairs) and request.query.flag("watch")

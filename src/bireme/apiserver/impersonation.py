@@ -1,0 +1,60 @@
+"""Acting as another: `kubectl --as`, and the gateways that speak for their users.
+
+Who may impersonate is asked of the same table as everything else. What follows is done, and judged, as the other.
+Source: the reference on authentication (section 8).
+"""
+
+from collections.abc import Iterator, Mapping
+
+from bireme.api.errors import BadRequest
+from bireme.apiserver.authentication import ANONYMOUS, AUTHENTICATED
+from bireme.apiserver.authorization import Attempt, allows, refusal
+from bireme.http.interface import Identity
+
+USER, GROUP, UID, EXTRA = "impersonate-user", "impersonate-group", "impersonate-uid", "impersonate-extra-"
+_ACCOUNT = "system:serviceaccount:"
+
+
+def acting(user: Identity, headers: Mapping[str, str]) -> Identity:
+    """Whom `user` acts as: himself, or whom the headers name. Raises Forbidden where he may not.
+
+    Header names are in lower case; one that came several times holds its values joined by commas.
+    """
+    if USER not in headers:
+        if any(name in headers for name in (GROUP, UID)):
+            raise BadRequest("requested to impersonate groups or a uid without impersonating a user")
+        return user
+    name, uid = headers[USER].strip(), headers.get(UID, "").strip()
+    groups = tuple(group.strip() for group in headers.get(GROUP, "").split(",") if group.strip())
+    for attempt in _attempts(name, groups, uid, headers):
+        if not allows(user, attempt):
+            raise refusal(user, attempt)
+    if name == ANONYMOUS.name:
+        return Identity(name, (*groups, *ANONYMOUS.groups), uid)
+    return Identity(name, (*(groups or _account_groups(name)), AUTHENTICATED), uid)
+
+
+def _attempts(name: str, groups: tuple[str, ...], uid: str, headers: Mapping[str, str]) -> Iterator[Attempt]:
+    """What must be allowed: each name that is taken on, by itself."""
+    if name.startswith(_ACCOUNT) and name.count(":") == 3:
+        namespace, account = name.removeprefix(_ACCOUNT).split(":")
+        yield Attempt("impersonate", resource="serviceaccounts", namespace=namespace, name=account)
+    else:
+        yield Attempt("impersonate", resource="users", name=name)
+    for group in groups:
+        yield Attempt("impersonate", resource="groups", name=group)
+    group_of_rest = "authentication.k8s.io"
+    if uid:
+        yield Attempt("impersonate", group=group_of_rest, resource="uids", name=uid)
+    for header in headers:
+        if header.startswith(EXTRA):
+            key = header.removeprefix(EXTRA)
+            yield Attempt("impersonate", group=group_of_rest, resource="userextras", subresource=key)
+
+
+def _account_groups(name: str) -> tuple[str, ...]:
+    """The groups that a service account is in by being one."""
+    if not name.startswith(_ACCOUNT) or name.count(":") != 3:
+        return ()
+    namespace = name.removeprefix(_ACCOUNT).partition(":")[0]
+    return ("system:serviceaccounts", f"system:serviceaccounts:{namespace}")
