@@ -50,7 +50,9 @@ def read_object(request: Request, call: Call | None = None) -> Tree:
 
 
 def read_patch(request: Request, call: Call) -> Any:
-    """The body of a patch; its media type was seen to. Raises BadRequest and TooLarge."""
+    """The body of a patch; its media type was seen to. Raises BadRequest, Invalid and TooLarge."""
+    if "force" in request.query:
+        raise _bad_option("force", "FieldValueForbidden", "Forbidden: may not be specified for non-apply patch")
     duplicates: list[str] | None = [] if call.field_validation != "Ignore" else None
     patch = json_codec.parse(request.body, duplicates=duplicates)
     call.duplicates = tuple(duplicates or ())

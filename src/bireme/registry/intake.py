@@ -18,6 +18,7 @@ from bireme.registry.strategy import invalid
 
 Tree = dict[str, Any]
 SHOWN_PROBLEMS = 10
+_MAY_BE_EMPTY = ("labels", "annotations", "finalizers", "ownerReferences", "generateName", "namespace")
 
 
 class Intake:
@@ -33,7 +34,7 @@ class Intake:
         Unknown and repeated fields are refused, warned of or passed over, as the caller asked.
         """
         self.settle(kind.resource.gvk, kind.definition, tree, call)
-        tree.setdefault("metadata", {})
+        _drop_empty(tree.setdefault("metadata", {}))
         return to_stored(kind, tree)
 
     def settle(self, gvk: Gvk, definition: str, tree: Tree, call: Call) -> None:
@@ -68,6 +69,13 @@ class Intake:
     def _raise(self, kind: Kind, tree: Tree, causes: list[Cause]) -> None:
         if causes:
             raise invalid(kind.resource, tree["metadata"].get("name") or "", causes)
+
+
+def _drop_empty(metadata: Tree) -> None:
+    """Metadata without what holds nothing, so that taking the last label away leaves no trace."""
+    for name in _MAY_BE_EMPTY:
+        if name in metadata and not metadata[name]:
+            del metadata[name]
 
 
 def _check_kind(gvk: Gvk, tree: Any) -> None:
