@@ -48,7 +48,7 @@ e2e: setup-dev  ## Whole stories with real containers, kubectl, pymesos and curl
 test: check unit e2e  ## Everything: lint, types, layers, unit and e2e
 
 bench: setup-dev  ## The figures: a table and one JSON object a line
-	@for file in benchmarks/bench_*.py; do $(PYTHON) $$file || exit 1; done
+	@$(PYTHON) benchmarks/all.py
 
 lock: setup-dev  ## Resolve the dependencies again, with hashes and without addresses
 	@.build/uv/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-annotate --no-header \
