@@ -88,6 +88,7 @@ async def serve(
         backlog=limits.backlog,
         reuse_address=True,
         ssl_handshake_timeout=limits.handshake_s if tls else None,
+        ssl_shutdown_timeout=limits.farewell_s if tls else None,
     )
     return Server(listener.sockets[0].getsockname()[1], door, listener)
 
