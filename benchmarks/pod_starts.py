@@ -66,7 +66,7 @@ def start_one(name: str) -> tuple[float, float]:
         run("kubectl", "create", "-f", "-", text=pod(name))
         answered = time.perf_counter()
         for seen in pods:
-            if seen["metadata"]["name"] == name and seen["status"].get("phase") == "Running":
+            if seen["metadata"]["name"] == name and seen.get("status", {}).get("phase") == "Running":
                 break
         ended = time.perf_counter()
     kubectl("delete", "pod", name, "--wait=false")
@@ -79,7 +79,7 @@ def start_many(replicas: int) -> float:
         began = time.perf_counter()
         kubectl("create", "-f", "-", text=json.dumps(deployment(replicas)))
         for seen in deployments:
-            if seen["status"].get("readyReplicas") == replicas:
+            if seen.get("status", {}).get("readyReplicas") == replicas:
                 break
         took = time.perf_counter() - began
     kubectl("delete", "deployment", "many", "--wait=false")
