@@ -34,6 +34,9 @@ from bireme.http.credentials import Credentials
 from bireme.http.interface import Answer, Request, Response
 from bireme.http.requests import Session
 from bireme.ledger.ledger import Ledger
+from bireme.marathon.marathon import Marathon
+from bireme.marathon.settings import Settings as MarathonSettings
+from bireme.marathon.transport import InProcessMaster, basic
 from bireme.mesos.api import MesosMaster
 from bireme.mesos.core import Means
 from bireme.mesos.core import Settings as MesosSettings
@@ -46,6 +49,7 @@ from bireme.store.sqlite import SqliteStore
 log = structlog.get_logger(__name__)
 
 Service = Callable[[], Awaitable[None]]
+MARATHON = "marathon"
 STATUS_PATH = "/bireme/v1/status"
 DNS_PORTS = (("dns", "UDP"), ("dns-tcp", "TCP"))
 
@@ -110,15 +114,18 @@ class Core:
         """Open every door, then work until cancelled."""
         await make_dns_service(self._api.admin(), address=self._config.dns_address)
         mesos = self._mesos()
+        marathon = self._marathon(mesos)
         self._make_room = mesos.master.make_room
         doors = [
             Opening("api", self._handle, self._config.api_port, refuse=refusal, tls=self._tls()),
             Opening("mesos", mesos.handle, self._config.mesos_port),
+            Opening("marathon", marathon.handle, self._config.marathon_port),
         ]
         services: dict[str, Service] = {
             "controllers": self._run_controllers,
             "scheduler": self._run_scheduler,
             "mesos": mesos.run,
+            "marathon": marathon.run,
         }
         async with asyncio.TaskGroup() as tasks, open_doors(doors, self._config.hosts, tasks, clock=self._clock):
             for name, service in services.items():
@@ -172,6 +179,32 @@ class Core:
         client = self._api.client("system:mesos-master", groups=(MASTERS,))
         master = Master(Means(client, self._ledger, self._clock, self._random), settings)
         return MesosMaster(master, authenticator=self._credentials, insecure=config.insecure_loopback)
+
+    def _marathon(self, mesos: MesosMaster) -> Marathon:
+        """Marathon, which enters the master's door as any framework does: with its name and secret."""
+        config = self._config
+        settings = MarathonSettings(
+            hostname=config.host,
+            http_port=config.marathon_port,
+            master=config.mesos_url,
+            principal=MARATHON,
+            insecure=config.insecure_loopback,
+        )
+        door = InProcessMaster(mesos.handle, headers=basic(MARATHON, secret_of(config, MARATHON)))
+        return Marathon(
+            self._api.client("system:marathon"),
+            door,
+            clock=self._clock,
+            random=self._random,
+            authenticator=self._credentials,
+            settings=settings,
+        )
+
+
+def secret_of(config: Config, user: str) -> str:
+    """The password of one of our own users."""
+    users = orjson.loads(config.credentials.read_bytes())["users"]
+    return str(next(each["password"] for each in users if each["name"] == user))
 
 
 async def make_dns_service(client: Client, *, address: str) -> None:
