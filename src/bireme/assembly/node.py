@@ -35,6 +35,7 @@ from bireme.mesos.agents import AGENT_PORT, WORK_DIR
 from bireme.network import cni
 from bireme.network.proxy import ServiceProxy
 from bireme.network.ruleset import NodeNetwork
+from bireme.runtime import shims
 from bireme.runtime.containerd import Containerd, ContainerdSettings, clear
 from bireme.runtime.cri import CriRuntime
 from bireme.runtime.host_changes import HostChanges, process_start
@@ -59,15 +60,20 @@ def stop_containers(settings: Path) -> None:
 
 
 async def _stop_containers(config: Config) -> None:
-    containerd = Containerd(engine_settings(config), clock=RealClock())
+    settings = engine_settings(config)
+    containerd, tasks = Containerd(settings, clock=RealClock()), shims.known_tasks(settings.tasks)
     if containerd.pid is None:
-        return
+        if not tasks:
+            return
+        await containerd.start()  # it died just now, and only it can end what it had started
     runtime = CriRuntime(str(config.containerd_socket))
     try:
+        await containerd.wait_ready(runtime)
         await clear(runtime, clock=RealClock())
     finally:
         await runtime.close()
         await containerd.stop()
+        shims.sweep(str(config.containerd_socket), tasks)
 
 
 def engine_settings(config: Config) -> ContainerdSettings:
@@ -142,7 +148,9 @@ class Node:
         ]
 
     async def _start_engine(self) -> None:
+        settings = self._containerd.settings
         self._changes.record("cgroup", self._config.cgroup)
+        self._changes.record("shims", str(settings.socket), before=str(settings.tasks))
         await self._containerd.start()
         pid = self._containerd.pid
         if pid is not None:

@@ -12,7 +12,6 @@ SPEC_HASH = "io.kubernetes.container.hash"
 RESTART_COUNT = "io.kubernetes.container.restartCount"
 TERMINATION_FILE = "bireme.dev/termination-file"
 TERMINATION_POLICY = "io.kubernetes.container.terminationMessagePolicy"
-GRACE = "io.kubernetes.pod.terminationGracePeriod"
 
 
 def pod_labels(pod: core.Pod) -> dict[str, str]:

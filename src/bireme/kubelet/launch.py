@@ -15,7 +15,7 @@ from bireme.kubelet.cgroups import cgroup_parent, container_resources
 from bireme.kubelet.environment import expand
 from bireme.kubelet.security import container_security, namespaces, sandbox_security
 from bireme.kubelet.settings import KubeletSettings
-from bireme.runtime.interface import ContainerSpec, Image, Mount, PortMapping, SandboxSpec, Security
+from bireme.runtime.interface import GRACE, ContainerSpec, Image, Mount, PortMapping, SandboxSpec, Security
 
 TERMINATION_LOG = "/dev/termination-log"
 
@@ -73,6 +73,7 @@ def container_spec(
         labels.RESTART_COUNT: str(attempt),
         labels.TERMINATION_FILE: str(termination_file),
         labels.TERMINATION_POLICY: container.termination_message_policy or "File",
+        GRACE: str(pod.spec.termination_grace_period_seconds or 0),
     }
     return ContainerSpec(
         name=container.name,

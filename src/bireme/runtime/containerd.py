@@ -10,21 +10,23 @@ import json
 import os
 import shutil
 import signal
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
 from bireme.aio.clock import Clock
-from bireme.runtime import images
-from bireme.runtime.interface import EngineAway, Runtime, RuntimeFault
+from bireme.runtime import images, shims
+from bireme.runtime.interface import GRACE, Container, EngineAway, Runtime, RuntimeFault, State
 
 log = structlog.get_logger(__name__)
 
-NAMESPACE = "k8s.io"
+NAMESPACE = shims.NAMESPACE
 START_S = 30.0
 STOP_S = 15.0
 CLEAR_ATTEMPTS = 4
+LONGEST_GRACE_S = 3.0
 _CAP_SYS_RESOURCE = 24
 
 
@@ -48,6 +50,11 @@ class ContainerdSettings:
     @property
     def pid_path(self) -> Path:
         return self.state / "containerd.pid"
+
+    @property
+    def tasks(self) -> Path:
+        """The folder in which each sandbox and container has one of its own."""
+        return self.root / "data" / "io.containerd.runtime.v2.task" / NAMESPACE
 
     @property
     def log_path(self) -> Path:
@@ -285,11 +292,14 @@ class Containerd:
             await self._clock.sleep(0.02)
 
 
-async def clear(runtime: Runtime, *, clock: Clock, grace_s: float = 2.0) -> list[str]:
-    """Stop and remove every sandbox and container of an engine; the ids of the sandboxes that would not go."""
-    async with asyncio.TaskGroup() as tasks:
-        for container in await runtime.list_containers():
-            tasks.create_task(_stop(runtime, container.id, grace_s))
+async def clear(runtime: Runtime, *, clock: Clock, longest_s: float = LONGEST_GRACE_S) -> list[str]:
+    """Stop and remove every sandbox and container of an engine; the ids of the sandboxes that would not go.
+
+    All stop at once, each with the grace that its pod was promised but no more than `longest_s`.
+    """
+    containers: defaultdict[str, list[Container]] = defaultdict(list)
+    for container in await runtime.list_containers():
+        containers[container.sandbox_id].append(container)
     for attempt in range(CLEAR_ATTEMPTS):
         left = await runtime.list_sandboxes()
         if not left:
@@ -297,8 +307,15 @@ async def clear(runtime: Runtime, *, clock: Clock, grace_s: float = 2.0) -> list
         await clock.sleep(attempt * 0.5)
         async with asyncio.TaskGroup() as tasks:
             for sandbox in left:
-                tasks.create_task(_discard(runtime, sandbox.id))
+                tasks.create_task(_discard(runtime, sandbox.id, containers.pop(sandbox.id, []), longest_s))
     return [sandbox.id for sandbox in await runtime.list_sandboxes()]
+
+
+def _grace(container: Container) -> float:
+    try:
+        return float(container.annotations[GRACE])
+    except (KeyError, ValueError):
+        return LONGEST_GRACE_S
 
 
 async def _stop(runtime: Runtime, container_id: str, grace_s: float) -> None:
@@ -308,8 +325,12 @@ async def _stop(runtime: Runtime, container_id: str, grace_s: float) -> None:
         log.info("container not stopped", container=container_id, error=fault.message)
 
 
-async def _discard(runtime: Runtime, sandbox_id: str) -> None:
+async def _discard(runtime: Runtime, sandbox_id: str, containers: list[Container], longest_s: float) -> None:
     try:
+        async with asyncio.TaskGroup() as tasks:
+            for container in containers:
+                if container.state is not State.EXITED:
+                    tasks.create_task(_stop(runtime, container.id, min(longest_s, _grace(container))))
         await runtime.stop_sandbox(sandbox_id)
         await runtime.remove_sandbox(sandbox_id)
     except RuntimeFault as fault:

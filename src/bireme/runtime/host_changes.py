@@ -17,14 +17,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from bireme.runtime import shims
+
 END_S = 5.0
 
-Kind = Literal["link", "route", "nft-table", "netns", "mount", "cgroup", "sysctl", "file", "directory", "process"]
+Kind = Literal[
+    "link", "route", "nft-table", "netns", "mount", "cgroup", "sysctl", "file", "directory", "process", "shims"
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change: `name` is a link, a path, a route's destination, a sysctl, a process id; `before` what it was."""
+    """One change: `name` is a link, a path, a route's destination, a sysctl, a process id; `before` what it was.
+
+    For the shims of an engine `name` is its socket, `before` the folder that has a folder for each of its tasks.
+    """
 
     kind: Kind
     name: str
@@ -186,6 +193,7 @@ UNDO: dict[str, Callable[[Change], object]] = {
     "file": lambda change: Path(change.name).unlink(missing_ok=True),
     "directory": _remove_tree,
     "process": _end_process,
+    "shims": lambda change: shims.sweep(change.name, shims.known_tasks(Path(change.before))),
 }
 
 LEFT: dict[str, Callable[[Change], bool]] = {
@@ -201,4 +209,5 @@ LEFT: dict[str, Callable[[Change], bool]] = {
     "file": lambda change: Path(change.name).exists(),
     "directory": lambda change: Path(change.name).exists(),
     "process": _process_left,
+    "shims": lambda change: bool(shims.left(change.name, shims.known_tasks(Path(change.before)))),
 }

@@ -14,6 +14,9 @@ from datetime import datetime
 from enum import Enum
 from typing import Protocol
 
+GRACE = "io.kubernetes.pod.terminationGracePeriod"
+"""The annotation of a container that says how many seconds its pod gives it to end."""
+
 
 class RuntimeFault(Exception):
     """The engine refused or failed; `message` is its own words. Trying again may help.
