@@ -80,15 +80,15 @@ def read_group(obj: kinds.Group) -> Group:
 
 def _side(side: Side) -> kinds.DeploymentSide:
     return kinds.DeploymentSide(
-        apps={path: app.tree if app is not None else None for path, app in side.apps.items()},
-        groups={path: group_tree(group) if group is not None else None for path, group in side.groups.items()},
+        apps={path: app.tree if app is not None else {} for path, app in side.apps.items()},
+        groups={path: group_tree(group) if group is not None else {} for path, group in side.groups.items()},
     )
 
 
 def _read_side(side: kinds.DeploymentSide) -> Side:
     return Side(
-        {path: App(tree) if tree is not None else None for path, tree in side.apps.items()},
-        {path: read_group_tree(tree) if tree is not None else None for path, tree in side.groups.items()},
+        {path: App(tree) if tree else None for path, tree in side.apps.items()},
+        {path: read_group_tree(tree) if tree else None for path, tree in side.groups.items()},
     )
 
 
@@ -129,7 +129,7 @@ def instance_object(instance: Instance) -> kinds.Instance:
         region=instance.region,
         zone=instance.zone,
         attributes=instance.attributes,
-        host_ports=list(instance.host_ports),
+        host_ports=[port or 0 for port in instance.host_ports],
     )
     status = kinds.InstanceStatus(
         state=instance.state,
@@ -158,7 +158,7 @@ def read_instance(obj: kinds.Instance) -> Instance:
         spec.host,
         spec.address,
         spec.agent_id,
-        tuple(spec.host_ports),
+        tuple(port or None for port in spec.host_ports),
         parse_time(status.staged_at),
         parse_time(status.since),
         attributes=spec.attributes,
@@ -194,13 +194,13 @@ class Past:
     def history_object(self, key: tuple[str, PathId]) -> kinds.History:
         """The object that keeps one history."""
         of, path = key
-        entries = [kinds.HistoryEntry(version=at, definition=tree) for at, tree in self._entries[key]]
+        entries = [kinds.HistoryEntry(version=at, definition=tree or {}) for at, tree in self._entries[key]]
         return kinds.History(spec=kinds.HistorySpec(of=of, id=path, entries=entries))
 
     def restore(self, obj: kinds.History) -> None:
         """Read a history back."""
         key = (obj.spec.of, obj.spec.id)
-        self._entries[key] = [(each.version, each.definition) for each in obj.spec.entries]
+        self._entries[key] = [(each.version, each.definition or None) for each in obj.spec.entries]
 
     def versions(self, of: str, path: PathId) -> list[str]:
         """The stamps at which the thing was there, newest first; only those since it was made anew."""

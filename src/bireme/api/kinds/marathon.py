@@ -70,7 +70,7 @@ class Deployment(Object):
 
 
 class DeploymentSpec(Model):
-    """`original` and `target` hold what changes: apps and groups by path, null where there is none."""
+    """`original` and `target` hold what changes: apps and groups by path, empty where there is none."""
 
     version: str = ""
     steps: list[list[DeploymentAction]] = []
@@ -81,8 +81,8 @@ class DeploymentSpec(Model):
 class DeploymentSide(Model):
     """Apps and groups in their JSON forms."""
 
-    apps: dict[str, dict[str, Any] | None] = {}
-    groups: dict[str, dict[str, Any] | None] = {}
+    apps: dict[str, dict[str, Any]] = {}
+    groups: dict[str, dict[str, Any]] = {}
 
 
 class DeploymentAction(Model):
@@ -109,7 +109,7 @@ class Instance(Object):
 
 
 class InstanceSpec(Model):
-    """What does not change once it is launched, and `goal`: Running, Stopped or Decommissioned."""
+    """What does not change once it is launched, and `goal`: Running or Decommissioned. No host port is 0."""
 
     app_id: str = ""
     instance_id: str = ""
@@ -122,7 +122,7 @@ class InstanceSpec(Model):
     region: str = ""
     zone: str = ""
     attributes: list[dict[str, Any]] = []
-    host_ports: list[int | None] = []
+    host_ports: list[int] = []
 
 
 class InstanceStatus(Model):
@@ -155,10 +155,10 @@ class HistorySpec(Model):
 
 
 class HistoryEntry(Model):
-    """`definition` is null where the thing was deleted at `version`."""
+    """`definition` is empty where the thing was deleted at `version`."""
 
     version: str = ""
-    definition: dict[str, Any] | None = None
+    definition: dict[str, Any] = {}
 
 
 class Registration(Object):
