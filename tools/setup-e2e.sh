@@ -19,3 +19,13 @@ if [ ${#packages[@]} -gt 0 ]; then
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
 fi
+# The kubectl that Debian carries, which the stories hold against the cluster too; beside the machine's own.
+if [ ! -x .build/kubectl-1.20/usr/bin/kubectl ]; then
+  folder=$(mktemp -d)
+  trap 'rm -rf "$folder"' EXIT
+  chmod 755 "$folder"
+  (cd "$folder" && { apt-get download -qq kubernetes-client || { apt-get update -qq && apt-get download -qq kubernetes-client; }; } 2>/dev/null)
+  mkdir -p .build
+  rm -rf .build/kubectl-1.20
+  dpkg -x "$folder"/kubernetes-client_*.deb .build/kubectl-1.20
+fi
