@@ -17,6 +17,7 @@ from bireme.aio.waiting import wait_any
 from bireme.api.kinds import core, discovery
 from bireme.assembly.doors import Opening, open_doors
 from bireme.assembly.process import run_until_stopped, set_up_logs, settle_memory
+from bireme.assembly.stopping import engine_settings
 from bireme.client.client import Client
 from bireme.client.informer import Informer, Key
 from bireme.client.transport import HttpTransport
@@ -35,8 +36,7 @@ from bireme.mesos.agents import AGENT_PORT, WORK_DIR
 from bireme.network import cni
 from bireme.network.proxy import ServiceProxy
 from bireme.network.ruleset import NodeNetwork
-from bireme.runtime import shims
-from bireme.runtime.containerd import Containerd, ContainerdSettings, clear
+from bireme.runtime.containerd import Containerd
 from bireme.runtime.cri import CriRuntime
 from bireme.runtime.host_changes import HostChanges, process_start
 
@@ -51,39 +51,6 @@ def run(settings: Path) -> None:
     config = Config.load(settings)
     set_up_logs("node", level=config.log_level)
     run_until_stopped(Node(config, clock=RealClock()).run())
-
-
-def stop_containers(settings: Path) -> None:
-    """Stop every pod of this machine's own containerd, then containerd itself."""
-    config = Config.load(settings)
-    asyncio.run(_stop_containers(config))
-
-
-async def _stop_containers(config: Config) -> None:
-    settings = engine_settings(config)
-    containerd, tasks = Containerd(settings, clock=RealClock()), shims.known_tasks(settings.tasks)
-    if containerd.pid is None:
-        if not tasks:
-            return
-        await containerd.start()  # it died just now, and only it can end what it had started
-    runtime = CriRuntime(str(config.containerd_socket))
-    try:
-        await containerd.wait_ready(runtime)
-        await clear(runtime, clock=RealClock())
-    finally:
-        await runtime.close()
-        await containerd.stop()
-        shims.sweep(str(config.containerd_socket), tasks)
-
-
-def engine_settings(config: Config) -> ContainerdSettings:
-    return ContainerdSettings(
-        root=config.containerd_root,
-        state=config.containerd_state,
-        socket=config.containerd_socket,
-        cni_config=config.data / "cni" / "conf",
-        log=config.logs / "containerd.log",
-    )
 
 
 class Node:

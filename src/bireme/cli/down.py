@@ -36,7 +36,7 @@ def _stop_orphans(config: Config, running: dict[str, dict[str, int | str]]) -> N
     for name in ("node", "core", "containerd"):
         part = running.get(name)
         if name == "containerd" and part:
-            from bireme.assembly.node import stop_containers
+            from bireme.assembly.stopping import stop_containers
 
             stop_containers(config.data / "config.json")
         if part:

@@ -38,6 +38,6 @@ def run_node(settings: Path) -> None:
 @settings_argument
 def stop_containers(settings: Path) -> None:
     """Stop every pod on this machine's own containerd."""
-    from bireme.assembly.node import stop_containers as stop
+    from bireme.assembly.stopping import stop_containers as stop
 
     stop(settings)
