@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from bireme.api.scheme import Resource
-from bireme.apiserver.columns import apps, autoscaling, batch, cluster, core, extension, networking, storage
+from bireme.apiserver.columns import apps, autoscaling, batch, cluster, core, extension, mesos, networking, storage
 from bireme.apiserver.columns.column import CREATED, NAME, Column, Printer
 from bireme.apiserver.columns.pods import COMPLETED
 
@@ -27,6 +27,8 @@ _GROUPS: Mapping[str, Mapping[str, Printer]] = {
     "discovery.k8s.io": networking.DISCOVERY_PRINTERS,
     "events.k8s.io": {"Event": core.EVENT},
     "flowcontrol.apiserver.k8s.io": extension.FLOWCONTROL_PRINTERS,
+    "marathon.bireme.dev": mesos.MARATHON_PRINTERS,
+    "mesos.bireme.dev": mesos.MESOS_PRINTERS,
     "networking.k8s.io": networking.PRINTERS,
     "node.k8s.io": cluster.NODE_PRINTERS,
     "policy": cluster.POLICY_PRINTERS,
