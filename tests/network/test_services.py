@@ -3,8 +3,9 @@
 import pytest
 
 from bireme.api.kinds import core, discovery, meta
+from bireme.network.nftables import selection
 from bireme.network.ruleset import NodeNetwork, render
-from bireme.network.services import Backend, Forward, HostPort, Plan, plan, vanished
+from bireme.network.services import Backend, Flow, Forward, HostPort, Plan, plan, stale_flows
 
 NETWORK = NodeNetwork("bireme", "bireme0", "10.244.0.0/16", "10.96.0.0/16")
 
@@ -104,7 +105,48 @@ def test_affinity_is_looked_up_before_the_dice_are_thrown() -> None:
     assert script.index("ip saddr @bound-") < script.index("numgen random mod 2")
 
 
-def test_backends_that_vanish_are_named_once() -> None:
-    old = Plan((Forward("a", "udp", 53, ("10.96.0.9",), backends=(Backend("10.244.0.2", 53),)),))
-    assert vanished(old, Plan()) == {("udp", "10.244.0.2")}
-    assert vanished(old, old) == set()
+def udp(*backends: str, node_port: int = 0) -> Plan:
+    found = tuple(Backend(ip, 53) for ip in backends)
+    return Plan((Forward("a", "udp", 53, ("10.96.0.9",), node_port=node_port, backends=found),))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        pytest.param(udp("10.244.0.2"), Plan(), {Flow(backend="10.244.0.2")}, id="a backend that is gone"),
+        pytest.param(udp("10.244.0.2"), udp("10.244.0.2"), set(), id="nothing changed"),
+        pytest.param(udp("10.244.0.2"), udp("10.244.0.2", "10.244.0.3"), set(), id="one more backend"),
+        pytest.param(
+            udp(node_port=30053),
+            udp("10.244.0.2", node_port=30053),
+            {Flow(address="10.96.0.9", port=53), Flow(port=30053)},
+            id="doors that led nowhere before",
+        ),
+        pytest.param(
+            Plan(),
+            Plan(host_ports=(HostPort("udp", 5300, Backend("10.244.0.2", 53)),)),
+            {Flow(port=5300)},
+            id="a host port that is new",
+        ),
+        pytest.param(
+            Plan((Forward("a", "tcp", 53, ("10.96.0.9",), backends=(Backend("10.244.0.2", 53),)),)),
+            Plan(),
+            set(),
+            id="TCP needs no help",
+        ),
+    ],
+)
+def test_udp_flows_that_would_go_past_the_rules(old: Plan, new: Plan, expected: set[Flow]) -> None:
+    assert stale_flows(old, new) == expected
+
+
+def test_flows_as_conntrack_names_them() -> None:
+    assert selection(Flow(backend="10.244.0.2")) == ["--dst-nat", "10.244.0.2"]
+    assert selection(Flow(address="10.96.0.9", port=53)) == ["--orig-dst", "10.96.0.9", "--orig-port-dst", "53"]
+    assert selection(Flow(port=53)) == ["--orig-port-dst", "53"]
+
+
+def test_service_addresses_that_lead_nowhere_are_refused() -> None:
+    script = render(Plan(), NETWORK).script
+    assert "filter-forward ip daddr 10.96.0.0/16 fib daddr type != local reject" in script
+    assert "filter-input fib daddr type local meta l4proto . th dport @closed-ports reject" in script

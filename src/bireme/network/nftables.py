@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Iterable
 
+from bireme.network.services import Flow
+
 
 class NftError(Exception):
     """nft refused a transaction; nothing of it was done."""
@@ -33,11 +35,18 @@ async def has_chain(table: str, chain: str) -> bool:
     return code == 0 and "jump" in output
 
 
-async def forget_flows(gone: Iterable[tuple[str, str]]) -> None:
-    """Drop tracked UDP flows to backends that vanished, so that the next packet finds another one.
+async def forget_flows(flows: Iterable[Flow]) -> None:
+    """Drop tracked UDP flows, so that the next packet finds its way anew.
 
-    `gone` holds (protocol, address) pairs. TCP needs no help: its peer answers, or its connection times out.
+    TCP needs no help: its peer answers, or its connection times out.
     """
-    for protocol, address in gone:
-        if protocol == "udp":
-            await run("conntrack", "-D", "-p", "udp", "--dst-nat", address)
+    for flow in flows:
+        await run("conntrack", "-D", "-p", "udp", *selection(flow))
+
+
+def selection(flow: Flow) -> list[str]:
+    """The flow as conntrack's options name it."""
+    if flow.backend:
+        return ["--dst-nat", flow.backend]
+    address = ["--orig-dst", flow.address] if flow.address else []
+    return [*address, "--orig-port-dst", str(flow.port)]

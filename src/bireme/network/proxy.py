@@ -16,7 +16,7 @@ from bireme.api.kinds.meta import Object
 from bireme.client.informer import Informer
 from bireme.network import nftables
 from bireme.network.ruleset import NodeNetwork, Ruleset, render
-from bireme.network.services import Plan, plan, vanished
+from bireme.network.services import Plan, plan, stale_flows
 from bireme.runtime.host_changes import HostChanges
 
 log = structlog.get_logger(__name__)
@@ -91,10 +91,11 @@ class ServiceProxy:
             self._ruleset = None
             await self._sync()
             return
-        gone = vanished(self._plan, fresh)
+        # What was forwarded before this process began is not known, and goes on as it is.
+        stale = stale_flows(self._plan, fresh) if self._applied else ()
         self._plan, self._ruleset = fresh, ruleset
         self._applied += 1
-        await nftables.forget_flows(gone)
+        await nftables.forget_flows(sorted(stale))
 
     def _changed(self, old: Object | None, new: Object | None) -> None:
         self._dirty.set()

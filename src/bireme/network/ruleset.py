@@ -41,6 +41,7 @@ BASE_CHAINS = (
     ("postrouting", "type nat hook postrouting priority srcnat"),
     ("filter-forward", "type filter hook forward priority filter"),
     ("filter-output", "type filter hook output priority filter"),
+    ("filter-input", "type filter hook input priority filter"),
 )
 
 
@@ -158,13 +159,21 @@ class _Builder:
         yield "postrouting", f"meta mark & {MARK} == {MARK} masquerade"
         yield "postrouting", f'ip saddr 127.0.0.0/8 oifname "{bridge}" masquerade'
         yield "postrouting", f'ip saddr {pods} ip daddr != {pods} oifname != "{bridge}" masquerade'
-        for chain in ("filter-forward", "filter-output"):
-            closed = "ip daddr . meta l4proto . th dport @closed-ips"
+        # What still goes to a service address has found no backend; nobody else could answer.
+        unserved = f"ip daddr {self.network.service_range} fib daddr type != local"
+        closed_ip = "ip daddr . meta l4proto . th dport @closed-ips"
+        closed_port = "fib daddr type local meta l4proto . th dport @closed-ports"
+        for chain, closed in (
+            ("filter-forward", closed_ip),
+            ("filter-forward", unserved),
+            ("filter-output", closed_ip),
+            ("filter-output", unserved),
+            ("filter-output", closed_port),
+            # Refused before it is remembered: a flow that was would go past the rules once there is a backend.
+            ("filter-input", closed_port),
+        ):
             yield chain, f"{closed} meta l4proto tcp reject with tcp reset"
             yield chain, f"{closed} reject"
-        closed = "fib daddr type local meta l4proto . th dport @closed-ports"
-        yield "filter-output", f"{closed} meta l4proto tcp reject with tcp reset"
-        yield "filter-output", f"{closed} reject"
 
 
 KEPT = (("map", "service-ips"), ("map", "node-ports"), ("set", "closed-ips"), ("set", "closed-ports"))

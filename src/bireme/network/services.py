@@ -5,7 +5,7 @@ What the plan becomes in the kernel stands in `ruleset.py`. Source: kubernetes-b
 
 import ipaddress
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bireme.api.kinds import core, discovery
@@ -174,15 +174,35 @@ def pod_host_ports(pod: core.Pod) -> Iterable[HostPort]:
                 )
 
 
-def vanished(old: Plan, new: Plan) -> set[tuple[str, str]]:
-    """(protocol, backend address) pairs that a client may still be bound to though they are gone."""
+@dataclass(frozen=True, slots=True, order=True)
+class Flow:
+    """UDP flows that the kernel remembers: those to a backend, or those to a front door (`address` may be any)."""
 
-    def held(plan: Plan) -> Mapping[tuple[str, str], bool]:
-        pairs = {(forward.protocol, each.ip): True for forward in plan.forwards for each in forward.backends}
-        pairs.update({(port.protocol, port.backend.ip): True for port in plan.host_ports})
-        return pairs
+    backend: str = ""
+    address: str = ""
+    port: int = 0
 
-    return set(held(old)) - set(held(new))
+
+def stale_flows(old: Plan, new: Plan) -> set[Flow]:
+    """UDP flows that would go on past the rules: to backends that are gone, or to doors that led nowhere before."""
+    gone = _udp_backends(old) - _udp_backends(new)
+    opened = _udp_doors(new) - _udp_doors(old)
+    return {Flow(backend=each.ip) for each in gone} | opened
+
+
+def _udp_backends(plan: Plan) -> set[Backend]:
+    found = {each for forward in plan.forwards if forward.protocol == "udp" for each in forward.backends}
+    return found | {port.backend for port in plan.host_ports if port.protocol == "udp"}
+
+
+def _udp_doors(plan: Plan) -> set[Flow]:
+    doors = {Flow(address=port.address, port=port.port) for port in plan.host_ports if port.protocol == "udp"}
+    for forward in plan.forwards:
+        if forward.protocol == "udp" and forward.backends:
+            doors |= {Flow(address=address, port=forward.port) for address in forward.addresses}
+            if forward.node_port:
+                doors.add(Flow(port=forward.node_port))
+    return doors
 
 
 def _is_v4(address: str) -> bool:
