@@ -331,6 +331,9 @@ async def test_scale(opened):
         assert (await door.ask("GET", f"{path}/a")).tree["metadata"]["generation"] == 2
         stale = await door.ask("PUT", f"{path}/a/scale", scale)
         assert stale.status == 409
+        table = (await door.ask("GET", f"{path}/a/scale", accept="application/json;as=Table;v=v1;g=meta.k8s.io")).tree
+        assert [column["name"] for column in table["columnDefinitions"]] == ["Name", "Desired", "Available", "Age"]
+        assert table["rows"][0]["cells"][:3] == ["a", 5, 0]
 
 
 async def test_eviction_asks_the_budget(opened):

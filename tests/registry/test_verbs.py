@@ -152,3 +152,13 @@ async def test_ephemeral_containers_may_be_added(opened):
         made["spec"]["ephemeralContainers"] = [{"name": "d", "image": "i"}]
         document, _ = await registry.update(kind, "default", "p", made, Call(), subresource="ephemeralcontainers")
         assert [each["name"] for each in document.tree()["spec"]["ephemeralContainers"]] == ["d"]
+
+
+async def test_a_resize_is_said_to_change_only_what_it_may(opened):
+    async with opened() as registry:
+        kind = registry.kind("", "v1", "pods")
+        made = (await registry.create(kind, "default", pod(), Call())).tree()
+        made["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "1"}}
+        with pytest.raises(Invalid) as refused:
+            await registry.update(kind, "default", "p", made, Call(), subresource="resize")
+        assert [cause.field for cause in refused.value.causes] == ["metadata"]

@@ -92,9 +92,10 @@ class ResourceDoor:
             return answer(request, self._view(route.kind, wanted, request).object(found), media=wanted.media)
         version = request.query.get("resourceVersion") if request.query.pairs else ""
         document = await self._registry.get(route.kind, route.namespace, route.name, resource_version=version)
+        kind = route.kind
         if route.subresource == "scale":
-            return answer(request, orjson.dumps(scale.scale_of(document.tree())), media=wanted.media)
-        return answer(request, self._view(route.kind, wanted, request).object(document), media=wanted.media)
+            kind, document = scale.SCALE, scale.scale_document(document)
+        return answer(request, self._view(kind, wanted, request).object(document), media=wanted.media)
 
     async def _list(self, route: Route, request: Request, user: Identity) -> Answer:
         wanted = accepted(request.headers.get("accept", ""))
@@ -174,14 +175,14 @@ class ResourceDoor:
             return partial(_flipped, patches.json_patch, patch)
         if media == MERGE:
             return partial(_flipped, patches.merge_patch, patch)
-        definition = _SCALE if route.subresource == "scale" else route.kind.definition
+        definition = (scale.SCALE if route.subresource == "scale" else route.kind).definition
         return lambda tree: patches.strategic_merge_patch(tree, patch, definition)
 
     async def _change_scale(
         self, route: Route, request: Request, change: Callable[[Tree], Tree], call: Call
     ) -> Answer:
         made = await scale.change_scale(self._registry, route.kind, route.namespace, route.name, change, call)
-        return self._answer_tree(request, made, call)
+        return self._answer_document(scale.SCALE, request, made, call)
 
     async def _delete(self, route: Route, request: Request, user: Identity) -> Answer:
         call = bodies.read_delete_call(request, user)
@@ -250,9 +251,6 @@ class ResourceDoor:
     def _answer_tree(self, request: Request, tree: Tree, call: Call, *, status: int = 200) -> Response:
         media = accepted(request.headers.get("accept", ""), forms=False).media
         return answer(request, orjson.dumps(tree), media=media, status=status, headers=_warnings(call))
-
-
-_SCALE = "io.k8s.api.autoscaling.v1.Scale"
 
 
 def _flipped(function: Callable[[Tree, Any], Tree], patch: Any, tree: Tree) -> Tree:

@@ -39,7 +39,7 @@ class Kinds:
     """The kinds of a scheme by their place in the API."""
 
     def __init__(self, scheme: Scheme) -> None:
-        self._by_path = {(r.group, r.version, r.plural): _kind(r) for r in scheme.resources()}
+        self._by_path = {(r.group, r.version, r.plural): kind_of(r) for r in scheme.resources()}
 
     def at(self, group: str, version: str, plural: str) -> Kind | None:
         """The kind that is served there."""
@@ -50,7 +50,8 @@ class Kinds:
         return list(self._by_path.values())
 
 
-def _kind(resource: Resource) -> Kind:
+def kind_of(resource: Resource) -> Kind:
+    """The kind of a resource that is served."""
     stored = resource.stored_as
     return Kind(
         resource,

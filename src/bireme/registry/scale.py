@@ -6,13 +6,24 @@ from typing import Any
 from bireme.api.codec.json import from_tree
 from bireme.api.errors import BadRequest, Cause
 from bireme.api.kinds import meta
+from bireme.api.scheme import Resource
 from bireme.api.selectors import LabelSelector
-from bireme.registry.kinds import Kind
+from bireme.registry.kinds import Kind, kind_of
 from bireme.registry.options import Call
+from bireme.registry.record import Document, encode
 from bireme.registry.strategy import check_preconditions, invalid
 from bireme.registry.verbs import Registry
 
 Tree = dict[str, Any]
+
+SCALE = kind_of(
+    Resource("autoscaling", "v1", "Scale", "scales", "scale", True, definition="io.k8s.api.autoscaling.v1.Scale")
+)
+
+
+def scale_document(document: Document) -> Document:
+    """The Scale of an object with replicas, at the object's version."""
+    return Document(encode(SCALE.resource, scale_of(document.tree())), document.revision, SCALE.prefix)
 
 
 def scale_of(tree: Tree) -> Tree:
@@ -34,7 +45,7 @@ def scale_of(tree: Tree) -> Tree:
 
 async def change_scale(
     registry: Registry, kind: Kind, namespace: str, name: str, change: Callable[[Tree], Tree], call: Call
-) -> Tree:
+) -> Document:
     """Replace the Scale by what `change` makes of it; the new Scale. Raises Conflict, Invalid."""
 
     def apply(tree: Tree) -> Tree:
@@ -48,8 +59,7 @@ async def change_scale(
         check_preconditions(kind.resource, name, scale, tree, uid=said.get("uid") or "", version=version)
         return {**tree, "spec": {**(tree.get("spec") or {}), "replicas": _replicas(kind, name, scale)}}
 
-    document = await registry.patch(kind, namespace, name, apply, call)
-    return scale_of(document.tree())
+    return scale_document(await registry.patch(kind, namespace, name, apply, call))
 
 
 def _replicas(kind: Kind, name: str, scale: Tree) -> int:

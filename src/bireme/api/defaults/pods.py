@@ -105,7 +105,7 @@ def _default_container(container: Tree) -> None:
     for hook in (get("lifecycle") or {}).values():
         if isinstance(hook, dict) and hook.get("httpGet"):
             _default_http_get(hook["httpGet"])
-    _canonical_resources(get("resources"))
+    _canonical_resources(container.setdefault("resources", {}))
 
 
 def pull_policy(image: str) -> str:

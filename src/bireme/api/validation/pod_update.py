@@ -60,7 +60,7 @@ def check_resize(problems: Problems, new: Tree, old: Tree) -> None:
     if settled != before:
         problems.forbidden("spec", "only cpu and memory resources are mutable")
     if tree_qos(spec) != tree_qos(before):
-        problems.invalid("metadata", None, "Pod QOS Class may not change as a result of resizing")
+        problems.invalid("metadata", tree_qos(spec), "Pod QOS Class may not change as a result of resizing")
 
 
 def _with_resources(container: Tree, before: Tree) -> Tree:
@@ -74,7 +74,10 @@ def _with_resources(container: Tree, before: Tree) -> Tree:
             back[field] = amounts
         else:
             back.pop(field, None)
-    return {**container, "resources": back} if back or "resources" in before else container
+    settled = {**container, "resources": back}
+    if not back and "resources" not in before:
+        del settled["resources"]
+    return settled
 
 
 def _check_counts(problems: Problems, spec: Tree, before: Tree) -> None:

@@ -1,4 +1,4 @@
-"""The row of a HorizontalPodAutoscaler, v1 or v2."""
+"""The rows of a HorizontalPodAutoscaler, v1 or v2, and of a Scale."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -66,6 +66,12 @@ def _metric(metric: Tree, current: Tree) -> str:
     return f"{name}{now.get('value') or UNKNOWN}/{target.get('value') or '<auto>'}"
 
 
+def scale_cells(tree: Tree, now: datetime) -> Cells:
+    """A Scale."""
+    replicas = (tree.get("spec") or {}).get("replicas") or 0
+    return [name_of(tree), replicas, (tree.get("status") or {}).get("replicas") or 0, age_of(tree, now)]
+
+
 PRINTERS: Mapping[str, Printer] = {
     "HorizontalPodAutoscaler": Printer(
         columns(
@@ -79,4 +85,5 @@ PRINTERS: Mapping[str, Printer] = {
         ),
         autoscaler_cells,
     ),
+    "Scale": Printer(columns("Desired", "Available", "Age", numbers=("Desired", "Available")), scale_cells),
 }
