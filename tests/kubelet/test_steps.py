@@ -76,6 +76,13 @@ TWO = (container("a"), container("b"))
             id="an ephemeral container that ended is left at that; one that never ran is made anew",
         ),
         pytest.param(
+            pod(*TWO),
+            actual(view("a", Stage.UNKNOWN), view("b", CREATED)),
+            Observed(ending=Ending()),
+            ["remove a-0", "remove b-0"],
+            id="on the way down what never ran is taken away",
+        ),
+        pytest.param(
             pod(ephemeralContainers=[container("e")], restartPolicy="Never"),
             actual(view(stage=EXITED), view("e")),
             Observed(),

@@ -186,7 +186,7 @@ def _plan_end(pod: core.Pod, actual: PodActual) -> Plan:
 def _down(views: Iterable[ContainerView]) -> list[Step]:
     return [
         StopContainer(view, f"Stopping container {view.name}")
-        if view.stage is not Stage.CREATED
+        if view.stage is Stage.RUNNING
         else RemoveContainer(view.id)
         for view in views
     ]
