@@ -6,7 +6,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent)]
 
-from build import NOW, app  # noqa: E402
+from marathon_build import NOW, app  # noqa: E402
 
 from bireme.marathon.launch_queue import LaunchQueue  # noqa: E402
 

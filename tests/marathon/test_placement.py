@@ -9,7 +9,7 @@ import pytest
 
 sys.path[:0] = [str(Path(__file__).parent)]
 
-from build import app  # noqa: E402
+from marathon_build import app  # noqa: E402
 
 from bireme.marathon.placement import Match, Offer, Reason, Site, match, meets, scalar  # noqa: E402
 

@@ -9,7 +9,7 @@ import pytest
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from build import NOW, app, instance  # noqa: E402
+from marathon_build import NOW, app, instance  # noqa: E402
 
 from bireme.api.kinds import marathon as kinds  # noqa: E402
 from bireme.marathon import deployment, records  # noqa: E402

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 sys.path[:0] = [str(Path(__file__).parent)]
 
-from build import NOW, app, instance  # noqa: E402
+from marathon_build import NOW, app, instance  # noqa: E402
 
 from bireme.marathon.instances import DECOMMISSIONED, Instance  # noqa: E402
 from bireme.marathon.model import App  # noqa: E402

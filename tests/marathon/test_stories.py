@@ -7,12 +7,12 @@ import orjson
 import pytest
 
 from bireme.api.kinds import core, discovery
-from bireme.http.interface import Stream
+from bireme.http.interface import Response, Stream
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE)]
 
-from harness import World, world  # noqa: E402
+from marathon_world import World, world  # noqa: E402
 
 EXAMPLE = HERE.parent.parent / "examples" / "two-decks" / "marathon.json"
 SLEEPER = {"id": "/sleeper", "cmd": "sleep 1000", "cpus": 0.1, "mem": 32}
@@ -116,7 +116,7 @@ async def test_an_update_that_fails_its_checks_stays_and_can_be_rolled_back() ->
         good_ports = {each.host_ports[0] for each in here.marathon.core.instances.values()}
         here.prober.answers = lambda url: 200 if any(f":{port}/" in url for port in good_ports) else 500
         _, update = await here.ask("PUT", "/v2/apps/web", {"cmd": "broken"})
-        await here.pass_time(60)
+        await here.pass_time(25)
         assert list(here.marathon.core.deployments) == [update["deploymentId"]]
         assert states(here, "/web") == ["serve"] * 3
         status, refused = await here.ask("PUT", "/v2/apps/web", {"cmd": "other"})
@@ -326,3 +326,17 @@ async def test_readiness_holds_a_deployment_up() -> None:
         assert result["ready"] is False
         here.prober.answers = lambda url: 200
         await here.until(here.idle, within_s=5)
+
+
+async def test_a_run_that_failed_may_begin_again() -> None:
+    async with world() as here:
+        await here.ask("POST", "/v2/apps", SLEEPER)
+        await here.until(here.idle)
+        before = set(here.marathon.core.instances)
+        await here.kill()
+        here.start()
+        await here.until(lambda: here.marathon.framework.connected)
+        assert set(here.marathon.core.instances) == before
+        answer = await here.raw("HEAD", "/v2/apps/sleeper")
+        assert isinstance(answer, Response)
+        assert (answer.status, answer.body) == (200, b"")

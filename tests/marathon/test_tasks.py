@@ -8,7 +8,7 @@ import pytest
 
 sys.path[:0] = [str(Path(__file__).parent)]
 
-from build import app, instance  # noqa: E402
+from marathon_build import app, instance  # noqa: E402
 
 from bireme.marathon.tasks import environment, task_info  # noqa: E402
 from bireme.mesos import amounts, json_form, validation  # noqa: E402

@@ -2,6 +2,7 @@
 
 import gzip
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Protocol
 
 from bireme.api.errors import ApiError
@@ -42,6 +43,9 @@ class Api:
     async def handle(self, request: Request) -> Answer:
         """Answer one request."""
         headers = self._headers()
+        if request.method == "HEAD":
+            answer = await self.handle(replace(request, method="GET"))
+            return Response(answer.status, b"", answer.headers) if isinstance(answer, Response) else answer
         try:
             answer = await self._answer(request)
         except Unauthorized as error:
@@ -69,7 +73,7 @@ class Api:
     async def _answer(self, request: Request) -> Response | Stream:
         path = request.path.rstrip("/") or "/"
         if path == "/ping":
-            return Response(200, b"" if request.method == "HEAD" else b"pong", {}, "text/plain")
+            return Response(200, b"pong", {}, "text/plain")
         if not self._core.settings.insecure and self._identity(request) is None:
             raise Unauthorized
         call = Call(self._core, self._framework, request)

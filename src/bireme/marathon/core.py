@@ -208,11 +208,21 @@ class Core:
             old = plan.original.apps.get(path)
             if app is None or old is None or app.config_version != old.config_version:
                 self.failures.pop(path, None)
+            self._tell_checks(old, app)
             self.save_app(path)
             self._note("App", path, plan.version, app.tree if app is not None else None)
         for path, group in plan.target.groups.items():
             self.save_group(path)
             self._note("Group", path, plan.version, records.group_tree(group) if group is not None else None)
+
+    def _tell_checks(self, old: App | None, new: App | None) -> None:
+        """Post which health checks begin and end."""
+        before, now = (each.health_checks if each is not None else [] for each in (old, new))
+        if old is not None and before and before != now:
+            self.bus.post("remove_health_check_event", appId=old.id)
+        if new is not None and before != now:
+            for check in now:
+                self.bus.post("add_health_check_event", appId=new.id, version=new.version, healthCheck=check)
 
     def _note(self, of: str, path: PathId, version: str, tree: Tree | None) -> None:
         key = self.past.note(of, path, version, tree)

@@ -151,8 +151,10 @@ def group_info(core: Core, root: Root, path: PathId, *, embed: Collection[str], 
         "id": path,
         "dependencies": list(group.dependencies) if group is not None else [],
         "version": group.version if group is not None else NEVER,
-        "enforceRole": group.enforce_role if group is not None else False,
     }
+    # left out where it is false, since marathon-python 0.13 does not know it
+    if group is not None and group.enforce_role:
+        found["enforceRole"] = True
     if "groups" in embed:
         found["groups"] = [group_info(core, root, each, embed=embed, apps=apps) for each in root.groups_in(path)]
     if "apps" in embed:
@@ -202,9 +204,9 @@ def queue_item(core: Core, entry: Entry, *, last_offers: bool) -> Tree:
         summary["lastUnusedOfferAt"] = stamp(entry.last_unused)
     if entry.last_used is not None:
         summary["lastUsedOfferAt"] = stamp(entry.last_used)
+    # 1.11 also gives the role here; marathon-python 0.13 breaks on it, and the app has it anyway
     found: Tree = {
         "count": entry.count,
-        "role": entry.app.role,
         "delay": {"timeLeftSeconds": int(left + 0.999), "overdue": left <= 0},
         "since": stamp(entry.since),
         "processedOffersSummary": summary,
