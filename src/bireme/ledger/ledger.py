@@ -4,8 +4,7 @@ The scheduler and the Mesos master read and write this one account in one proces
 call that cannot be interrupted, so the two decks cannot promise the same thing twice. A pod that is already
 bound is a fact: it is booked even where that takes a node below zero; an offer or a placement is not.
 
-Host ports are booked beside the amounts, as (protocol, port) pairs. An offer holds ports of both protocols,
-since a Mesos task may use either.
+Host ports are booked beside the amounts, as sets of (protocol, port) pairs.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -13,8 +12,7 @@ from dataclasses import dataclass, field
 
 from bireme.api.resources import Resources, fits
 from bireme.ledger.columns import Columns, total
-
-Port = tuple[str, int]
+from bireme.ledger.ports import NO_PORTS, PortSet
 
 
 @dataclass(slots=True)
@@ -23,7 +21,7 @@ class Promise:
 
     node: str
     amounts: dict[str, int]
-    ports: frozenset[Port] = frozenset()
+    ports: PortSet = NO_PORTS
     counted: bool = field(default=False)
 
 
@@ -44,7 +42,7 @@ class Ledger:
         self._pods: dict[str, Promise] = {}
         self._offers: dict[str, Promise] = {}
         self._held: dict[str, dict[str, Promise]] = {}
-        self._ports: dict[str, dict[Port, str]] = {}
+        self._ports: dict[str, PortSet] = {}
         self._on_release: list[Callable[[], None]] = []
 
     def on_release(self, told: Callable[[], None]) -> None:
@@ -69,9 +67,9 @@ class Ledger:
     def nodes(self) -> Collection[str]:
         return self.columns.rows.keys()
 
-    def promise_pod(self, uid: str, node: str, amounts: Resources, *, ports: Iterable[Port] = ()) -> None:
+    def promise_pod(self, uid: str, node: str, amounts: Resources, *, ports: PortSet = NO_PORTS) -> None:
         """Book a pod that is bound to the node, in place of what it was booked before."""
-        promise = Promise(node, {"pods": 1, **amounts}, frozenset(ports))
+        promise = Promise(node, {"pods": 1, **amounts}, ports)
         old = self._pods.get(uid)
         if old is not None:
             if (old.node, old.amounts, old.ports) == (promise.node, promise.amounts, promise.ports):
@@ -88,14 +86,12 @@ class Ledger:
     def has_pod(self, uid: str) -> bool:
         return uid in self._pods
 
-    def try_offer(self, offer: str, node: str, amounts: Resources, *, ports: Iterable[Port] = ()) -> bool:
+    def try_offer(self, offer: str, node: str, amounts: Resources, *, ports: PortSet = NO_PORTS) -> bool:
         """Book the offer if all of it is free; whether it was."""
         row = self.columns.rows.get(node)
-        wanted = frozenset(ports)
-        taken = self._ports.get(node, {})
-        if row is None or not self.columns.fits(row, amounts) or any(port in taken for port in wanted):
+        if row is None or not self.columns.fits(row, amounts) or ports.overlaps(self.ports(node)):
             return False
-        self._book(self._offers, offer, Promise(node, dict(amounts), wanted))
+        self._book(self._offers, offer, Promise(node, dict(amounts), ports))
         return True
 
     def release_offer(self, offer: str) -> None:
@@ -105,7 +101,7 @@ class Ledger:
             self._tell_release()
 
     def turn_offer_into_pods(
-        self, offer: str, pods: Mapping[str, Resources], *, ports: Mapping[str, Iterable[Port]] | None = None
+        self, offer: str, pods: Mapping[str, Resources], *, ports: Mapping[str, PortSet] | None = None
     ) -> None:
         """The offer ends and these pods take their part of it, with no moment between in which it is free."""
         promise = self._offers.get(offer)
@@ -113,10 +109,10 @@ class Ledger:
             raise KeyError(offer)
         self._drop(self._offers, offer)
         for uid, amounts in pods.items():
-            self.promise_pod(uid, promise.node, amounts, ports=(ports or {}).get(uid, ()))
+            self.promise_pod(uid, promise.node, amounts, ports=(ports or {}).get(uid, NO_PORTS))
         self._tell_release()
 
-    def would_fit_without_offers(self, amounts: Resources, *, ports: Collection[Port] = ()) -> list[str]:
+    def would_fit_without_offers(self, amounts: Resources, *, ports: PortSet = NO_PORTS) -> list[str]:
         """The nodes that would have room for this if the offers that are out on them were taken back."""
         offered: dict[str, list[Promise]] = {}
         for promise in self._offers.values():
@@ -125,7 +121,7 @@ class Ledger:
             node
             for node, promises in offered.items()
             if fits(amounts, total([self.free(node), *(each.amounts for each in promises)]))
-            and all(self.port_free(node, *port) or any(port in each.ports for each in promises) for port in ports)
+            and not ports.overlaps(self.ports(node) - _joined(promises))
         ]
 
     def free(self, node: str) -> dict[str, int]:
@@ -142,12 +138,9 @@ class Ledger:
             name: int(amount) for name, amount in zip(self.columns.names, self.columns.allocatable[row], strict=True)
         }
 
-    def ports(self, node: str) -> Collection[Port]:
+    def ports(self, node: str) -> PortSet:
         """The host ports that are taken on the node."""
-        return self._ports.get(node, {}).keys()
-
-    def port_free(self, node: str, protocol: str, port: int) -> bool:
-        return (protocol, port) not in self._ports.get(node, {})
+        return self._ports.get(node, NO_PORTS)
 
     def statistics(self) -> LedgerStatistics:
         return LedgerStatistics(len(self.columns), len(self._pods), len(self._offers))
@@ -159,9 +152,8 @@ class Ledger:
     def _book(self, book: dict[str, Promise], holder: str, promise: Promise) -> None:
         book[holder] = promise
         self._held.setdefault(promise.node, {})[holder] = promise
-        taken = self._ports.setdefault(promise.node, {})
-        for port in promise.ports:
-            taken.setdefault(port, holder)
+        if promise.ports:
+            self._ports[promise.node] = self.ports(promise.node) | promise.ports
         self._count(promise)
 
     def _count(self, promise: Promise) -> None:
@@ -176,20 +168,18 @@ class Ledger:
             return
         held = self._held[promise.node]
         del held[holder]
-        taken = self._ports[promise.node]
-        for port in promise.ports:
-            if taken.get(port) == holder:
-                del taken[port]
-                self._hand_on(taken, port, held)
+        if promise.ports:  # two bound pods may claim one port: it is free when both let go
+            self._ports[promise.node] = _joined(held.values())
         if promise.counted and promise.node in self.columns.rows:
             self.columns.promise(self.columns.rows[promise.node], promise.amounts, sign=-1)
         if not held:
-            del self._held[promise.node], self._ports[promise.node]
+            del self._held[promise.node]
+            self._ports.pop(promise.node, None)
 
-    @staticmethod
-    def _hand_on(taken: dict[Port, str], port: Port, held: Mapping[str, Promise]) -> None:
-        """Two bound pods may claim one port; when the first lets go, it is still the second's."""
-        for holder, promise in held.items():
-            if port in promise.ports:
-                taken[port] = holder
-                return
+
+def _joined(promises: Iterable[Promise]) -> PortSet:
+    """Every port that any of them holds."""
+    bits = 0
+    for promise in promises:
+        bits |= promise.ports.bits
+    return PortSet(bits)

@@ -171,7 +171,7 @@ class Core:
         scalars = amounts.from_node(vector)
         if vector.get("pods", 1) < 1 or not allocator.is_large_enough(scalars, allocator.MINIMUM):
             return amounts.NOTHING  # the usual case, while an offer holds all: spare the ports
-        taken = [(number, number) for _, number in self.ledger.ports(agent.node)]
+        taken = self.ledger.ports(agent.node).ranges()
         for task in agent.tasks.values():
             taken += task.amounts.ranges.get("ports", ())
         ports = amounts.difference(self._ports, taken)

@@ -4,20 +4,18 @@ Every offer is held in the ledger from the moment it is made until it is answere
 so nothing else is promised the same resources; of ports it holds both protocols.
 """
 
-import functools
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from bireme.mesos.amounts import Amounts, Range, to_node
-
-Port = tuple[str, int]
+from bireme.ledger.ports import NO_PORTS, PortSet
+from bireme.mesos.amounts import Amounts, to_node
 
 
 class Ledger(Protocol):
     """What the master needs of the account of free resources (`ledger/ledger.py`)."""
 
-    def try_offer(self, offer: str, node: str, amounts: Mapping[str, int], *, ports: Iterable[Port] = ()) -> bool: ...
+    def try_offer(self, offer: str, node: str, amounts: Mapping[str, int], *, ports: PortSet = NO_PORTS) -> bool: ...
 
     def release_offer(self, offer: str) -> None: ...
 
@@ -26,14 +24,14 @@ class Ledger(Protocol):
         offer: str,
         pods: Mapping[str, Mapping[str, int]],
         *,
-        ports: Mapping[str, Iterable[Port]] | None = None,
+        ports: Mapping[str, PortSet] | None = None,
     ) -> None: ...
 
     def free(self, node: str) -> Mapping[str, int]: ...
 
     def allocatable(self, node: str) -> Mapping[str, int]: ...
 
-    def ports(self, node: str) -> Collection[Port]: ...
+    def ports(self, node: str) -> PortSet: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +63,7 @@ class Offers:
     def try_make(self, offer: Offer) -> bool:
         """Put an offer out, if the ledger still has what it promises."""
         amounts = {**to_node(offer.amounts), "pods": 1}
-        ports = [pair for held in offer.amounts.ranges.get("ports", ()) for pair in _pairs(held)]
+        ports = PortSet.spanning(offer.amounts.ranges.get("ports", ()))
         if not self._ledger.try_offer(offer.offer_id, offer.node, amounts, ports=ports):
             return False
         self._held.add(offer.offer_id)
@@ -101,7 +99,7 @@ class Offers:
         offers: Iterable[Offer],
         pods: Mapping[str, Mapping[str, int]],
         *,
-        ports: Mapping[str, Iterable[Port]],
+        ports: Mapping[str, PortSet],
     ) -> None:
         """Give taken offers back and, in the same step, promise the pods that were launched on them."""
         first, *others = offers
@@ -121,8 +119,3 @@ class Offers:
     def older_than(self, moment_s: float) -> list[Offer]:
         """Offers made before `moment_s`."""
         return [offer for offer in self._offers.values() if offer.made_s < moment_s]
-
-
-@functools.lru_cache(maxsize=256)
-def _pairs(held: Range) -> tuple[Port, ...]:
-    return tuple((protocol, number) for number in range(held[0], held[1] + 1) for protocol in ("TCP", "UDP"))

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from bireme.api.kinds import core
 from bireme.api.resources import Resources, pod_requests
 from bireme.ledger.columns import DEFAULT_BYTES, DEFAULT_MILLICORES
-from bireme.ledger.ledger import Ledger, Port
+from bireme.ledger.ledger import Ledger
+from bireme.ledger.ports import PortSet
 from bireme.scheduler import scores
 from bireme.scheduler.filters import NodeFacts, refusal, wishes_nothing
 
@@ -35,7 +36,7 @@ class Demand:
     key: bytes
     spec: core.PodSpec
     requests: Resources
-    ports: frozenset[Port]
+    ports: PortSet
 
 
 class _Wishes(msgspec.Struct):
@@ -45,12 +46,12 @@ class _Wishes(msgspec.Struct):
     node_name: str
     images: list[str]
     requests: list[tuple[str, int]]
-    ports: list[Port]
+    ports: list[tuple[str, int]]
 
 
-def host_ports(spec: core.PodSpec) -> frozenset[Port]:
+def host_ports(spec: core.PodSpec) -> PortSet:
     """The (protocol, port) pairs that the pod takes on its node."""
-    return frozenset(
+    return PortSet.of(
         (port.protocol or "TCP", port.host_port)
         for container in (*spec.containers, *spec.init_containers)
         for port in container.ports
@@ -70,7 +71,7 @@ def demand_of(pod: core.Pod) -> Demand:
         spec.node_name,
         images,
         sorted(requests.items()),
-        sorted(ports),
+        list(ports),
     )
     return Demand(msgspec.msgpack.encode(wishes), spec, requests, ports)
 
@@ -238,10 +239,7 @@ class Template:
         self.score[rows] = np.where(fits, total + self._static[rows], -np.inf)
 
     def _port_clash(self, row: int) -> bool:
-        if not self.demand.ports:
-            return False
-        taken = self._nodes.ledger.ports(self._columns.nodes[row])
-        return any(port in taken for port in self.demand.ports)
+        return self.demand.ports.overlaps(self._nodes.ledger.ports(self._columns.nodes[row]))
 
 
 class Templates:
