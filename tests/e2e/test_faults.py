@@ -25,7 +25,7 @@ pytestmark = pytest.mark.e2e
 
 IMAGE = "bireme.local/busybox:1"
 NODE_KILLS = 3
-CORE_KILLS = 4
+CORE_KILLS = 3
 
 
 def pid_of(cluster: Cluster, part: str) -> int:

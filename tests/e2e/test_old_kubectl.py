@@ -5,6 +5,7 @@ import json
 import re
 import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -49,12 +50,16 @@ def old(cluster: Cluster) -> Cluster:
     return found
 
 
-@pytest.fixture
-def web(old: Cluster, namespace: str) -> str:
+@pytest.fixture(scope="module")
+def web(old: Cluster) -> Iterator[str]:
     """Two web servers and their Service, applied and rolled out; gives the namespace."""
-    old.kubectl("apply", "-n", namespace, "-f", "-", text=DEPLOYMENT)
-    old.kubectl("rollout", "status", "-n", namespace, "deployment/old", "--timeout=60s")
-    return namespace
+    name = "old-kubectl"
+    old.kubectl("create", "namespace", name)
+    wait_until("the service account", lambda: "default" in old.kubectl("get", "sa", "-n", name, "-o", "name"))
+    old.kubectl("apply", "-n", name, "-f", "-", text=DEPLOYMENT)
+    old.kubectl("rollout", "status", "-n", name, "deployment/old", "--timeout=60s")
+    yield name
+    old.kubectl("delete", "namespace", name, "--wait=false")
 
 
 def test_versions_groups_and_health(old: Cluster) -> None:
