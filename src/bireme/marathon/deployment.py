@@ -4,8 +4,9 @@ First what is gone is stopped, then what is new is started with no instances; th
 first on which others depend: one step for each level of the dependency graph. Source: the reference page, 8.1.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from bireme.marathon import paths
 from bireme.marathon.errors import unprocessable
@@ -31,7 +32,7 @@ class Side:
     groups: Mapping[PathId, Group | None] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plan:
     """A deployment: from `original` to `target` in steps."""
 
@@ -41,14 +42,19 @@ class Plan:
     target: Side
     steps: tuple[tuple[Action, ...], ...]
 
-    @property
-    def affected(self) -> tuple[PathId, ...]:
-        """The apps that it does something to."""
-        return tuple(sorted({action.app for step in self.steps for action in step}))
+    @cached_property
+    def actions(self) -> Mapping[PathId, tuple[tuple[int, str], ...]]:
+        """What is done to each app that something is done to: (step, kind) in order, steps counted from 0."""
+        found: dict[PathId, tuple[tuple[int, str], ...]] = {}
+        for place, step in enumerate(self.steps):
+            for action in step:
+                found[action.app] = (*found.get(action.app, ()), (place, action.kind))
+        return found
 
-    def step_of(self, app: PathId) -> int:
-        """The place of the last step that concerns an app; -1 for none."""
-        return max((place for place, step in enumerate(self.steps) if any(a.app == app for a in step)), default=-1)
+    @property
+    def affected(self) -> Collection[PathId]:
+        """The apps that it does something to."""
+        return self.actions.keys()
 
 
 def difference(old: Root, new: Root) -> tuple[Side, Side]:

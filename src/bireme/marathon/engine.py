@@ -75,7 +75,7 @@ class Engine:
         if running is None:
             app = core.root.apps.get(path)
             return app, keep(app, core.of_app(path)) if app is not None else stop(core.of_app(path))
-        begun = [each.kind for step in running.plan.steps[: running.step + 1] for each in step if each.app == path]
+        begun = [kind for step, kind in running.plan.actions[path] if step <= running.step]
         if begun:
             return self._do(running, begun[-1], path)
         before = running.plan.original.apps.get(path)

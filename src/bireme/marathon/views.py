@@ -177,7 +177,7 @@ def deployment_info(core: Core, running: Running) -> Tree:
     return {
         "id": plan.id,
         "version": plan.version,
-        "affectedApps": list(plan.affected),
+        "affectedApps": sorted(plan.affected),
         "affectedPods": [],
         "steps": steps_tree(plan),
         "currentActions": [
