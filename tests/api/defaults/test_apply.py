@@ -66,6 +66,7 @@ def test_container_basics() -> None:
         "imagePullPolicy": "IfNotPresent",
         "terminationMessagePath": "/dev/termination-log",
         "terminationMessagePolicy": "File",
+        "resources": {},
     }
 
 
