@@ -7,7 +7,7 @@ import pytest
 from kubelet_pods import container, pod
 
 from bireme.api.kinds import core
-from bireme.kubelet.pulls import credentials, full_name, is_builtin, pull_policy
+from bireme.kubelet.pulls import credentials, full_name, is_builtin, is_reference, pull_policy
 
 
 @pytest.mark.parametrize(
@@ -52,3 +52,27 @@ def test_credentials_of_the_registry_that_is_asked():
     assert credentials("reg.example/x", held).username == "u"
     assert credentials("other.example/x", held) is None
     assert credentials("reg.example/x", [secret(own["auths"], ".dockercfg")]).username == "u"
+
+
+@pytest.mark.parametrize(
+    ("text", "well"),
+    [
+        ("busybox", True),
+        ("busybox:1.36", True),
+        ("bireme.local/busybox:1", True),
+        ("localhost:5000/team/my_app--x:v1.2_3", True),
+        ("[fd00::1]:5000/app", True),
+        ("app@sha256:" + "a" * 64, True),
+        ("Registry.example/app", True),
+        ("UPPER//bad:", False),
+        ("team/App", False),
+        ("app:", False),
+        ("app name", False),
+        ("-app", False),
+        ("app@sha256:short", False),
+        ("", False),
+        ("--upload-pack=x", False),
+    ],
+)
+def test_what_may_be_an_images_name(text, well):
+    assert is_reference(text) is well

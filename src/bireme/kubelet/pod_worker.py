@@ -44,6 +44,8 @@ log = structlog.get_logger(__name__)
 RETRY = Backoff(initial_s=0.5, limit_s=60.0)
 CONFIG_RETRY = Backoff(initial_s=1.0, limit_s=15.0)
 DEFAULT_GRACE_S = 30
+ROUNDS = 64
+PAUSE = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +191,7 @@ class PodWorker:
         """Do all that can be done now; returns when to look again."""
         if self._settled and not self._leaving:
             return None
-        while True:
+        for _ in range(ROUNDS):
             pod, clock = self.pod, self._node.clock
             self.actual = with_lost(await self._node.relister.look(pod.metadata.uid), pod)
             self._node.launcher.adopt_logs(pod, self.actual)
@@ -208,6 +210,7 @@ class PodWorker:
                     await self._node.launcher.refresh(pod)
                 return self._next_look(plan)
             await self._carry_out(plan)
+        return self._node.clock.now() + PAUSE  # what is done does not help: not in a circle, at least
 
     def _settle_ending(self, pod: core.Pod) -> None:
         """Decide whether the pod is to end, and why."""

@@ -7,6 +7,7 @@ import asyncio
 import base64
 import binascii
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,6 +25,15 @@ from bireme.runtime.interface import Credentials, Image, Runtime, RuntimeFault
 PULL = Backoff(initial_s=10.0, limit_s=300.0)
 SHOWN = timedelta(seconds=3)
 DOCKER_HUB = "docker.io"
+_MALFORMED = "invalid reference format"
+_PART = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
+# Source: github.com/distribution/reference, reference.go: the grammar at its head.
+_REFERENCE = re.compile(
+    rf"(?:(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?/)?{_PART}(?:/{_PART})*"
+    r"(?::\w[\w.-]{0,127})?(?:@[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,})?",
+    re.ASCII,
+)
 
 
 class PullProblem(Exception):
@@ -57,6 +67,11 @@ def full_name(reference: str) -> str:
     if not at and ":" not in name.rpartition("/")[2]:
         name += ":latest"
     return name + at + digest
+
+
+def is_reference(text: str) -> bool:
+    """Whether it is written as an image's name must be: lower-case path, tag, digest."""
+    return bool(_REFERENCE.fullmatch(text))
 
 
 def is_builtin(reference: str) -> bool:
@@ -115,6 +130,11 @@ class Puller:
 
     async def _ensure(self, pod: core.Pod, container: core.Container) -> Image:
         reference, policy = container.image, pull_policy(container)
+        if not is_reference(reference):
+            message = f'Failed to apply default image tag "{reference}": couldn\'t parse image name: {_MALFORMED}'
+            self._tell.container(pod, container, "Warning", "InspectFailed", message)
+            self._tell.container(pod, container, "Warning", "Failed", "Error: InvalidImageName")
+            raise PullProblem(Trouble("InvalidImageName", message, self._clock.now() + timedelta(seconds=60)))
         present = await self._present(reference)
         if present is not None and (policy != "Always" or is_builtin(reference)):
             self._failures.pop(reference, None)
@@ -132,9 +152,9 @@ class Puller:
         try:
             return await self._runtime.image(reference)
         except RuntimeFault as fault:
-            message = f'Failed to apply default image tag "{reference}": {fault.message}'
+            message = f'Failed to inspect image "{reference}": {fault.message}'
             raise PullProblem(
-                Trouble("InvalidImageName", message, self._clock.now() + timedelta(seconds=60))
+                Trouble("ImageInspectError", message, self._clock.now() + timedelta(seconds=5))
             ) from fault
 
     def _check_backoff(self, pod: core.Pod, container: core.Container) -> None:

@@ -146,4 +146,7 @@ def _unverified() -> ssl.SSLContext:
 
 
 def _words(error: BaseException) -> str:
+    """What went wrong, as Go's programs say it: `connect: connection refused`."""
+    if isinstance(error, ConnectionError) and error.strerror:
+        return f"connect: {error.strerror.lower()}"
     return (error.strerror if isinstance(error, OSError) and error.strerror else str(error)) or type(error).__name__

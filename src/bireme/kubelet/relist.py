@@ -21,7 +21,8 @@ from bireme.runtime.interface import Container, ContainerStatus, NoSuchThing, Ru
 log = structlog.get_logger(__name__)
 
 UNHEALTHY_S = 180.0
-_CUT_SHORT = ("context canceled", "context deadline exceeded")
+# A shim that was being started is killed when the call is given up.
+_CUT_SHORT = ("context canceled", "context deadline exceeded", "failed to start shim: start failed: : signal: killed")
 _STAGES = {
     State.CREATED: Stage.CREATED,
     State.RUNNING: Stage.RUNNING,
