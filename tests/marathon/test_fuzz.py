@@ -23,17 +23,17 @@ from bireme.marathon.tasks import task_info  # noqa: E402
 from bireme.mesos import json_form  # noqa: E402
 from bireme.mesos.messages import message  # noqa: E402
 
-WORDS = st.sampled_from(
-    ["", "é\0", "("]
-    + "a /a/b .. host container container/bridge BRIDGE USER DOCKER MESOS tcp RW UNIQUE LIKE hostname HTTP TCP "
-    "COMMAND MESOS_HTTP disabled true x:80".split()
-)
-NAMES = st.sampled_from(
-    list(schema.APP_FIELDS)
-    + "docker image network portMappings volumes containerPath hostPath mode name port containerPort hostPort "
-    "protocol portIndex command value path type http tcp exec shell argv discovery number groups apps uri destPath"
-    " parameters key secret".split()
-)
+_WORDS = """
+a /a/b .. host container container/bridge BRIDGE USER DOCKER MESOS tcp RW UNIQUE LIKE hostname HTTP TCP
+COMMAND MESOS_HTTP disabled true x:80
+"""
+_NAMES = """
+docker image network portMappings volumes containerPath hostPath mode name port containerPort hostPort
+protocol portIndex command value path type http tcp exec shell argv discovery number groups apps uri destPath
+parameters key secret
+"""
+WORDS = st.sampled_from(["", "é\0", "(", *_WORDS.split()])
+NAMES = st.sampled_from([*schema.APP_FIELDS, *_NAMES.split()])
 PLAIN = st.none() | st.booleans() | st.integers(-2, 70000) | st.floats(allow_nan=False) | WORDS
 TREES: st.SearchStrategy[Any] = st.recursive(
     PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=5), max_leaves=25

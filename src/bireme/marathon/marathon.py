@@ -111,4 +111,5 @@ class Marathon:
             self._vips.look(wanted(core.root.apps.values(), instances, framework=self.settings.framework_name))
             await self.framework.work()
             await self.clock.sleep(SETTLE_S)
-            await wait_any(core.wake.wait(), self.clock.sleep(self.settings.tick_interval))
+            pause_s = min(self.settings.tick_interval, core.queue.next_due(core.now()))
+            await wait_any(core.wake.wait(), self.clock.sleep(max(SETTLE_S, pause_s)))

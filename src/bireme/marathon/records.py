@@ -8,8 +8,8 @@ import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 
-from bireme.aio.clock import parse_time, rfc3339_micro
 from bireme.api.kinds import marathon as kinds
+from bireme.api.times import parse_time, rfc3339_micro
 from bireme.marathon.deployment import Action, Plan, Side
 from bireme.marathon.instances import Instance
 from bireme.marathon.model import App, Group, Tree

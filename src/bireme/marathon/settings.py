@@ -35,7 +35,7 @@ class Settings:
     reconciliation_interval: float = 600.0
     kill_retry_timeout: float = 30.0
     task_launch_timeout: float = 300.0
-    tick_interval: float = 0.5
+    tick_interval: float = 1.0
     reconnect_delay: float = 1.0
     missed_heartbeats: int = 5
     request_timeout: float = 10.0
