@@ -3,8 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bireme.aio.clock import rfc3339
 from bireme.api.kinds import apps, core, meta
+from bireme.api.times import rfc3339
 from bireme.controllers.ownership import reference_to
 from bireme.controllers.revisions import DESIRED, MAXIMUM
 

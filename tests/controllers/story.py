@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from bireme.aio.clock import Clock, RealClock, rfc3339
+from bireme.aio.clock import Clock, RealClock
 from bireme.aio.workqueue import WorkQueue
 from bireme.api.errors import ApiError
 from bireme.api.kinds import apps, core
+from bireme.api.times import rfc3339
 from bireme.client.client import Client
 from bireme.client.informer import Informer, Key, key_of
 from bireme.controllers import all as every

@@ -6,9 +6,10 @@ import pytest
 from controller_objects import template
 from story import Story, story
 
-from bireme.aio.clock import RealClock, VirtualClock, rfc3339_micro
+from bireme.aio.clock import RealClock, VirtualClock
 from bireme.api.errors import NotFound
 from bireme.api.kinds import apps, coordination, core, discovery, meta
+from bireme.api.times import rfc3339_micro
 from bireme.client.client import Patch
 from bireme.controllers.endpointslice import MANAGER
 from bireme.controllers.revisions import HASH, REVISION

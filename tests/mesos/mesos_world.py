@@ -11,9 +11,10 @@ from uuid import UUID
 
 import orjson
 
-from bireme.aio.clock import VirtualClock, rfc3339
+from bireme.aio.clock import VirtualClock
 from bireme.api import resources
 from bireme.api.kinds import core
+from bireme.api.times import rfc3339
 from bireme.client.client import Client
 from bireme.http.interface import Identity, Peer, Query, Request, Response, Stream
 from bireme.ledger.ledger import Ledger

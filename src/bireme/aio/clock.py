@@ -80,19 +80,3 @@ class VirtualClock:
     async def _settle(self, rounds: int) -> None:
         for _ in range(rounds):
             await asyncio.sleep(0)
-
-
-def rfc3339(moment: datetime) -> str:
-    """`2026-11-23T07:40:00Z`, the form of every metav1.Time."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def rfc3339_micro(moment: datetime) -> str:
-    """`2026-11-23T07:40:00.000000Z`, the form of every metav1.MicroTime."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def parse_time(text: str) -> datetime:
-    """A Time or MicroTime as it came over the wire. Raises ValueError for anything else."""
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -17,7 +17,8 @@ from typing import Any
 
 import click
 
-from bireme.aio.clock import RealClock, parse_time
+from bireme.aio.clock import RealClock
+from bireme.api.times import parse_time
 from bireme.cli import kubeconfig as kubeconfigs
 from bireme.cli import machine
 from bireme.cli.clusters import Door, check_name, find, is_running, name_option, need_root, parts, root_option

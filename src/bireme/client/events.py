@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from bireme.aio.clock import Clock, rfc3339
+from bireme.aio.clock import Clock
 from bireme.api.errors import ApiError, NotFound
 from bireme.api.kinds import core, meta
 from bireme.api.kinds.meta import Object
+from bireme.api.times import rfc3339
 from bireme.client.client import Client
 
 log = structlog.get_logger(__name__)

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from bireme.aio.clock import parse_time, rfc3339
 from bireme.api.kinds import apps
+from bireme.api.times import parse_time, rfc3339
 from bireme.controllers.rollout import available, bounds, replicas_of, total
 
 Conditions = list[apps.DeploymentCondition]

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import msgspec
 
-from bireme.aio.clock import rfc3339
 from bireme.api.kinds import core, meta
+from bireme.api.times import rfc3339
 from bireme.client.informer import Key
 from bireme.controllers import pods as pod_facts
 from bireme.controllers import service_endpoints as common

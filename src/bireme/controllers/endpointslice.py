@@ -5,8 +5,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 
-from bireme.aio.clock import rfc3339
 from bireme.api.kinds import core, discovery
+from bireme.api.times import rfc3339
 from bireme.client.informer import Key
 from bireme.controllers import pods as pod_facts
 from bireme.controllers import service_endpoints as common

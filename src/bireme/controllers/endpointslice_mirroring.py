@@ -4,8 +4,8 @@ import ipaddress
 from collections import defaultdict
 from datetime import timedelta
 
-from bireme.aio.clock import rfc3339
 from bireme.api.kinds import core, discovery
+from bireme.api.times import rfc3339
 from bireme.client.informer import Key
 from bireme.controllers import slices
 from bireme.controllers.changes import Delete

@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from bireme.aio.clock import rfc3339
 from bireme.api.errors import ApiError, MethodNotAllowed, NotFound
 from bireme.api.kinds import core
 from bireme.api.kinds.meta import Object
 from bireme.api.scheme import Resource
+from bireme.api.times import rfc3339
 from bireme.client.informer import Key
 from bireme.controllers.changes import Update
 from bireme.controllers.controller import Controller, Watch

@@ -14,8 +14,8 @@ from enum import Enum
 
 import msgspec
 
-from bireme.aio.clock import rfc3339
 from bireme.api.kinds import core
+from bireme.api.times import rfc3339
 from bireme.controllers import taints
 from bireme.controllers.settings import Settings
 

@@ -10,9 +10,9 @@ from datetime import timedelta
 
 import msgspec
 
-from bireme.aio.clock import rfc3339
 from bireme.api.errors import NotFound
 from bireme.api.kinds import core
+from bireme.api.times import rfc3339
 from bireme.client.informer import Key
 from bireme.controllers import node_health, pods, taints
 from bireme.controllers.changes import Delete, Update

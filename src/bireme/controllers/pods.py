@@ -2,8 +2,8 @@
 
 from datetime import datetime, timedelta
 
-from bireme.aio.clock import parse_time
 from bireme.api.kinds import core
+from bireme.api.times import parse_time
 
 ENDED = frozenset(("Succeeded", "Failed"))
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from bireme.aio.clock import parse_time
 from bireme.api.kinds import core, meta
+from bireme.api.times import parse_time
 from bireme.controllers import pods as pod_facts
 
 BURST = 500

@@ -9,10 +9,10 @@ from typing import ClassVar, Generic, TypeVar
 
 import msgspec
 
-from bireme.aio.clock import rfc3339
 from bireme.api.errors import ApiError, NotFound
 from bireme.api.kinds import apps, core
 from bireme.api.selectors import LabelSelector
+from bireme.api.times import rfc3339
 from bireme.client.informer import Key, key_of
 from bireme.controllers import acting, changes, ownership, pods, replicas
 from bireme.controllers.controller import Context, Controller, Watch, owner_key

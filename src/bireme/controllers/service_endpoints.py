@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from bireme.aio.clock import parse_time
 from bireme.api.kinds import core
+from bireme.api.times import parse_time
 from bireme.client.informer import Key, key_of
 from bireme.controllers import pods
 from bireme.controllers.informers import Informers

@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import msgspec
 
-from bireme.aio.clock import parse_time, rfc3339
 from bireme.api.errors import NotFound
 from bireme.api.kinds import core
+from bireme.api.times import parse_time, rfc3339
 from bireme.client.informer import Key
 from bireme.controllers import pods, taints
 from bireme.controllers.changes import Delete, Update

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from bireme.aio.clock import parse_time
 from bireme.api.kinds import core
+from bireme.api.times import parse_time
 
 NO_SCHEDULE = "NoSchedule"
 NO_EXECUTE = "NoExecute"

@@ -10,7 +10,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from bireme.aio.clock import rfc3339
+from bireme.api.times import rfc3339
 
 
 @dataclass(frozen=True, slots=True)

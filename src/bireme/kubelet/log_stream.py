@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from bireme.aio.clock import Clock, parse_time
+from bireme.aio.clock import Clock
 from bireme.api.errors import BadRequest, NotFound
+from bireme.api.times import parse_time
 from bireme.http.interface import Query
 
 BLOCK = 256 * 1024

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from bireme.aio.clock import Clock, parse_time
+from bireme.aio.clock import Clock
 from bireme.api.codec.json import decode
 from bireme.api.errors import NotFound
 from bireme.api.kinds import authentication, core
 from bireme.api.kinds.meta import Object
+from bireme.api.times import parse_time
 from bireme.client.client import Client
 
 K = TypeVar("K", bound=Object)

@@ -7,9 +7,10 @@ import msgspec
 import structlog
 
 from bireme.aio.backoff import Backoff
-from bireme.aio.clock import Clock, rfc3339_micro
+from bireme.aio.clock import Clock
 from bireme.api.errors import AlreadyExists, ApiError, NotFound
 from bireme.api.kinds import coordination, core, meta
+from bireme.api.times import rfc3339_micro
 from bireme.client.client import Client, Patch
 from bireme.kubelet import node as facts
 from bireme.kubelet.settings import KubeletSettings

@@ -3,8 +3,8 @@
 import hashlib
 from datetime import UTC, datetime
 
-from bireme.aio.clock import parse_time, rfc3339
 from bireme.api.kinds import mesos
+from bireme.api.times import parse_time, rfc3339
 from bireme.mesos import json_form
 from bireme.mesos.messages import Message, message
 from bireme.mesos.roster import Agent, Framework

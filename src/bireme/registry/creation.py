@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from bireme.aio.clock import rfc3339
 from bireme.api.resources import tree_qos
 from bireme.api.scheme import Resource
+from bireme.api.times import rfc3339
 from bireme.http.interface import Identity
 from bireme.registry.strategy import Strategy
 

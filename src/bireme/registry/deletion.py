@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from bireme.aio.clock import parse_time, rfc3339
 from bireme.api.scheme import Resource
+from bireme.api.times import parse_time, rfc3339
 from bireme.registry.options import DeleteOptions
 from bireme.registry.strategy import FOREGROUND, ORPHAN, Strategy
 

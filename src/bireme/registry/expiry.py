@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 import structlog
 
-from bireme.aio.clock import Clock, parse_time
+from bireme.aio.clock import Clock
 from bireme.api.errors import Conflict, NotFound
+from bireme.api.times import parse_time
 from bireme.registry.options import Call, DeleteOptions
 from bireme.registry.verbs import Registry
 

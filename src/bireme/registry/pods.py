@@ -5,11 +5,11 @@ Source: the reference on writing (section 3) and on disruption budgets (section 
 
 from typing import Any
 
-from bireme.aio.clock import rfc3339
 from bireme.api.codec.json import from_tree
 from bireme.api.errors import ApiError, BadRequest, Cause, Conflict, TooManyRequests
 from bireme.api.kinds import meta
 from bireme.api.selectors import LabelSelector
+from bireme.api.times import rfc3339
 from bireme.registry.kinds import Kind
 from bireme.registry.options import Call, DeleteOptions
 from bireme.registry.verbs import Deleted, Raced, Registry

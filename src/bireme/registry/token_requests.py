@@ -3,8 +3,8 @@
 from datetime import timedelta
 from typing import Any
 
-from bireme.aio.clock import rfc3339
 from bireme.api.errors import BadRequest, Cause, Conflict, ServiceUnavailable, not_found
+from bireme.api.times import rfc3339
 from bireme.registry.kinds import Kind
 from bireme.registry.options import Call
 from bireme.registry.strategy import invalid

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 import structlog
 
-from bireme.aio.clock import Clock, rfc3339
+from bireme.aio.clock import Clock
 from bireme.aio.waiting import wait_any
 from bireme.api import resources
 from bireme.api.errors import ApiError, Conflict, NotFound
 from bireme.api.kinds import core, meta
+from bireme.api.times import rfc3339
 from bireme.client.client import Client, Patch
 from bireme.client.events import EventRecorder
 from bireme.client.informer import Informer, key_of

@@ -20,6 +20,7 @@ from typing import Any
 from bireme.api import schema
 from bireme.api.codec.json import parse
 from bireme.api.errors import BadRequest
+from bireme.api.times import rfc3339, rfc3339_micro
 
 MAGIC = b"k8s\x00"
 MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
@@ -144,7 +145,7 @@ class _Decoder:
         moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(
             seconds=_signed(parts.get(1, 0)), microseconds=parts.get(2, 0) // 1000
         )
-        return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ" if name.endswith("MicroTime") else "%Y-%m-%dT%H:%M:%SZ")
+        return rfc3339_micro(moment) if name.endswith("MicroTime") else rfc3339(moment)
 
     def text(self, name: str, data: bytes, depth: int) -> str:
         return _text(dict(_fields(data)).get(1, b""))
