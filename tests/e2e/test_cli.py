@@ -363,6 +363,11 @@ def second(tmp_path: Path) -> Iterator[Path]:
         assert checked.code == 0, said.err + checked.out
 
 
+def processes(pattern: str) -> str:
+    """The ids of the processes whose command line is like that."""
+    return run("pgrep", "-f", pattern, check=False)
+
+
 def test_down_and_up_again_then_purge_and_check(second: Path, tmp_path: Path) -> None:
     """The life of a cluster beside the first one: nothing of it is lost while it is kept, nothing left after."""
     words = ("--name", SECOND, "--root", str(second))
@@ -390,7 +395,7 @@ def test_down_and_up_again_then_purge_and_check(second: Path, tmp_path: Path) ->
     said = say("down", *words, **environment)
     assert said.code == 0, said
     assert "State stays" in said.out
-    assert subprocess.run(["pgrep", "-f", "^sleep 4917"], check=False).returncode == 1
+    assert not processes("^sleep 4917")
     assert say("status", *words).code == 2
     assert say("down", *words).out.startswith("phase=containers-and-parts ok")
     refused(say("image", "list", *words), "BIR-060", "does not run")
@@ -398,7 +403,7 @@ def test_down_and_up_again_then_purge_and_check(second: Path, tmp_path: Path) ->
     assert say("up", "--root", second, *second_flags({}), **environment, timeout_s=180).code == 0
     assert run(*config, "get", "configmap", "kept", "-o", "jsonpath={.data.a}") == "1"
     wait_until("the pod's return", lambda: running(0), seconds=30)
-    wait_until("its process", lambda: run("pgrep", "-f", "^sleep 4917"), seconds=10)
+    wait_until("its process", lambda: processes("^sleep 4917"), seconds=10)
 
     code, left = check()
     assert code == 1
@@ -410,7 +415,9 @@ def test_down_and_up_again_then_purge_and_check(second: Path, tmp_path: Path) ->
     parts = json.loads(say("status", "--json", *words).out)["parts"]
     for name in ("supervisor", "node", "core", "containerd"):
         os.kill(parts[name]["pid"], signal.SIGKILL)
-    assert run("pgrep", "-f", "^sleep 4917").strip()
+    assert processes("^sleep 4917")
+    assert "containers they had left" in say("down", *words, **environment).out
+    wait_until("the end of its process", lambda: not processes("^sleep 4917"), seconds=5)
     said = say("down", "--purge", *words, **environment)
     assert said.code == 0, said
     code, left = check()
@@ -418,6 +425,6 @@ def test_down_and_up_again_then_purge_and_check(second: Path, tmp_path: Path) ->
         0,
         ["0 left (links, routes, nft tables, netns, mounts, cgroups, processes, files, kubeconfig)"],
     )
-    assert subprocess.run(["pgrep", "-f", "^sleep 4917"], check=False).returncode == 1
+    assert not processes("^sleep 4917")
     assert not (tmp_path / ".kube" / "config").exists()
     assert not second.exists()

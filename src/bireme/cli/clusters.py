@@ -14,7 +14,7 @@ import click
 
 from bireme.cli.errors import CliError
 from bireme.config import DEFAULT_ROOT, Config, check_cluster_name
-from bireme.runtime.host_changes import process_start
+from bireme.runtime.host_changes import Change, is_left, process_start
 
 name_option = click.option("--name", default="bireme", show_default=True, help="The cluster's name.")
 root_option = click.option(
@@ -68,9 +68,13 @@ def parts(config: Config) -> dict[str, dict[str, Any]]:
         if str(config.containerd_root).encode() in command:
             recorded["containerd"] = {"pid": pid, "started": process_start(pid), "restarts": 0}
     for part in recorded.values():
-        start = process_start(part["pid"])
-        part["alive"] = bool(start) and start == part["started"]
+        part["alive"] = lives(part["pid"], part["started"])
     return recorded
+
+
+def lives(pid: int, started: str) -> bool:
+    """That very process runs: neither a later one of its id, nor one that ended and was not yet collected."""
+    return is_left(Change("process", str(pid), started))
 
 
 def is_running(config: Config) -> bool:

@@ -10,11 +10,11 @@ import click
 
 from bireme.cli import kubeconfig as kubeconfigs
 from bireme.cli import leftovers
-from bireme.cli.clusters import check_name, find, name_option, need_root, parts, root_option
+from bireme.cli.clusters import check_name, find, lives, name_option, need_root, parts, root_option
 from bireme.cli.errors import CliError
 from bireme.cli.progress import Progress, style_for
 from bireme.config import Config
-from bireme.runtime.host_changes import Change, HostChanges, process_start, undo
+from bireme.runtime.host_changes import Change, HostChanges, undo
 
 STOP_S = 45.0
 
@@ -26,16 +26,17 @@ def stop(config: Config) -> str:
     if supervisor:
         os.kill(supervisor["pid"], signal.SIGTERM)
         wait_gone(supervisor["pid"], supervisor["started"], STOP_S)
-    elif running:
+    elif running or leftovers.contained(config):
         _stop_orphans(config, running)
+        return f"{len(running)} processes ended, and the containers they had left"
     return f"{len(running)} processes ended" if running else "nothing was running"
 
 
 def _stop_orphans(config: Config, running: dict[str, dict[str, int | str]]) -> None:
-    """The supervisor is gone but parts live: stop them in its order."""
+    """The supervisor is gone but parts or containers live: stop them in its order."""
     for name in ("node", "core", "containerd"):
         part = running.get(name)
-        if name == "containerd" and part:
+        if name == "containerd":
             from bireme.assembly.stopping import stop_containers
 
             stop_containers(config.data / "config.json")
@@ -48,11 +49,11 @@ def _stop_orphans(config: Config, running: dict[str, dict[str, int | str]]) -> N
 def wait_gone(pid: int, started: str, seconds: float) -> None:
     """Return when that process has ended; after `seconds` it is killed."""
     deadline = time.monotonic() + seconds
-    while process_start(pid) == started and time.monotonic() < deadline:
+    while lives(pid, started) and time.monotonic() < deadline:
         with suppress(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)
         time.sleep(0.05)
-    if process_start(pid) == started:
+    if lives(pid, started):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 

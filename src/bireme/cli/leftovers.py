@@ -85,16 +85,16 @@ def processes(config: Config) -> list[str]:
     """`PID command` of processes whose command line names the cluster's folders, and of those in its cgroup."""
     found = []
     marks = [f"{config.data}/".encode(), f"{config.run}/".encode()]
-    contained = _contained(config)
+    inside = contained(config)
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
             words = path.read_bytes()
-            if int(path.parent.name) in contained or any(mark in words for mark in marks):
+            if int(path.parent.name) in inside or any(mark in words for mark in marks):
                 found.append(f"{path.parent.name} {words.replace(bytes(1), b' ').decode(errors='replace').strip()}")
     return found
 
 
-def _contained(config: Config) -> set[int]:
+def contained(config: Config) -> set[int]:
     """The processes of containers: they say nothing of us, and outlive a shim that is killed."""
     found: set[int] = set()
     for folder in cgroup_folders(config.cgroup):
