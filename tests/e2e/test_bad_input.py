@@ -409,6 +409,7 @@ class TestVolumes:
             ({}, {"downwardAPI": {"items": [{"path": "..", "fieldRef": {"fieldPath": "metadata.name"}}]}}, "path"),
         ],
     )
+    @pytest.mark.usefixtures("maps")
     def test_paths_that_climb_are_refused(
         self, api: Door, mount: dict[str, str], volume: dict[str, Any], field: str
     ) -> None:
