@@ -17,6 +17,7 @@ from bireme.apiserver.negotiation import COMPRESS_OVER, JSON, Accepted, accepted
 from bireme.apiserver.reviews import Reviews
 from bireme.apiserver.routes import CONNECT_SUBRESOURCES, Route
 from bireme.apiserver.views import ObjectView, view_of
+from bireme.apiserver.warnings import deprecation_of, with_warnings
 from bireme.apiserver.watch import watch_frames
 from bireme.http.interface import Answer, Identity, Request, Response, Stream
 from bireme.registry import pods, scale
@@ -33,7 +34,6 @@ MERGE = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 SHORTEST_WATCH_S, LONGEST_WATCH_S = 1800.0, 3600.0
-WARNINGS_BYTES = 4096
 
 
 class Tunnels(Protocol):
@@ -81,7 +81,11 @@ class ResourceDoor:
         """The answer to `request`, which is for `route`."""
         if route.subresource in CONNECT_SUBRESOURCES:
             return await self._connect(route, request)
-        return await self._verbs[route.verb](route, request, user)
+        made = await self._verbs[route.verb](route, request, user)
+        deprecation = deprecation_of(route.kind)
+        if deprecation and isinstance(made, Response | Stream):
+            made.headers = with_warnings(made.headers, [deprecation])
+        return made
 
     # Reading
 
@@ -246,29 +250,17 @@ class ResourceDoor:
     ) -> Response:
         wanted = accepted(request.headers.get("accept", ""))
         body = self._view(kind, wanted, request).object(document)
-        return answer(request, body, media=wanted.media, status=status, headers=_warnings(call))
+        return answer(request, body, media=wanted.media, status=status, headers=with_warnings({}, call.warnings))
 
     def _answer_tree(self, request: Request, tree: Tree, call: Call, *, status: int = 200) -> Response:
         media = accepted(request.headers.get("accept", ""), forms=False).media
-        return answer(request, orjson.dumps(tree), media=media, status=status, headers=_warnings(call))
+        return answer(
+            request, orjson.dumps(tree), media=media, status=status, headers=with_warnings({}, call.warnings)
+        )
 
 
 def _flipped(function: Callable[[Tree, Any], Tree], patch: Any, tree: Tree) -> Tree:
     return function(tree, patch)
-
-
-def _warnings(call: Call) -> Mapping[str, str]:
-    if not call.warnings:
-        return {}
-    shown = []
-    left = WARNINGS_BYTES
-    for text in call.warnings:
-        quoted = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ").replace("\r", " ")
-        left -= len(quoted)
-        if left < 0:
-            break
-        shown.append(f'299 - "{quoted}"')
-    return {"warning": ", ".join(shown)}
 
 
 def _success(code: int) -> Tree:

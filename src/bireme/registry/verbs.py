@@ -44,6 +44,10 @@ NAME_TRIES = 8
 PATCH_TRIES = 5
 SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 LONGEST_BASE = 58
+JOB_ORPHANS = (
+    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them "
+    "or set propagationPolicy=Orphan to suppress this warning"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +252,8 @@ class Registry(Reader):
         attributes = Attributes("DELETE", kind, namespace, name, None, tree, call)
         await self.admission.admit(attributes)
         await self.admission.validate(attributes)
+        if not options.propagation and kind.is_a("Job", "batch"):
+            call.warn(JOB_ORPHANS)
         plan = plan_delete(kind.stored, kind.strategy, tree, options, now=self.clock.now())
         if not plan.remove and plan.tree is None:
             return Deleted(document_of(kind, item), gone=False)
