@@ -384,7 +384,7 @@ class TestCore:
             for thread in threads[:-1]:
                 thread.join()
         print(f"core back after {[round(gap, 2) for gap in gaps]}s, {len(load.acknowledged)} writes acknowledged")
-        assert max(gaps) < 10
+        assert max(gaps) < 15  # two to three seconds on a quiet machine; here five writers start programs meanwhile
         status, listed = api.ask("GET", f"/api/v1/namespaces/{namespace}/configmaps")
         assert status == 200
         last = int(listed["metadata"]["resourceVersion"])
