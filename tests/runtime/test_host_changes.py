@@ -46,6 +46,14 @@ def test_files_folders_and_processes_are_undone_and_not_left(tmp_path: Path) -> 
     assert not file.exists()
 
 
+def test_a_process_id_that_came_round_again_is_another_process(tmp_path: Path) -> None:
+    changes = HostChanges(tmp_path / "changes")
+    changes.record("process", "7", before="100")
+    changes.record("process", "7", before="200")
+    changes.record("process", "7", before="200")
+    assert [change.before for change in changes.entries()] == ["100", "200"]
+
+
 def test_a_process_id_used_by_another_is_left_alone(tmp_path: Path) -> None:
     changes = HostChanges(tmp_path / "changes")
     changes.record("process", str(os.getpid()), before="1")

@@ -82,7 +82,7 @@ class EventRecorder:
             try:
                 await self._send(event)
             except ApiError as error:
-                log.info("event not recorded", reason=event.reason, error=str(error))
+                log.debug("event not recorded", reason=event.reason, error=str(error))
 
     async def _send(self, event: core.Event) -> None:
         about = event.involved_object

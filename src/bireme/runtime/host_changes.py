@@ -47,10 +47,9 @@ class HostChanges:
 
     def record(self, kind: Kind, name: str, *, before: str = "") -> None:
         """Write the change down, durably; call it before making the change. Twice the same is once."""
-        known = {(change.kind, change.name) for change in self._known}
-        if (kind, name) in known:
-            return
         change = Change(kind, name, before)
+        if _place(change) in {_place(known) for known in self._known}:
+            return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -62,7 +61,7 @@ class HostChanges:
 
     def entries(self) -> list[Change]:
         """The changes in the order they were made. A line that a crash cut short is passed over."""
-        changes: dict[tuple[str, str], Change] = {}
+        changes: dict[tuple[str, ...], Change] = {}
         try:
             lines = self._path.read_text().splitlines()
         except FileNotFoundError:
@@ -72,7 +71,7 @@ class HostChanges:
                 change = Change(**json.loads(line))
             except (ValueError, TypeError):
                 continue
-            changes.setdefault((change.kind, change.name), change)
+            changes.setdefault(_place(change), change)
         return list(changes.values())
 
     def undo(self) -> list[Change]:
@@ -82,6 +81,11 @@ class HostChanges:
     def left(self) -> list[Change]:
         """What is still there."""
         return [change for change in self.entries() if is_left(change)]
+
+
+def _place(change: Change) -> tuple[str, ...]:
+    """What a change is about: a process id is used again, by a process that began at another time."""
+    return (change.kind, change.name, change.before) if change.kind == "process" else (change.kind, change.name)
 
 
 def undo(change: Change) -> bool:
