@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bireme.api.errors import AlreadyExists, Invalid, ServiceUnavailable
+from bireme.api.errors import AlreadyExists, Forbidden, Invalid, ServiceUnavailable
 from bireme.registry.options import Call, DeleteOptions, ListOptions, WatchOptions
 from bireme.registry.pods import bind
 from bireme.registry.selection import Selection
@@ -117,6 +117,19 @@ def test_a_list_and_the_watch_from_it_tell_the_same(opened_now, steps, stop):
 
 def pod(**spec: Any) -> dict[str, Any]:
     return {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}], **spec}}
+
+
+async def test_a_refusal_does_not_change_with_the_generated_name(opened):
+    async with opened() as registry:
+        kind = registry.kind("", "v1", "pods")
+        told = set()
+        for _ in range(3):
+            tree = {**pod(serviceAccountName="nope"), "metadata": {"generateName": "web-"}}
+            with pytest.raises(Forbidden) as refused:
+                await registry.create(kind, "default", tree, Call())
+            told.add(refused.value.message)
+        (message,) = told
+        assert message.startswith('pods "web-" is forbidden')
 
 
 async def test_only_a_binding_gives_a_pod_its_node(opened):

@@ -109,19 +109,20 @@ class Registry(Reader):
             if base:
                 tree["metadata"]["name"] = self._generate_name(base)
             try:
-                return await self._create(kind, namespace, tree, call)
+                return await self._create(kind, namespace, tree, call, base=base)
             except Raced as error:
                 if attempt == tries:
                     taken = tree["metadata"]["name"]
                     raise _already_exists(kind, taken, generated=bool(base)) from error
         raise AssertionError("the last try returns or raises")
 
-    async def _create(self, kind: Kind, namespace: str, tree: Tree, call: Call) -> Document:
+    async def _create(self, kind: Kind, namespace: str, tree: Tree, call: Call, *, base: str) -> Document:
         stored = kind.stored
         creation.begin(stored, kind.strategy, tree, uid=self._uid(), now=self.clock.now())
         self.intake.fill(kind, tree)
         name = tree["metadata"].get("name") or ""
-        attributes = Attributes("CREATE", kind, namespace, name, tree, None, call)
+        # Refusals name the base of a generated name, so that they stay the same however often one tries.
+        attributes = Attributes("CREATE", kind, namespace, base or name, tree, None, call)
         await self.admission.admit(attributes)
         rules = self.rules_of(stored.kind)
         creation.complete(stored, tree, call.user)
