@@ -63,8 +63,8 @@ def marathon(cluster: Cluster) -> MarathonClient:
 def shop(cluster: Cluster, marathon: MarathonClient) -> Iterator[None]:
     """Both examples running: the group /shop, and the Deployment echo."""
     cluster.kubectl("apply", "-f", str(EXAMPLES / "kubernetes.yaml"))
-    status, _ = marathon.ask("POST", "/v2/groups", (EXAMPLES / "marathon.json").read_text())
-    assert status == 201
+    told = cluster.curl(f"{cluster.marathon}/v2/groups", "-X", "POST", "-d", f"@{EXAMPLES / 'marathon.json'}")
+    assert "deploymentId" in told
     wait_until("cart to be healthy", lambda: marathon.healthy("/shop/cart", 2), seconds=90)
     wait_until("worker to run", lambda: marathon.app("/shop/worker")["tasksRunning"] == 1, seconds=60)
     cluster.kubectl("rollout", "status", "deployment/echo", "--timeout=60s")

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -190,13 +191,19 @@ def show_end(config: Config, style: str, seconds: float) -> None:
             json.dumps({"ready": True, "seconds": round(seconds, 2), "context": config.cluster, **urls(config)})
         )
     elif style != "quiet":
-        click.echo(f'Ready in {seconds:.1f}s.  kubectl context "{config.cluster}"')
-        click.echo(f"  API      {config.api_url}\n  Mesos    {config.mesos_url}\n  Marathon {config.marathon_url}")
-        click.echo("  Try      kubectl apply -f examples/two-decks/kubernetes.yaml")
-        click.echo(
-            "           eval $(bireme env); curl -X POST $MARATHON_URL/v2/groups -d @examples/two-decks/marathon.json"
-        )
-        click.echo("  Stop     bireme down        Remove every trace:  bireme down --purge")
+        group = "-d @examples/two-decks/marathon.json"
+        lines = [
+            f'Ready in {seconds:.1f}s.  kubectl context "{config.cluster}"',
+            f"  API      {config.api_url}",
+            f"  Mesos    {config.mesos_url}",
+            f"  Marathon {config.marathon_url}",
+            "  Try      kubectl apply -f examples/two-decks/kubernetes.yaml",
+            f"           eval $(bireme env); curl -X POST $MARATHON_URL/v2/groups {group}",
+            "  Stop     bireme down        Remove every trace:  bireme down --purge",
+        ]
+        if shutil.which("bireme") is None:
+            lines.insert(4, f"  First    export PATH={Path(sys.executable).parent}:$PATH")
+        click.echo("\n".join(lines))
 
 
 def urls(config: Config) -> dict[str, str]:
