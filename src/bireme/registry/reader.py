@@ -23,7 +23,8 @@ from bireme.registry.watcher import View, Watcher
 from bireme.store.interface import Item, Revision, Store
 
 Tree = dict[str, Any]
-SEEN_TREES = 4096
+# Trees weigh some ten times their bytes.
+SEEN_TREES = 512
 
 
 @dataclass(frozen=True, slots=True)
