@@ -20,12 +20,12 @@ def test_pods() -> None:
     assert eviction.verbs == {"create"}
     assert {"metadata.name", "metadata.namespace", "spec.nodeName"} <= pods.selectable
     assert pods.has_status
-    assert not pods.has_scale
+    assert pods.subresource("scale") is None
 
 
 def test_scale_and_titles() -> None:
     deployments = builtin().of_type(apps.Deployment)
-    assert deployments.has_scale
+    assert deployments.subresource("scale") is not None
     assert deployments.title == "deployments.apps"
     assert deployments.api_version == "apps/v1"
     assert builtin().resource("apps", "v1", "deployments") is deployments

@@ -17,7 +17,6 @@ Resources = Mapping[str, int]
 
 CPU = "cpu"
 MEMORY = "memory"
-EPHEMERAL_STORAGE = "ephemeral-storage"
 PODS = "pods"
 
 _POD_LEVEL_PREFIX = "hugepages-"

@@ -84,11 +84,6 @@ class Resource:
         return self.subresource("status") is not None
 
     @property
-    def has_scale(self) -> bool:
-        """Whether replicas can be set without knowing the kind."""
-        return self.subresource("scale") is not None
-
-    @property
     def stored_as(self) -> "Resource":
         """The resource in whose form objects are kept: itself, for most."""
         return self.storage or self

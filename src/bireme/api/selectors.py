@@ -99,14 +99,6 @@ class LabelSelector:
         """Whether it leaves nothing out."""
         return not self.nothing and not self.requirements
 
-    def equalities(self) -> dict[str, str]:
-        """Labels that every chosen object has, for those who look into an index."""
-        return {
-            claim.key: next(iter(claim.values))
-            for claim in self.requirements
-            if claim.operator in ("=", "in") and len(claim.values) == 1
-        }
-
     def __str__(self) -> str:
         return ",".join(map(str, self.requirements))
 

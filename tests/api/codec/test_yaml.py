@@ -142,11 +142,6 @@ def test_duplicate_keys_are_told() -> None:
     assert found == ["a[0].b", "a[1].c.d", "a"]
 
 
-def test_many_documents() -> None:
-    assert yaml.parse_all(b"a: 1\n---\n---\nb: 2\n") == [{"a": 1}, {"b": 2}]
-    assert yaml.parse_all(b"") == []
-
-
 trees = st.recursive(
     st.none()
     | st.booleans()
@@ -178,5 +173,3 @@ def test_dump_has_no_aliases() -> None:
 def test_odd_texts_are_read_or_refused(text: str) -> None:
     with contextlib.suppress(ApiError):
         yaml.parse(text.encode(), duplicates=[])
-    with contextlib.suppress(ApiError):
-        yaml.parse_all(text.encode())

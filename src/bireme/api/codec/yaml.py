@@ -55,11 +55,6 @@ def parse(data: bytes, limits: Limits = LIMITS, *, duplicates: list[str] | None 
     return first
 
 
-def parse_all(data: bytes, limits: Limits = LIMITS) -> list[Any]:
-    """The trees of all documents of a text, without empty ones; raises TooLarge or BadRequest."""
-    return [tree for tree in _documents(data, limits, None) if tree is not None]
-
-
 def dump(tree: Any) -> bytes:
     """The YAML text of a tree."""
     made: bytes = yaml.dump(

@@ -8,7 +8,6 @@ from bireme.api.validation.meta import check_labels
 from bireme.api.validation.names import label_value, qualified_name
 
 _SET_OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
-_NODE_OPERATORS = (*_SET_OPERATORS, "Gt", "Lt")
 
 
 def check_selector(problems: Problems, selector: Tree | None, path: str) -> None:

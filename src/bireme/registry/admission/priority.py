@@ -8,7 +8,6 @@ from bireme.registry.kinds import Kind
 
 Tree = dict[str, Any]
 SYSTEM_CLASSES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
-HIGHEST_USER_PRIORITY = 1_000_000_000
 
 
 class Priority(Plugin):
