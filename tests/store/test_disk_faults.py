@@ -144,7 +144,7 @@ async def test_the_nth_operation_fails(tmp_path: Path, kind: type, error: Callab
 async def settle(condition: Callable[[], Any]) -> None:
     """Wait for what the store's thread still tells."""
     async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - told by a callback
+        while not condition():
             await asyncio.sleep(0.001)
 
 
