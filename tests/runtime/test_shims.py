@@ -1,6 +1,8 @@
-"""The sockets that shims leave behind: ours go, others stay."""
+"""What shims leave behind: ours goes, the rest stays."""
 
 import socket
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bireme.runtime.host_changes import Change, is_left
-from bireme.runtime.shims import known_tasks, left, socket_of, sweep
+from bireme.runtime.shims import end_lost, known_tasks, left, lost, socket_of, sweep
 
 ENGINE = "/run/x/containerd.sock"
 
@@ -50,3 +52,31 @@ def test_dead_sockets_of_ours_go_and_empty_folders_with_them(sockets: Path) -> N
 def test_a_recorded_engine_with_no_tasks_has_left_nothing(tmp_path: Path) -> None:
     assert not is_left(Change("shims", ENGINE, str(tmp_path / "none")))
     assert known_tasks(tmp_path / "none") == []
+
+
+def test_a_shim_that_its_engine_forgot_is_ended_once_seen_twice(sockets: Path, tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("lost", "known")]
+    for folder in folders:
+        folder.mkdir()
+    script = "import time; print('up', flush=True); time.sleep(60)"
+    words = [sys.executable, "-c", script, "-namespace", "k8s.io", "-address", ENGINE]
+    shims = [
+        subprocess.Popen([*words, "-id", each.name], cwd=each, stdout=subprocess.PIPE, text=True) for each in folders
+    ]
+    try:
+        for shim in shims:
+            assert shim.stdout is not None
+            shim.stdout.readline()
+        folders[0].rmdir()
+        assert lost(ENGINE) == {shims[0].pid: "lost"}
+        assert lost("/run/other.sock") == {}
+        listen(socket_of(ENGINE, "lost", sockets=sockets)).close()
+        assert end_lost(ENGINE, {}, sockets=sockets) == 0
+        assert end_lost(ENGINE, lost(ENGINE), sockets=sockets) == 1
+        assert shims[0].wait(5) == -9
+        assert shims[1].poll() is None
+        assert left(ENGINE, ["lost"], sockets=sockets) == []
+    finally:
+        for shim in shims:
+            shim.kill()
+            shim.communicate()

@@ -36,6 +36,7 @@ from bireme.mesos.agents import AGENT_PORT, WORK_DIR
 from bireme.network import cni
 from bireme.network.proxy import ServiceProxy
 from bireme.network.ruleset import NodeNetwork
+from bireme.runtime import shims
 from bireme.runtime.containerd import Containerd
 from bireme.runtime.cri import CriRuntime
 from bireme.runtime.host_changes import HostChanges, process_start
@@ -44,6 +45,7 @@ log = structlog.get_logger(__name__)
 
 RESOLV_CONF = Path("/etc/resolv.conf")
 WATCH_ENGINE_S = 1.0
+LOST_SHIMS_S = 10.0
 
 
 def run(settings: Path) -> None:
@@ -84,6 +86,7 @@ class Node:
                 "services": self._services.run,
                 "endpoint slices": self._slices.run,
                 "engine": self._watch_engine,
+                "lost shims": self._end_lost_shims,
                 "kubelet": kubelet.run,
                 "network": lambda: self._run_network(kubelet),
             }
@@ -130,6 +133,15 @@ class Node:
             if self._containerd.pid is None:
                 log.warning("containerd ended; starting it again")
                 await self._start_engine()
+
+    async def _end_lost_shims(self) -> None:
+        """End shims that the engine has forgotten, once they were seen twice."""
+        address, before = str(self._config.containerd_socket), dict[int, str]()
+        while True:
+            await self._clock.sleep(LOST_SHIMS_S)
+            if ended := shims.end_lost(address, before):
+                log.info("shims ended that the engine had forgotten", count=ended)
+            before = shims.lost(address)
 
     async def _run_network(self, kubelet: Kubelet) -> None:
         """Set the pods' network up once the node has its range, then proxy and answer names."""

@@ -43,4 +43,6 @@ async def _stop_containers(config: Config) -> None:
     finally:
         await runtime.close()
         await containerd.stop()
-        shims.sweep(str(config.containerd_socket), tasks)
+        address = str(config.containerd_socket)
+        shims.end_lost(address, shims.lost(address))
+        shims.sweep(address, tasks)

@@ -1,14 +1,17 @@
-"""The sockets of containerd's shims, the only thing that an engine of our own keeps outside its folders.
+"""What containerd's shims leave behind: sockets, and sometimes themselves.
 
 Each shim listens below /run/containerd/s under a name made from its engine's address and its sandbox's id. One
-that is killed leaves its socket behind. Only names that follow from an engine of ours are touched here.
+that is killed leaves its socket behind. One whose start is given up (its caller was killed, say) may live on after
+the engine has deleted its folder and forgotten it. Only what belongs to an engine of ours is touched here.
 Source: containerd 1.6, runtime/v2/shim/util_unix.go (`SocketAddress`).
 """
 
 import contextlib
 import hashlib
+import os
+import signal
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 NAMESPACE = "k8s.io"
@@ -44,6 +47,36 @@ def sweep(address: str, ids: Iterable[str], *, sockets: Path = SOCKETS) -> int:
         sockets.rmdir()
         sockets.parent.rmdir()
     return removed
+
+
+def lost(address: str, *, processes: Path = Path("/proc")) -> dict[int, str]:
+    """Shims of the engine that it has forgotten, by process id: the folder that they work in is deleted."""
+    found = {}
+    for path in processes.glob("[0-9]*"):
+        try:
+            words = (path / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            if "-address" not in words or words[words.index("-address") + 1] != address or "-id" not in words:
+                continue
+            if os.readlink(path / "cwd").endswith(" (deleted)"):
+                found[int(path.name)] = words[words.index("-id") + 1]
+        except (OSError, IndexError):
+            continue
+    return found
+
+
+def end_lost(address: str, forgotten: Mapping[int, str], *, sockets: Path = SOCKETS) -> int:
+    """End those of `forgotten` that are lost still, with what they started; how many that were."""
+    still = {pid: each for pid, each in lost(address).items() if forgotten.get(pid) == each}
+    for pid in still:
+        children = Path(f"/proc/{pid}/task/{pid}/children")
+        with contextlib.suppress(OSError):
+            for child in children.read_text().split():
+                os.kill(int(child), signal.SIGKILL)
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+    for each in still.values():
+        socket_of(address, each, sockets=sockets).unlink(missing_ok=True)
+    return len(still)
 
 
 def _answers(path: Path) -> bool:
