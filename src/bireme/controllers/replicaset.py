@@ -175,8 +175,20 @@ class PodReplicator(Controller, Generic[R]):
 
     def failure_since(self, owner: R, failure: Failure) -> str:
         """When the failure began: as the status says, if it already tells of it."""
-        old = next((item for item in owner.status.conditions if item.type == "ReplicaFailure"), None)
+        old = _told(owner)
         return old.last_transition_time if old else rfc3339(self.clock.now())
+
+    def failure_message(self, owner: R, failure: Failure) -> str:
+        """What went wrong, in the words already told: each refusal may name another pod, and is no news."""
+        old = _told(owner)
+        return old.message if old and old.reason == failure.reason else str(failure.error)
+
+
+def _told(
+    owner: apps.ReplicaSet | core.ReplicationController,
+) -> apps.ReplicaSetCondition | core.ReplicationControllerCondition | None:
+    """The failure that the status tells of."""
+    return next((item for item in owner.status.conditions if item.type == "ReplicaFailure"), None)
 
 
 def would_adopt(cache: Informers, old: core.Pod | None, new: core.Pod | None) -> Iterable[Key]:
@@ -220,7 +232,7 @@ class ReplicaSetController(PodReplicator[apps.ReplicaSet]):
                     type="ReplicaFailure",
                     status="True",
                     reason=failure.reason,
-                    message=str(failure.error),
+                    message=self.failure_message(owner, failure),
                     last_transition_time=self.failure_since(owner, failure),
                 )
             )

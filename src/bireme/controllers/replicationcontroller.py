@@ -50,7 +50,7 @@ class ReplicationControllerController(PodReplicator[core.ReplicationController])
                     type="ReplicaFailure",
                     status="True",
                     reason=failure.reason,
-                    message=str(failure.error),
+                    message=self.failure_message(owner, failure),
                     last_transition_time=self.failure_since(owner, failure),
                 )
             )

@@ -258,16 +258,19 @@ class HttpConnection(web_protocol.RequestHandler):
         if payload.is_eof() and not (self._door.streams_body and message.chunked):
             request.body = payload.read_nowait()
             if len(request.body) > self._door.limits.body:
-                raise Refused(413, "request body too large")
+                raise self._too_large()
             return True
         streamed = self._door.streams_body is not None and self._door.streams_body(request)
         if not streamed and int(request.headers.get("content-length", 0)) > self._door.limits.body:
-            raise Refused(413, "request body too large")
+            raise self._too_large()
         self._invite(request)
         if streamed:
             return False
         request.body = await self._read_whole(payload)
         return True
+
+    def _too_large(self) -> Refused:
+        return Refused(413, f"Request entity too large: limit is {self._door.limits.body}")
 
     def _invite(self, request: Request) -> None:
         """Tell a client that asked first to send its body."""
@@ -286,7 +289,7 @@ class HttpConnection(web_protocol.RequestHandler):
                 while part := await payload.readany():
                     left -= len(part)
                     if left < 0:
-                        raise Refused(413, "request body too large")
+                        raise self._too_large()
                     parts.append(part)
         except TimeoutError:
             raise Refused(408, "request body took too long") from None
