@@ -1,8 +1,8 @@
 """How long is one allocation cycle of the Mesos master at 1,000 agents and 100 frameworks in 10 roles?
 
-Three cases: everything is free and nobody refuses; half of the frameworks refuse everything; all of them do, so
-that every agent is tried with every framework for nothing. The first is measured again with its 1,000 offers
-booked in the ledger and released.
+Four cases: everything is free and nobody refuses; half of the frameworks refuse everything; all but one do; all
+do. A case is measured in its second cycle: the first finds out which refusals hold, and is measured by itself for
+the last case. The first case is measured again with its 1,000 offers booked in the ledger and released.
 """
 
 import argparse
@@ -46,9 +46,11 @@ def refusals(share: float) -> Filters:
     return filters
 
 
-def cycle_ms(share: float) -> float:
-    """One cycle with this part of the frameworks refusing everything."""
+def cycle_ms(share: float, *, after: int = 1) -> float:
+    """A cycle with this part of the frameworks refusing everything, after so many others."""
     filters, here, who = refusals(share), agents(), frameworks()
+    for _ in range(after):
+        allocate(here, who, filters, total=TOTAL, now=0.0, random=Random(1))
     began = time.perf_counter()
     grants = allocate(here, who, filters, total=TOTAL, now=0.0, random=Random(1))
     took = time.perf_counter() - began
@@ -82,7 +84,9 @@ def measure(repeats: int) -> list[Figure]:
     return [
         Figure(f"cycle, {what}, nobody refuses", "ms", [cycle_ms(0) for _ in range(repeats)]),
         Figure(f"cycle, {what}, half refuse", "ms", [cycle_ms(0.5) for _ in range(repeats)]),
+        Figure(f"cycle, {what}, all but one refuse", "ms", [cycle_ms(0.99) for _ in range(repeats)]),
         Figure(f"cycle, {what}, all refuse", "ms", [cycle_ms(1) for _ in range(repeats)]),
+        Figure(f"cycle, {what}, all refuse, the first", "ms", [cycle_ms(1, after=0) for _ in range(repeats)]),
         Figure(f"booking and releasing {AGENTS:,} offers", "ms", [booked_ms() for _ in range(repeats)]),
     ]
 

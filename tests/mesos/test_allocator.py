@@ -64,6 +64,65 @@ def test_a_refusal_holds_for_as_much_or_less_and_only_for_its_time() -> None:
     assert len(allocate([agent(0, 1000)], [framework("a")], filters, now=10)) == 1
 
 
+class PlainFilters:
+    """Refusals as a plain list: what `Filters` must agree with."""
+
+    def __init__(self) -> None:
+        self.held: list[tuple[str, str, str, Amounts, float]] = []
+
+    def refuse(self, framework_id: str, role: str, agent_id: str, amounts: Amounts, *, until: float) -> None:
+        self.held.append((framework_id, role, agent_id, amounts, until))
+
+    def clear(self, framework_id: str, roles: list[str] | None) -> None:
+        self.held = [
+            each for each in self.held if each[0] != framework_id or (roles is not None and each[1] not in roles)
+        ]
+
+    def forget_agent(self, agent_id: str) -> None:
+        self.held = [each for each in self.held if each[2] != agent_id]
+
+    def against(self, agent_id: str, amounts: Amounts, now: float) -> set[tuple[str, str]]:
+        return {
+            (role, framework_id)
+            for framework_id, role, agent, refused, until in self.held
+            if agent == agent_id and until > now and refused.contains(amounts)
+        }
+
+
+NAMES, ROLES, AGENTS = (st.sampled_from(list(words)) for words in ("fg", "xy", "ST"))
+SIZES = st.builds(lambda cpus, mem: Amounts({"cpus": cpus, "mem": mem}), st.integers(1, 3), st.integers(1, 3))
+STEPS = st.one_of(
+    st.tuples(st.just("refuse"), NAMES, ROLES, AGENTS, SIZES, st.integers(0, 6)),
+    st.tuples(st.just("clear"), NAMES, st.none() | st.lists(ROLES, max_size=2)),
+    st.tuples(st.just("forget"), AGENTS),
+    st.tuples(st.just("ask"), AGENTS, SIZES),
+    st.tuples(st.just("wait"), st.integers(1, 3)),
+)
+
+
+@given(st.lists(STEPS, max_size=40))
+@settings(deadline=None)
+def test_refusals_agree_with_a_plain_list(steps: list[tuple]) -> None:
+    """Whatever was refused, asked for, cleared and outlived before."""
+    filters, plain, now = Filters(), PlainFilters(), 0.0
+    for what, *words in steps:
+        match what:
+            case "refuse":
+                *words, seconds = words
+                filters.refuse(*words, until=now + seconds)
+                plain.refuse(*words, until=now + seconds)
+            case "clear":
+                filters.clear(*words)
+                plain.clear(*words)
+            case "forget":
+                filters.forget_agent(*words)
+                plain.forget_agent(*words)
+            case "ask":
+                assert set(filters.against(*words, now=now)) == plain.against(*words, now)
+            case "wait":
+                now += words[0]
+
+
 def test_refusals_are_cleared_by_role() -> None:
     filters = Filters()
     for role in ("x", "y"):

@@ -8,6 +8,7 @@ Source: the reference page, 2.7 and 7.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from random import Random
 
 from bireme.mesos.amounts import Amounts, thousandths
@@ -15,6 +16,7 @@ from bireme.mesos.drf import Claim, FairOrder, Vector
 from bireme.mesos.messages import Message
 
 Minimum = tuple[Mapping[str, int], ...]
+Seat = tuple[str, str]  # a role, and a framework in it
 
 MINIMUM: Minimum = ({"cpus": thousandths(0.01)}, {"mem": thousandths(32)})
 DEFAULT_REFUSE_S = 5.0
@@ -54,47 +56,84 @@ class Grant:
     amounts: Amounts
 
 
+@dataclass(slots=True)
+class _Refusals:
+    """What frameworks refused of one agent, and which of them hold against `asked`, the amounts last asked for.
+
+    `holding` says until when; nothing in it ends before `soonest`.
+    """
+
+    entries: dict[Seat, list[tuple[float, Amounts]]] = field(default_factory=dict)
+    asked: Amounts | None = None
+    holding: dict[Seat, float] = field(default_factory=dict)
+    soonest: float = inf
+
+    def add(self, seat: Seat, amounts: Amounts, until: float) -> None:
+        held = [each for each in self.entries.get(seat, ()) if each[0] > until or not amounts.contains(each[1])]
+        self.entries[seat] = [*held, (until, amounts)]
+        if self.asked is not None and amounts.contains(self.asked):
+            self.holding[seat] = max(until, self.holding.get(seat, until))
+            self.soonest = min(self.soonest, until)
+
+    def against(self, amounts: Amounts, now: float) -> Mapping[Seat, float]:
+        if self.asked != amounts:
+            self._ask(amounts, now)
+        elif self.soonest <= now:
+            self.holding = {seat: until for seat, until in self.holding.items() if until > now}
+            self.soonest = min(self.holding.values(), default=inf)
+        return self.holding
+
+    def _ask(self, amounts: Amounts, now: float) -> None:
+        self.asked, self.holding = amounts, {}
+        live = {seat: [each for each in held if each[0] > now] for seat, held in self.entries.items()}
+        self.entries = {seat: held for seat, held in live.items() if held}
+        for seat, held in self.entries.items():
+            until = max((end for end, refused in held if refused.contains(amounts)), default=now)
+            if until > now:
+                self.holding[seat] = until
+        self.soonest = min(self.holding.values(), default=inf)
+
+    def drop(self, gone: Callable[[Seat], bool]) -> None:
+        self.entries = {seat: held for seat, held in self.entries.items() if not gone(seat)}
+        self.holding = {seat: until for seat, until in self.holding.items() if not gone(seat)}
+        self.soonest = min(self.holding.values(), default=inf)
+
+
 class Filters:
-    """Refusals that still hold, by framework, role and agent."""
+    """Refusals that still hold, by agent.
+
+    An agent that nobody takes is asked about again and again with the same amounts, so which refusals hold
+    against these is kept until they change; each cycle then costs a look, not a comparison of amounts.
+    """
 
     def __init__(self) -> None:
-        self._refused: dict[tuple[str, str, str], list[tuple[float, Amounts]]] = {}
+        self._of_agent: dict[str, _Refusals] = {}
 
     def refuse(self, framework_id: str, role: str, agent_id: str, amounts: Amounts, *, until: float) -> None:
         """Offer no part of `amounts` on that agent before `until`."""
-        self._refused.setdefault((framework_id, role, agent_id), []).append((until, amounts))
+        self._of_agent.setdefault(agent_id, _Refusals()).add((role, framework_id), amounts, until)
 
-    def block(self, framework_id: str, role: str, agent_id: str, amounts: Amounts, *, now: float) -> bool:
-        """Whether an offer of `amounts` is no more than what was refused."""
-        key = (framework_id, role, agent_id)
-        held = self._refused.get(key)
-        if held is None:
-            return False
-        live = [entry for entry in held if entry[0] > now]
-        if len(live) != len(held):
-            if live:
-                self._refused[key] = live
-            else:
-                del self._refused[key]
-        return any(refused.contains(amounts) for _, refused in live)
+    def against(self, agent_id: str, amounts: Amounts, *, now: float) -> Mapping[Seat, float]:
+        """Those who refused `amounts` or more of that agent, and until when that holds."""
+        refusals = self._of_agent.get(agent_id)
+        return {} if refusals is None else refusals.against(amounts, now)
 
     def clear(self, framework_id: str, roles: Iterable[str] | None = None) -> None:
         """Forget what a framework refused, in these roles or in all."""
         chosen = None if roles is None else set(roles)
-        gone = [key for key in self._refused if key[0] == framework_id and (chosen is None or key[1] in chosen)]
-        for key in gone:
-            del self._refused[key]
+        for refusals in self._of_agent.values():
+            refusals.drop(lambda seat: seat[1] == framework_id and (chosen is None or seat[0] in chosen))
 
     def forget_agent(self, agent_id: str) -> None:
         """Forget what was refused of an agent that left."""
-        for key in [key for key in self._refused if key[2] == agent_id]:
-            del self._refused[key]
+        self._of_agent.pop(agent_id, None)
 
     def active(self, now: float) -> Mapping[str, int]:
         """How many refusals hold, by role."""
         found: dict[str, int] = {}
-        for (_, role, _), entries in self._refused.items():
-            found[role] = found.get(role, 0) + sum(until > now for until, _ in entries)
+        for refusals in self._of_agent.values():
+            for (role, _), held in refusals.entries.items():
+                found[role] = found.get(role, 0) + sum(until > now for until, _ in held)
         return found
 
 
@@ -121,17 +160,20 @@ def allocate(
     claims = [Claim(role, each.framework_id, each.held.get(role, {})) for each in frameworks for role in each.roles]
     if not claims:
         return []
+    everyone = {(claim.role, claim.framework) for claim in claims}
     order = FairOrder(total, claims, weights=weights)
     queue = [agent for agent in agents if agent.free.scalars]
     random.shuffle(queue)
     grants: list[Grant] = []
     for agent in queue:
+        refused = filters.against(agent.agent_id, agent.free, now=now)
+        if everyone <= refused.keys():
+            continue
 
-        def suits(role: str, framework_id: str, agent: AgentView = agent) -> bool:
-            framework = by_id[framework_id]
-            return may_have(framework, role, agent) and not filters.block(
-                framework_id, role, agent.agent_id, agent.free, now=now
-            )
+        def suits(
+            role: str, framework_id: str, agent: AgentView = agent, refused: Mapping[Seat, float] = refused
+        ) -> bool:
+            return (role, framework_id) not in refused and may_have(by_id[framework_id], role, agent)
 
         chosen = order.give(agent.free.scalars, suits)
         if chosen is not None:

@@ -54,6 +54,8 @@ class Amounts:
 
     def contains(self, other: "Amounts") -> bool:
         """Whether `other` can be taken from this."""
+        if self == other:  # most often so, when an offer that was refused is free again
+            return True
         return all(amount <= self.scalar(name) for name, amount in other.scalars.items()) and all(
             not difference(wanted, self.ranges.get(name, ())) for name, wanted in other.ranges.items()
         )

@@ -10,7 +10,7 @@ Source: Ghodsi et al., Dominant Resource Fairness, NSDI 2011, sections 4.2 and 4
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from heapq import heapify, heappop, heappush, heapreplace
+from heapq import heapify, heapreplace
 from operator import add
 
 Vector = Mapping[str, int]
@@ -134,24 +134,14 @@ class FairOrder:
         return path
 
     def _find(self, client: _Client, suits: Suits) -> list[_Client] | None:
-        """The path to the first leaf below `client` that suits. Those passed over are put back."""
-        order, passed = client.order, []
-        found: list[_Client] | None = None
-        while order:
-            child = order[0][3]
+        """The path to the first leaf below `client` that suits."""
+        for _, _, _, child in sorted(client.order):
             if child.framework:
                 if suits(child.role, child.framework):
-                    found = [child]
-            else:
-                below = self._find(child, suits)
-                if below:
-                    found = [child, *below]
-            if found:
-                break
-            passed.append(heappop(order))
-        for entry in passed:
-            heappush(order, entry)
-        return found
+                    return [child]
+            elif below := self._find(child, suits):
+                return [child, *below]
+        return None
 
 
 def _share(client: _Client) -> float:
