@@ -39,6 +39,7 @@ from bireme.runtime.interface import (
     TookTooLong,
     Usage,
 )
+from bireme.runtime.shims import NAMESPACE
 
 POD_UID_LABEL = "io.kubernetes.pod.uid"
 
@@ -64,6 +65,7 @@ _FAULTS: dict[Any, type[RuntimeFault]] = {
 }
 # containerd takes connections a moment before its CRI part can serve them, and says so without a code.
 _NOT_YET = "server is not initialized yet"
+_STILL_RUNS = "cannot delete running task"
 # What a container may not look into unless it is privileged; the list is the one of every engine.
 _MASKED = [
     "/proc/asound",
@@ -84,7 +86,8 @@ _READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-tr
 class CriRuntime:
     """A `Runtime` over the engine that listens on a unix socket."""
 
-    def __init__(self, socket: str) -> None:
+    def __init__(self, socket: str, *, control: str = "ctr") -> None:
+        self._socket, self._control = socket, control
         options = [("grpc.max_receive_message_length", 16 << 20), ("grpc.max_reconnect_backoff_ms", 1000)]
         self._channel = grpc.aio.insecure_channel(f"unix://{socket}", options=options)
         self._runtime = api_pb2_grpc.RuntimeServiceStub(self._channel)
@@ -141,7 +144,7 @@ class CriRuntime:
 
     async def run_sandbox(self, spec: SandboxSpec) -> str:
         request = pb.RunPodSandboxRequest(config=_sandbox(spec))
-        return str((await _call(self._runtime.RunPodSandbox(request, timeout=CALL_S))).pod_sandbox_id)
+        return str((await _whole(self._runtime.RunPodSandbox(request, timeout=CALL_S))).pod_sandbox_id)
 
     async def stop_sandbox(self, sandbox_id: str) -> None:
         request = pb.StopPodSandboxRequest(pod_sandbox_id=sandbox_id)
@@ -196,11 +199,11 @@ class CriRuntime:
         request = pb.CreateContainerRequest(
             pod_sandbox_id=sandbox_id, config=_container(spec), sandbox_config=_sandbox(sandbox)
         )
-        return str((await _call(self._runtime.CreateContainer(request, timeout=CALL_S))).container_id)
+        return str((await _whole(self._runtime.CreateContainer(request, timeout=CALL_S))).container_id)
 
     async def start_container(self, container_id: str) -> None:
         request = pb.StartContainerRequest(container_id=container_id)
-        await _call(self._runtime.StartContainer(request, timeout=CALL_S))
+        await _whole(self._runtime.StartContainer(request, timeout=CALL_S))
 
     async def stop_container(self, container_id: str, *, grace_s: float) -> None:
         request = pb.StopContainerRequest(container_id=container_id, timeout=max(0, int(grace_s)))
@@ -208,7 +211,23 @@ class CriRuntime:
 
     async def remove_container(self, container_id: str) -> None:
         request = pb.RemoveContainerRequest(container_id=container_id)
-        await _gone_is_well(self._runtime.RemoveContainer(request, timeout=CALL_S))
+        try:
+            await _gone_is_well(self._runtime.RemoveContainer(request, timeout=CALL_S))
+        except RuntimeFault as fault:
+            if _STILL_RUNS not in fault.message:
+                raise
+            await self._end_task(container_id)
+            await _gone_is_well(self._runtime.RemoveContainer(request, timeout=CALL_S))
+
+    async def _end_task(self, container_id: str) -> None:
+        """End what a start that was cut short left running, which the engine's CRI side takes for ended."""
+        process = await asyncio.create_subprocess_exec(
+            *(self._control, "--address", self._socket, "-n", NAMESPACE, "tasks", "delete", "--force", container_id),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        await process.wait()
 
     async def update_resources(self, container_id: str, resources: LinuxResources) -> None:
         request = pb.UpdateContainerResourcesRequest(container_id=container_id, linux=_resources(resources))
@@ -300,6 +319,23 @@ async def _call(call: Awaitable[Any]) -> Any:
         if task is not None and task.cancelling():
             raise
         raise EngineAway("the connection to the engine was closed") from error
+
+
+async def _whole(call: Awaitable[Any]) -> Any:
+    """A call that is not given up half-way: of what it had begun the engine would leave a part behind."""
+    over = asyncio.Event()
+
+    async def work() -> Any:
+        try:
+            return await _call(call)
+        finally:
+            over.set()
+
+    try:
+        return await asyncio.shield(work())
+    except asyncio.CancelledError:
+        await over.wait()
+        raise
 
 
 async def _gone_is_well(call: Awaitable[Any]) -> None:
