@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -86,6 +87,18 @@ class Cluster:
 
     def apply(self, manifest: str | dict[str, Any]) -> str:
         return self.kubectl("apply", "-f", "-", text=manifest if isinstance(manifest, str) else json.dumps(manifest))
+
+    def token(self, namespace: str) -> str:
+        """A token of the namespace's default account, asked for as every kubectl can."""
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/default/token"
+        wanted = json.dumps({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}})
+        answer = json.loads(self.kubectl("create", "--raw", path, "-f", "-", text=wanted))
+        return str(answer["status"]["token"])
+
+    def kubectl_minor(self) -> int:
+        """20 for kubectl 1.20, Debian 12's own."""
+        version = json.loads(self.kubectl("version", "--client", "-o", "json"))["clientVersion"]
+        return int(re.sub(r"\D", "", version["minor"]))
 
     def curl(self, url: str, *words: str, check: bool = True) -> str:
         return run("curl", "--silent", "--show-error", "--max-time", "10", *words, url, check=check)

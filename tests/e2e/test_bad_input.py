@@ -541,7 +541,7 @@ class TestWhoAsks:
                 assert cluster.curl(url, "-o", "/dev/null", "-w", "%{http_code}", *login) == "401", (url, login)
 
     def test_a_service_account_may_not_read_secrets(self, cluster: Cluster, maps: str) -> None:
-        token = cluster.kubectl("create", "token", "default", "-n", "bad-input").strip()
+        token = cluster.token("bad-input")
         door = Door(port("--api-port"), trusting())
         answer = door.ask("GET", "/api/v1/namespaces/bad-input/secrets", authorization=f"Bearer {token}")
         refused(answer, 403, "Forbidden")
@@ -669,7 +669,7 @@ class TestSecrets:
         cluster.kubectl("create", "-n", namespace, "-f", "-", text=json.dumps(tree))
         cluster.kubectl("wait", "-n", namespace, "--for=condition=Ready", "pod/holder", "--timeout=30s")
         assert CANARY in cluster.kubectl("exec", "-n", namespace, "holder", "--", "cat", "/v/password")
-        token = cluster.kubectl("create", "token", "default", "-n", namespace).strip()
+        token = cluster.token(namespace)
         door.ask("GET", "/api", authorization=f"Bearer {token}")
         users = json.loads((data() / "credentials.json").read_text())["users"]
         key = (data() / "pki" / "sa.key").read_text().splitlines()[1]

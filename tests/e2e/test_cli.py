@@ -198,9 +198,7 @@ class TestImages:
         wanted["spec"]["containers"][0]["imagePullPolicy"] = "IfNotPresent"
         wanted["spec"]["restartPolicy"] = "Never"
         cluster.kubectl("create", "-n", namespace, "-f", "-", text=json.dumps(wanted))
-        cluster.kubectl(
-            "wait", "-n", namespace, "--for=jsonpath={.status.phase}=Succeeded", "pod/note", "--timeout=30s"
-        )
+        wait_until("its end", lambda: cluster.get("pod", "note", "-n", namespace)["status"]["phase"] == "Succeeded")
         assert cluster.kubectl("logs", "-n", namespace, "note") == "from an archive\n"
 
     @pytest.mark.usefixtures("cluster")

@@ -152,6 +152,8 @@ def test_files_follow_what_they_show_at_once(cluster: Cluster, namespace: str) -
 
 
 def test_a_look_into_a_running_pod(cluster: Cluster, namespace: str) -> None:
+    if cluster.kubectl_minor() < 25:
+        pytest.skip("this kubectl has no debug")
     apply(cluster, pod(namespace, "target", container("app", "exec sleep 4242")))
     phase(cluster, namespace, "target", wanted="Running")
     words = ["--image", IMAGE["image"], "--image-pull-policy", "IfNotPresent", "-n", namespace]
