@@ -104,8 +104,12 @@ def test_apply_get_describe_and_apply_again(old: Cluster, web: str) -> None:
     assert "replicas: 3" in old.kubectl(
         "diff", "-n", web, "-f", "-", text=DEPLOYMENT.replace("replicas: 2", "replicas: 3"), check=False
     )
-    names = old.kubectl("get", "pods", "-n", web, "-o", "jsonpath={.items[*].metadata.name}").split()
-    assert all(name.startswith("old-") for name in names)
+
+    def names() -> list[str]:
+        return old.kubectl("get", "pods", "-n", web, "-o", "jsonpath={.items[*].metadata.name}").split()
+
+    wait_until("one pod to be left", lambda: len(names()) == 1, seconds=20)
+    assert names()[0].startswith("old-")
     assert "NAME" in old.kubectl("get", "pods", "-n", web, "-o", "custom-columns=NAME:.metadata.name")
 
 
