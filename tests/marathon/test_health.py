@@ -5,10 +5,11 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent)]
 
-from marathon_build import NOW  # noqa: E402
+from marathon_build import NOW, app, instance  # noqa: E402
 
 from bireme.marathon.health import judge  # noqa: E402
 from bireme.marathon.instances import Health  # noqa: E402
+from bireme.marathon.versions import stamp  # noqa: E402
 
 
 def test_failures_in_grace_do_not_count_until_the_first_success() -> None:
@@ -28,3 +29,12 @@ def test_failures_in_a_row_are_counted_and_forgotten() -> None:
     assert health.consecutive_failures == 3
     judge(health, "", in_grace=False, now=NOW)
     assert (health.alive, health.consecutive_failures) == (True, 0)
+
+
+def test_checks_that_mesos_makes_have_times_too() -> None:
+    checked = instance(app("/a"), "a.instance-1")
+    checked.take({"state": "TASK_RUNNING", "healthy": True}, NOW)
+    assert checked.mesos_health == Health(True, 0, stamp(NOW), stamp(NOW))
+    checked.take({"state": "TASK_RUNNING", "healthy": False, "message": "no file"}, NOW)
+    found = checked.mesos_health
+    assert (found.alive, found.consecutive_failures, found.last_failure_cause) == (False, 1, "no file")

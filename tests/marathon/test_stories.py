@@ -117,6 +117,10 @@ async def test_an_update_that_fails_its_checks_stays_and_can_be_rolled_back() ->
         here.prober.answers = lambda url: 200 if any(f":{port}/" in url for port in good_ports) else 500
         _, update = await here.ask("PUT", "/v2/apps/web", {"cmd": "broken"})
         await here.pass_time(25)
+        _, shown = await here.ask("GET", "/v2/apps/web")
+        assert shown["app"]["lastTaskFailure"]["state"] == "TASK_KILLED"
+        told = "Task was killed since health check failed. Reason: HTTP status 500"
+        assert shown["app"]["lastTaskFailure"]["message"] == told
         assert list(here.marathon.core.deployments) == [update["deploymentId"]]
         assert states(here, "/web") == ["serve"] * 3
         status, refused = await here.ask("PUT", "/v2/apps/web", {"cmd": "other"})

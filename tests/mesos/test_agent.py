@@ -133,6 +133,20 @@ async def test_containers_statistics_and_calls(door: MesosAgent) -> None:
     assert (await ask(door, "/metrics/snapshot")).status == 200
 
 
+async def test_sandboxes_outlive_their_pods(door: MesosAgent) -> None:
+    """The pod goes with the last acknowledgement; where its output is must still be found."""
+    folder = await directory(door)
+    door.pods = lambda: []
+    state = await read(door, "/state")
+    assert (state["id"], state["frameworks"]) == ("S0", [])
+    (framework,) = state["completed_frameworks"]
+    (executor,) = framework["completed_executors"]
+    assert (framework["id"], executor["id"], executor["container"]) == ("fw", "t1", "c1")
+    assert executor["directory"] == folder
+    for path in (folder, "/frameworks/fw/executors/t1/runs/latest"):
+        assert (await read(door, "/files/read", {"path": f"{path}/stdout", "offset": "0", "length": "5"}))["data"]
+
+
 def test_pods_that_are_no_tasks_are_left_out(tmp_path: Path) -> None:
     spoilt = core.Pod()
     spoilt.metadata.labels = {tasks.FRAMEWORK_ID: "fw"}

@@ -147,3 +147,20 @@ def test_volumes() -> None:
     mounts = [(mount.mount_path, mount.read_only) for mount in pod.spec.containers[0].volume_mounts]
     assert paths == ["/srv/x", f"{PLACEMENT.sandbox}/cache"]
     assert mounts == [("/etc/x", True), ("/mnt/mesos/sandbox/data", None)]
+
+
+def test_volumes_without_an_image_stand_in_the_hosts_root() -> None:
+    """A relative place is in the sandbox, as Mesos has it."""
+    volumes = [
+        {"mode": "RO", "container_path": "in", "host_path": "/srv/x"},
+        {"mode": "RW", "container_path": "/opt/data", "host_path": "/srv/y"},
+    ]
+    pod = tasks.make_pod([info(container={"type": "MESOS", "volumes": volumes})], PLACEMENT)
+    mounts = [(mount.mount_path, mount.read_only) for mount in pod.spec.containers[0].volume_mounts]
+    assert mounts == [(f"/host{PLACEMENT.sandbox}/in", True), ("/host/opt/data", None)]
+
+
+def test_a_user_owns_the_sandbox() -> None:
+    pod = tasks.make_pod([info(command={"value": "touch mine", "user": "nobody"})], PLACEMENT)
+    script = pod.spec.containers[0].command[-1]
+    assert "chown -hR nobody . && exec su -s /bin/sh nobody -c" in script

@@ -82,26 +82,26 @@ class Node:
             kubelet = Kubelet(
                 self._kubelet_settings(), self._client, runtime, clock=self._clock, services=self._services
             )
+            mesos_agent = self._mesos_agent(kubelet)
             parts = {
                 "services": self._services.run,
                 "endpoint slices": self._slices.run,
                 "engine": self._watch_engine,
                 "lost shims": self._end_lost_shims,
                 "kubelet": kubelet.run,
+                "mesos sandboxes": lambda: mesos_agent.run(kubelet.pods.wait_synced),
                 "network": lambda: self._run_network(kubelet),
             }
             for name, part in parts.items():
                 tasks.create_task(supervise(name, part, self._clock), name=name)
-            await stack.enter_async_context(open_doors(self._doors(kubelet), config.hosts, tasks, clock=self._clock))
+            await stack.enter_async_context(
+                open_doors(self._doors(kubelet, mesos_agent), config.hosts, tasks, clock=self._clock)
+            )
             settle_memory()
 
-    def _doors(self, kubelet: Kubelet) -> list[Opening]:
+    def _mesos_agent(self, kubelet: Kubelet) -> MesosAgent:
         config = self._config
-        backend = Backend(kubelet)
-        door = KubeletDoor(
-            backend, node_name=config.node_name, log_root=config.pod_logs, engine=self._engine, clock=self._clock
-        )
-        agent = MesosAgent(
+        return MesosAgent(
             pods=lambda: kubelet.pods.items(),
             node=lambda: kubelet.registration.node,
             root=config.sandboxes,
@@ -111,10 +111,17 @@ class Node:
             authenticator=Credentials.load(config.credentials),
             insecure=config.insecure_loopback,
         )
+
+    def _doors(self, kubelet: Kubelet, mesos_agent: MesosAgent) -> list[Opening]:
+        config = self._config
+        backend = Backend(kubelet)
+        door = KubeletDoor(
+            backend, node_name=config.node_name, log_root=config.pod_logs, engine=self._engine, clock=self._clock
+        )
         tls = server_context(Pair.read(config.pki, "kubelet"), trusted=(config.pki / "ca.crt").read_bytes())
         return [
             Opening("kubelet", door.handle, config.kubelet_port, tls=tls),
-            Opening("mesos agent", agent.handle, config.agent_port),
+            Opening("mesos agent", mesos_agent.handle, config.agent_port),
         ]
 
     async def _start_engine(self) -> None:

@@ -316,13 +316,13 @@ class Core:
         spec = kinds.RegistrationSpec(framework_id=framework_id)
         self.keeper.save(kinds.Registration, records.REGISTRATION, lambda: kinds.Registration(spec=spec))
 
-    def note_failure(self, instance: Instance, message: str) -> None:
+    def note_failure(self, instance: Instance, message: str, *, state: str = "") -> None:
         """Keep why a task ended that should not have."""
         self.failures[instance.app_id] = {
             "appId": instance.app_id,
             "host": instance.host,
             "message": message,
-            "state": instance.state,
+            "state": state or instance.state,
             "taskId": instance.task_id,
             "timestamp": stamp(self.now()),
             "version": instance.app.version,

@@ -14,7 +14,6 @@ from bireme.marathon.framework import tell_health
 from bireme.marathon.instances import Health, Instance
 from bireme.marathon.model import MESOS_CHECKS, Tree
 from bireme.marathon.probes import Answer, ProbeFailed, Prober
-from bireme.marathon.versions import stamp
 
 log = structlog.get_logger(__name__)
 
@@ -24,16 +23,9 @@ _Key = tuple[str, str, int]
 
 def judge(health: Health, cause: str, *, in_grace: bool, now: datetime) -> bool:
     """Take in a result ("" for good, else why not); True if it counts."""
-    if not cause:
-        health.alive, health.consecutive_failures = True, 0
-        health.first_success = health.first_success or stamp(now)
-        health.last_success = stamp(now)
-        return True
-    if in_grace and not health.first_success:
+    if cause and in_grace and not health.first_success:
         return False
-    health.alive = False
-    health.consecutive_failures += 1
-    health.last_failure, health.last_failure_cause = stamp(now), cause
+    health.note(cause, now)
     return True
 
 
@@ -139,7 +131,8 @@ class HealthChecks:
             host=instance.host,
             slaveId=instance.agent_id,
         )
-        core.note_failure(instance, f"unhealthy: {cause}")
+        reason = f"Task was killed since health check failed. Reason: {cause}"
+        core.note_failure(instance, reason, state="TASK_KILLED")
         core.decommission([instance])
 
     async def _ready(self, instance: Instance, check: Tree) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from bireme.marathon import paths
 from bireme.marathon.model import App, Tree
 from bireme.marathon.paths import PathId
+from bireme.marathon.versions import stamp
 
 RUNNING, STOPPED, DECOMMISSIONED = "Running", "Stopped", "Decommissioned"
 UNREACHABLE_INACTIVE = "UnreachableInactive"
@@ -69,6 +70,17 @@ class Health:
     last_failure: str = ""
     last_failure_cause: str = ""
 
+    def note(self, cause: str, now: datetime) -> None:
+        """Take in a result: "" for good, else why not."""
+        self.alive = not cause
+        if cause:
+            self.consecutive_failures += 1
+            self.last_failure, self.last_failure_cause = stamp(now), cause
+        else:
+            self.consecutive_failures = 0
+            self.last_success = stamp(now)
+            self.first_success = self.first_success or self.last_success
+
 
 @dataclass(slots=True)
 class Instance:
@@ -91,6 +103,7 @@ class Instance:
     condition: str = "Staging"
     started_at: datetime | None = None
     mesos_healthy: bool | None = None
+    mesos_health: Health = field(default_factory=Health)
     addresses: list[str] = field(default_factory=list)
     health: dict[int, Health] = field(default_factory=dict)
     ready: bool = False
@@ -164,6 +177,8 @@ class Instance:
             self.started_at = now
         if "healthy" in status:
             self.mesos_healthy = bool(status["healthy"])
+            cause = "" if self.mesos_healthy else str(status.get("message", "")) or "unhealthy"
+            self.mesos_health.note(cause, now)
         found = [
             str(each["ip_address"])
             for network in status.get("container_status", {}).get("network_infos", ())

@@ -1,6 +1,7 @@
 """What /v2 shows of apps, tasks, groups, deployments and the queue. Source: the reference page, section 2."""
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from datetime import datetime
 from statistics import mean, median
 
@@ -92,7 +93,7 @@ def task(instance: Instance) -> Tree:
         found["startedAt"] = stamp(instance.started_at)
     results = [_health(instance, each) for each in instance.health.values()]
     if instance.app.mesos_check is not None and instance.mesos_healthy is not None:
-        results.append(_health(instance, Health(alive=instance.mesos_healthy)))
+        results.append(_health(instance, replace(instance.mesos_health, alive=instance.mesos_healthy)))
     if results:
         found["healthCheckResults"] = results
     if instance.check_result:

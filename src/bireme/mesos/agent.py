@@ -7,10 +7,12 @@ Tasks are read from the node's pods; the kubelet runs them, and knows nothing of
 import asyncio
 import errno
 import mimetypes
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import structlog
 
 from bireme.aio.clock import Clock
 from bireme.api.kinds import core
@@ -30,7 +32,12 @@ from bireme.mesos import (
 )
 from bireme.mesos.answers import Authenticator, Refused, method_not_allowed, text
 from bireme.mesos.messages import Message, message, missing
+from bireme.mesos.runs import Run, read_run
+from bireme.mesos.sandboxes import MAX_SHOWN, Sandbox, Sandboxes, disk_used
 
+log = structlog.get_logger(__name__)
+
+DISK_WATCH_S = 60.0
 READ_ONLY, READ_WRITE = "mesos-agent-readonly", "mesos-agent-readwrite"
 
 Usage = Callable[[core.Pod], Awaitable[Mapping[str, float]]]
@@ -59,9 +66,29 @@ class MesosAgent:
     insecure: bool = False
     usage: Usage = _no_usage
     started: float = field(init=False)
+    sandboxes: Sandboxes = field(init=False)
 
     def __post_init__(self) -> None:
         self.started = self.clock.now().timestamp()
+        self.sandboxes = Sandboxes(self.root)
+
+    async def run(self, pods_known: Callable[[], Awaitable[None]]) -> None:
+        """Remove old sandboxes of tasks that are over, once `pods` gives all that there are."""
+        await pods_known()
+        while True:
+            held = {run.container_id for run in self._runs()}
+            removed = await asyncio.to_thread(self._collect, held)
+            if removed:
+                log.info("old sandboxes removed", count=len(removed))
+            await self.clock.sleep(DISK_WATCH_S)
+
+    def _collect(self, held: Collection[str]) -> list[Sandbox]:
+        if not self.root.is_dir():
+            return []
+        return self.sandboxes.collect(held, now_s=self.clock.now().timestamp(), used=disk_used(self.root))
+
+    async def _past(self) -> list[Sandbox]:
+        return await asyncio.to_thread(self.sandboxes.past, {run.container_id for run in self._runs()})
 
     async def handle(self, request: Request) -> Answer:
         """Answer a request."""
@@ -95,7 +122,7 @@ class MesosAgent:
             raise method_not_allowed(request, "GET")
         match path:
             case "/state":
-                return answers.json(self.state(), request)
+                return answers.json(self.state(await self._past()), request)
             case "/flags":
                 return answers.json({"flags": self._flags()}, request)
             case "/metrics/snapshot":
@@ -116,21 +143,22 @@ class MesosAgent:
 
     # -- what runs here
 
-    def _runs(self) -> list["Run"]:
+    def _runs(self) -> list[Run]:
         return [run for pod in list(self.pods()) if (run := read_run(pod)) is not None]
 
-    def _agent_id(self) -> str:
-        return next((run.agent_id for run in self._runs()), "")
+    def _agent_id(self, past: Sequence[Sandbox] = ()) -> str:
+        known = [run.agent_id for run in self._runs()] or [sandbox.agent_id for sandbox in past]
+        return known[0] if known else ""
 
-    def state(self) -> dict[str, Any]:
-        """`/state`."""
+    def state(self, past: Sequence[Sandbox] = ()) -> dict[str, Any]:
+        """`/state`; `past` are the sandboxes of tasks that are over."""
         node = self.node() or core.Node()
         total = agents.total(node, (self.ports,))
         used = amounts.total(run.held for run in self._runs() if not run.ended)
         address = next((each.address for each in node.status.addresses if each.type == "InternalIP"), "127.0.0.1")
         return classic.version() | {
             "start_time": self.started,
-            "id": self._agent_id(),
+            "id": self._agent_id(past),
             "pid": f"slave(1)@{address}:{self.port}",
             "hostname": node.metadata.name,
             "capabilities": ["MULTI_ROLE", "HIERARCHICAL_ROLE", "RESERVATION_REFINEMENT"],
@@ -145,34 +173,26 @@ class MesosAgent:
             "attributes": classic.attributes(agents.attributes(node.metadata.labels)),
             "master_hostname": self.master_hostname,
             "flags": self._flags(),
-            "frameworks": self._frameworks(),
-            "completed_frameworks": [],
+            **self._frameworks(past),
         }
 
     def _flags(self) -> dict[str, str]:
         return {"work_dir": str(self.root), "port": str(self.port), "sandbox_directory": tasks.SANDBOX_IN_CONTAINER}
 
-    def _frameworks(self) -> list[dict[str, Any]]:
+    def _frameworks(self, past: Sequence[Sandbox]) -> dict[str, list[dict[str, Any]]]:
         found: dict[str, dict[str, Any]] = {}
         for run in self._runs():
-            framework = found.setdefault(
-                run.framework_id,
-                {
-                    "id": run.framework_id,
-                    "name": run.framework_name,
-                    "user": "root",
-                    "failover_timeout": 0.0,
-                    "checkpoint": True,
-                    "hostname": "",
-                    "roles": [],
-                    "executors": [],
-                    "completed_executors": [],
-                },
-            )
+            framework = found.setdefault(run.framework_id, _framework(run.framework_id, run.framework_name))
             if run.role not in framework["roles"]:
                 framework["roles"].append(run.role)
             framework["completed_executors" if run.ended else "executors"].append(run.tree())
-        return list(found.values())
+        over: dict[str, dict[str, Any]] = {}
+        for sandbox in past:
+            framework_id = sandbox.framework_id
+            framework = found.get(framework_id) or over.setdefault(framework_id, _framework(framework_id, ""))
+            if len(framework["completed_executors"]) < MAX_SHOWN:
+                framework["completed_executors"].append(_completed(sandbox))
+        return {"frameworks": list(found.values()), "completed_frameworks": list(over.values())}
 
     def metrics(self) -> dict[str, float]:
         """`/metrics/snapshot`."""
@@ -212,7 +232,7 @@ class MesosAgent:
             if not run.ended
         ]
 
-    async def _figures(self, run: "Run") -> dict[str, float]:
+    async def _figures(self, run: Run) -> dict[str, float]:
         limits = {
             "timestamp": self.clock.now().timestamp(),
             "cpus_limit": (run.held.scalar("cpus") + tasks.EXTRA_CPUS) / amounts.UNIT,
@@ -222,31 +242,35 @@ class MesosAgent:
 
     # -- files
 
-    def _parts(self, request: Request) -> list[str]:
+    async def _parts(self, request: Request) -> list[str]:
         path = request.query.get("path")
         if not path:
             raise Refused(400, "Expecting 'path=value' in query.\n")
-        found = self.locate(path)
-        if found is None:
-            raise Refused(404)
-        return found
+        return await self._locate(path)
 
-    def locate(self, path: str) -> list[str] | None:
-        """The place beneath the root that a virtual path means; None if it means none."""
-        parts = sandbox_files.segments(path.removeprefix(str(self.root)))
-        if parts is None:
-            return None
+    async def _locate(self, path: str) -> list[str]:
+        """The place beneath the root that a virtual path means. Raises Refused if it means none."""
+        parts = sandbox_files.segments(path.removeprefix(str(self.root))) or []
         if parts[:1] == ["frameworks"]:
-            parts = ["slaves", self._agent_id(), *parts]
+            parts = ["slaves", self._agent_id() or self._agent_id(await self._past()), *parts]
         if len(parts) > 7 and parts[0] == "slaves" and parts[6:8] == ["runs", "latest"]:
-            latest = [run for run in self._runs() if (run.framework_id, run.executor_id) == (parts[3], parts[5])]
-            if not latest:
-                return None
-            newest = max(latest, key=lambda run: run.pod.metadata.creation_timestamp)
-            parts = [*parts[:7], newest.container_id, *parts[8:]]
+            parts = [*parts[:7], await self._latest(parts[3], parts[5]), *parts[8:]]
         if len(parts) > 9 and parts[8] == "tasks":
             parts = [*parts[:9], self._folder_of(parts[7], parts[9]), *parts[10:]]
-        return parts if parts[:1] == ["slaves"] and len(parts) > 7 else None
+        if parts[:1] != ["slaves"] or len(parts) < 8:
+            raise Refused(404)
+        return parts
+
+    async def _latest(self, framework_id: str, executor_id: str) -> str:
+        """The container of an executor's last run."""
+        asked = (framework_id, executor_id)
+        runs = [run for run in self._runs() if (run.framework_id, run.executor_id) == asked]
+        if runs:
+            return max(runs, key=lambda run: run.pod.metadata.creation_timestamp).container_id
+        past = [each for each in await self._past() if (each.framework_id, each.executor_id) == asked]
+        if not past:
+            raise Refused(404)
+        return past[0].container_id
 
     def _folder_of(self, container_id: str, task_id: str) -> str:
         """The folder of one task of a group; it is named by the task's container."""
@@ -255,7 +279,7 @@ class MesosAgent:
         return tasks.container_name(ids.index(task_id), group=True) if task_id in ids else task_id
 
     async def _browse(self, request: Request) -> list[dict[str, Any]]:
-        parts, path = self._parts(request), request.query.get("path").rstrip("/")
+        parts, path = await self._parts(request), request.query.get("path").rstrip("/")
         entries = await self._on_disk(sandbox_files.browse, self.root, parts)
         return [
             {
@@ -271,7 +295,7 @@ class MesosAgent:
         ]
 
     async def _read(self, request: Request) -> dict[str, Any]:
-        parts = self._parts(request)
+        parts = await self._parts(request)
         offset = _integer(request, "offset", -1)
         length = _integer(request, "length", -1)
         data, size = await self._on_disk(sandbox_files.read, self.root, parts, offset=max(offset, 0), length=length)
@@ -280,7 +304,7 @@ class MesosAgent:
         return {"data": data.decode("utf-8", "replace"), "offset": offset}
 
     async def _download(self, request: Request) -> Answer:
-        parts = self._parts(request)
+        parts = await self._parts(request)
         await self._on_disk(sandbox_files.read, self.root, parts, offset=0, length=0)
         name = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in parts[-1])
         kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
@@ -348,9 +372,7 @@ class MesosAgent:
         return None
 
     async def _list_files(self, path: str) -> Message:
-        parts = self.locate(path)
-        if parts is None:
-            raise Refused(404)
+        parts = await self._locate(path)
         entries = await self._on_disk(sandbox_files.browse, self.root, parts)
         return {
             "file_infos": [
@@ -368,12 +390,39 @@ class MesosAgent:
         }
 
     async def _read_file(self, body: Message) -> Message:
-        parts = self.locate(body["path"])
-        if parts is None:
-            raise Refused(404)
+        parts = await self._locate(body["path"])
         offset, length = body["offset"], body.get("length", -1)
         data, size = await self._on_disk(sandbox_files.read, self.root, parts, offset=offset, length=length)
         return {"size": size, "data": data}
+
+
+def _framework(framework_id: str, name: str) -> dict[str, Any]:
+    return {
+        "id": framework_id,
+        "name": name,
+        "user": "root",
+        "failover_timeout": 0.0,
+        "checkpoint": True,
+        "hostname": "",
+        "roles": [],
+        "executors": [],
+        "completed_executors": [],
+    }
+
+
+def _completed(sandbox: Sandbox) -> dict[str, Any]:
+    """An executor of which only its sandbox is left."""
+    return {
+        "id": sandbox.executor_id,
+        "name": "",
+        "source": sandbox.executor_id,
+        "container": sandbox.container_id,
+        "directory": str(sandbox.directory),
+        "resources": classic.resources(amounts.NOTHING),
+        "tasks": [],
+        "queued_tasks": [],
+        "completed_tasks": [],
+    }
 
 
 def _integer(request: Request, name: str, default: int) -> int:
@@ -387,106 +436,3 @@ def _integer(request: Request, name: str, default: int) -> int:
     if number is None or number < -1:
         raise Refused(400, f"Failed to parse {name}: '{given}' is not a valid number.\n")
     return number
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """The pod of a task or group, read back: an executor in the words of Mesos."""
-
-    pod: core.Pod
-    infos: list[Message]
-    held: amounts.Amounts
-    framework_id: str
-    framework_name: str
-    agent_id: str
-    executor_id: str
-    container_id: str
-    role: str
-    directory: str
-    group: bool
-
-    def states(self) -> list[str]:
-        names = [tasks.container_name(place, group=self.group) for place in range(len(self.infos))]
-        return [task_status.see(self.pod, name).state for name in names]
-
-    @property
-    def ended(self) -> bool:
-        return all(state in task_status.TERMINAL for state in self.states())
-
-    def identity(self) -> dict[str, Any]:
-        return {
-            "container_id": self.container_id,
-            "executor_id": self.executor_id,
-            "executor_name": self.infos[0]["name"],
-            "framework_id": self.framework_id,
-            "source": self.infos[0]["task_id"]["value"],
-        }
-
-    def message(self) -> Message:
-        """A GetContainers.Container message."""
-        return {
-            "framework_id": {"value": self.framework_id},
-            "executor_id": {"value": self.executor_id},
-            "executor_name": self.infos[0]["name"],
-            "container_id": {"value": self.container_id},
-            "container_status": task_status.container_status(self.pod, self.container_id),
-        }
-
-    def tree(self) -> dict[str, Any]:
-        """The executor as the agent's `/state` shows it."""
-        states = self.states()
-        shown = [
-            {
-                "id": info["task_id"]["value"],
-                "name": info["name"],
-                "framework_id": self.framework_id,
-                "executor_id": self.executor_id if self.group else "",
-                "slave_id": self.agent_id,
-                "state": state,
-                "resources": classic.resources(amounts.read(info.get("resources", []))),
-                "role": self.role,
-                "statuses": [],
-            }
-            for info, state in zip(self.infos, states, strict=True)
-        ]
-        ended = self.ended
-        return {
-            "id": self.executor_id,
-            "name": self.infos[0]["name"],
-            "source": self.infos[0]["task_id"]["value"],
-            "container": self.container_id,
-            "directory": self.directory,
-            "resources": classic.resources(self.held),
-            "role": self.role,
-            "type": "DEFAULT" if self.group else "COMMAND",
-            "tasks": [] if ended else shown,
-            "queued_tasks": [],
-            "completed_tasks": shown if ended else [],
-        }
-
-
-def read_run(pod: core.Pod) -> Run | None:
-    """The executor that a pod stands for; None for pods that are no tasks, or were spoilt."""
-    labels, notes = pod.metadata.labels, pod.metadata.annotations
-    if tasks.FRAMEWORK_ID not in labels or tasks.TASKS not in notes:
-        return None
-    try:
-        infos, executor = tasks.infos_of(pod), tasks.executor_of(pod)
-        held = tasks.held_by(infos, executor)
-    except (json_form.Malformed, amounts.Unusable, KeyError):
-        return None
-    if not infos:
-        return None
-    return Run(
-        pod,
-        infos,
-        held,
-        labels[tasks.FRAMEWORK_ID],
-        notes.get(tasks.FRAMEWORK_NAME, ""),
-        labels.get(tasks.AGENT_ID, ""),
-        notes.get(tasks.EXECUTOR_ID, ""),
-        notes.get(tasks.CONTAINER_ID, ""),
-        notes.get(tasks.ROLE, "*"),
-        notes.get(tasks.SANDBOX, ""),
-        executor is not None,
-    )

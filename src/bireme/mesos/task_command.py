@@ -9,8 +9,12 @@ from dataclasses import dataclass
 
 from bireme.mesos.messages import Message
 
+HOST_AT = "/host"
+
 # The task sees its own resolv.conf over the host's; the mount stays in the container, the host's file as it is.
-_ENTER = 'mount -o bind /etc/resolv.conf /host/etc/resolv.conf 2>/dev/null; exec chroot /host /bin/sh -c "$0"'
+_ENTER = (
+    f'mount -o bind /etc/resolv.conf {HOST_AT}/etc/resolv.conf 2>/dev/null; exec chroot {HOST_AT} /bin/sh -c "$0"'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,7 @@ def _exec(command: Message, placement: Placement) -> str:
     user = command.get("user") or placement.framework_info.get("user", "")
     if user in ("", "root", "0"):
         return run
-    return f"exec su -s /bin/sh {shlex.quote(user)} -c {shlex.quote(run)}"
+    return f"chown -hR {shlex.quote(user)} . && exec su -s /bin/sh {shlex.quote(user)} -c {shlex.quote(run)}"
 
 
 def escaped(text: str) -> str:

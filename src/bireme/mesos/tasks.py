@@ -20,7 +20,16 @@ from bireme.api.model import Quantity
 from bireme.mesos import amounts, json_form, task_fetch
 from bireme.mesos.amounts import Amounts
 from bireme.mesos.messages import Message, message
-from bireme.mesos.task_command import Placement, argv, escaped, image_of, in_host_root, is_host_root, on_host_network
+from bireme.mesos.task_command import (
+    HOST_AT,
+    Placement,
+    argv,
+    escaped,
+    image_of,
+    in_host_root,
+    is_host_root,
+    on_host_network,
+)
 from bireme.mesos.task_probes import set_probes
 
 PREFIX = "mesos.bireme.dev/"
@@ -347,12 +356,11 @@ def mapped_host_ports(info: Message) -> list[int]:
 
 def _volumes(info: Message, placement: Placement) -> tuple[list[core.Volume], list[core.VolumeMount]]:
     volumes, mounts = [], []
-    if is_host_root(info):
-        return [], []
+    root, sandbox = (HOST_AT, placement.sandbox) if is_host_root(info) else ("", SANDBOX_IN_CONTAINER)
     for volume in info.get("container", {}).get("volumes", []):
         path = _host_path(volume, placement)
         target = volume["container_path"]
-        target = target if target.startswith("/") else f"{SANDBOX_IN_CONTAINER}/{target}"
+        target = root + (target if target.startswith("/") else f"{sandbox}/{target}")
         name = f"volume-{hashlib.sha256(path.encode()).hexdigest()[:10]}"
         made = "DirectoryOrCreate" if path.startswith(f"{placement.sandbox}/") else ""
         volumes.append(core.Volume(name=name, host_path=core.HostPathVolumeSource(path=path, type=made)))
