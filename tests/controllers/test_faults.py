@@ -1,6 +1,6 @@
 """The controllers' process dies before and after each of its writes, or hears of changes late: the end is the same.
 
-F-C-1 and F-C-2 of the fault matrix; the method is Sieve's (Sun et al., OSDI 2022).
+: faults that trusted stores are tested with; the method is Sieve's (Sun et al., OSDI 2022).
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The collector's decisions, and ten thousand random graphs in which no living child may be deleted (F-C-5)."""
+"""The collector's decisions, and ten thousand random graphs in which no living child may be deleted."""
 
 import random
 from dataclasses import replace

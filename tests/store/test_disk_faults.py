@@ -1,4 +1,4 @@
-"""The disk fails or fills up: F-DB-4, F-DB-5 and F-DB-8 of the fault matrix."""
+"""The disk fails or fills up: faults that trusted stores are tested with."""
 
 import asyncio
 import os

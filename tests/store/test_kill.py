@@ -1,4 +1,4 @@
-"""A writer is killed at any moment, 200 times: F-DB-1 of the fault matrix.
+"""A writer is killed at any moment, 200 times: faults that trusted stores are tested with.
 
 A killed process loses nothing that it had written to the kernel, so this says nothing about syncs (that is for
 `test_power_loss`); it shows that the store comes back by itself from wherever it stood.

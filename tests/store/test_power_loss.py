@@ -1,4 +1,4 @@
-"""The power fails at any moment: F-DB-2 of the fault matrix.
+"""The power fails at any moment: faults that trusted stores are tested with.
 
 A store is written to on a simulated disk whose every operation is noted. Then the power is cut at random places
 of that record, a disk is made of what would be left, and a store is opened on it. It must hold exactly the

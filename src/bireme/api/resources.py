@@ -2,7 +2,7 @@
 
 A vector holds whole amounts by resource name: cpu in millicores, memory, ephemeral-storage and huge pages in
 bytes, everything else (pods, ports, extended resources) in units. A name that is missing counts as 0. Who holds
-how much on which node is the ledger's affair. Source: kubernetes-behaviours, sections 11 and 12; KEP-753
+how much on which node is the ledger's affair. Source: the Kubernetes documentation; KEP-753
 (sidecars), KEP-2837 (pod-level resources).
 """
 

@@ -1,7 +1,7 @@
 """Who asks: a client certificate, a service account's token, or the identity of a part in this process.
 
-Nobody is let in without one of them, but for the health paths and the version. Source: the reference on
-authentication (section 8).
+Nobody is let in without one of them, but for the health paths and the version.
+Source: the Kubernetes documentation on authentication.
 """
 
 from bireme.api.errors import Unauthorized

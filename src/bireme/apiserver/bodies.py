@@ -1,6 +1,7 @@
 """What a client sent: bodies to trees, query strings to options.
 
-Sizes, depth, repeated keys and aliases are guarded by the codecs. Source: the reference on HTTP and writing.
+Sizes, depth, repeated keys and aliases are guarded by the codecs.
+Source: the Kubernetes documentation on HTTP and writing.
 """
 
 import re

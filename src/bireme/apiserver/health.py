@@ -1,6 +1,6 @@
 """/healthz, /livez and /readyz: one line if all is well, and every check by name when asked.
 
-A check is a plain function that gives "" for well, else what is wrong. Source: the reference on paths.
+A check is a plain function that gives "" for well, else what is wrong. Source: the Kubernetes documentation on paths.
 """
 
 from collections.abc import Callable, Mapping

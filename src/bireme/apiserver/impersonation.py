@@ -1,7 +1,7 @@
 """Acting as another: `kubectl --as`, and the gateways that speak for their users.
 
 Who may impersonate is asked of the same table as everything else. What follows is done, and judged, as the other.
-Source: the reference on authentication (section 8).
+Source: the Kubernetes documentation on authentication.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,7 @@
 """What form the client takes its answer in: the Accept header to a view and an encoding.
 
 The first acceptable entry wins. Protobuf is read but not written: clients that offer JSON beside it get that.
-Source: the reference on HTTP and content (section 1).
+Source: the Kubernetes documentation on HTTP and content.
 """
 
 import functools

@@ -34,7 +34,7 @@ HOP_BY_HOP = frozenset(
 LEFT_BEHIND = HOP_BY_HOP | {"authorization", "cookie", "host", "content-length", "expect", "accept-encoding"}
 NOT_PASSED_BACK = HOP_BY_HOP | {"content-type", "set-cookie", "date", "content-length"}
 NODE_STREAMS = frozenset(("exec", "attach", "run", "portForward", "checkpoint"))
-"""What a node's proxy does not reach: these go through a pod's own subresources, where they are authorized (C14)."""
+"""What a node's proxy does not reach: these go through a pod's own subresources, where they are authorized."""
 
 
 @dataclass(frozen=True, slots=True)

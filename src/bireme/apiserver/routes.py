@@ -1,7 +1,7 @@
 """From a path and a method to what is asked of which resource.
 
 Paths are percent-decoded before they come here, so an encoded slash only makes one segment more; empty, `.` and
-`..` segments match nothing. Source: the reference on paths (kubernetes-resources.md, section 2).
+`..` segments match nothing. Source: the Kubernetes documentation on paths.
 """
 
 from dataclasses import dataclass

@@ -2,7 +2,7 @@
 
 `views.py` puts rows into Table objects. One module in `columns/` holds the printers of an API group, or of a few
 small ones; kinds without a printer get their name and when they were made, custom ones their name and age.
-Source: kubernetes-resources, sections 1 and 3.
+Source: the Kubernetes documentation.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """Warnings that an answer carries in its header: it was done, but the caller should know.
 
-Source: the reference on HTTP (section 1); RFC 7234, section 5.5 for the header's form.
+Source: the Kubernetes documentation on HTTP; RFC 7234, section 5.5 for the header's form.
 """
 
 from collections.abc import Iterable, Mapping

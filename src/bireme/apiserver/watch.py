@@ -2,7 +2,7 @@
 
 All frames that came since the last write go out together, so a busy watch costs one write for each commit. A
 client that does not read is dropped by the watcher's bound (`registry/watch_cache.py`).
-Source: the reference on reading (section 2).
+Source: the Kubernetes documentation on reading.
 """
 
 from collections.abc import AsyncIterator

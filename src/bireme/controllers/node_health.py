@@ -4,7 +4,7 @@ A node is heard of when its lease is renewed or its Ready condition beats; the t
 the moment we see it, so that nodes' clocks don't matter. Where most of a zone falls silent, it is likelier that
 we are cut off than that the nodes are dead: clearing slows down, and stops when every zone is silent.
 
-Source: the reference, section 10, node lifecycle; Kubernetes' `pkg/controller/nodelifecycle`.
+Source: the Kubernetes documentation; Kubernetes' `pkg/controller/nodelifecycle`.
 """
 
 from collections.abc import Sequence

@@ -6,7 +6,7 @@ that block it. The graph is what was seen on watches, which lag: it may say that
 believed (when the owner goes, the dependents are looked at again); it never says that one is gone, for that only
 the server can. Plain data; talking to the server is left to `garbage_collector.py`.
 
-Source: the reference, section 10; the design proposal "Garbage Collection" of Kubernetes.
+Source: the Kubernetes documentation; the design proposal "Garbage Collection" of Kubernetes.
 """
 
 from collections import defaultdict

@@ -1,7 +1,7 @@
 """How many pods a replica set should make or delete, which ones go first, and what its status says.
 
 The same for ReplicaSets and ReplicationControllers; plain functions over pods as they are. Ranking for deletion
-as in the reference, section 10: what costs its users least goes first.
+as in the Kubernetes documentation: what costs its users least goes first.
 """
 
 import heapq

@@ -5,7 +5,7 @@ at least `replicas - unavailable` are available; old pods that are not available
 them. A resize in the middle of an update shares the change among the sets by their size. Plain functions over
 ReplicaSets as they are; each step is decided afresh from what is.
 
-Source: the reference, section 10; Kubernetes' `pkg/controller/deployment` for the order of things.
+Source: the Kubernetes documentation; Kubernetes' `pkg/controller/deployment` for the order of things.
 """
 
 import math

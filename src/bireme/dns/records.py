@@ -2,7 +2,7 @@
 
 Two zones: the cluster's (`cluster.local`, by the Kubernetes DNS specification 1.1.0) and `mesos` (by
 Mesos-DNS), with the named virtual IPs of DC/OS (`NAME.marathon.l4lb.thisdcos.directory`) beside them. Names
-are lower case without the last dot. Source: kubernetes-behaviours, section 14; marathon reference, section 6.
+are lower case without the last dot. Source: the Kubernetes documentation; Mesos-DNS and Marathon's documentation.
 """
 
 import ipaddress

@@ -1,7 +1,7 @@
 """The DNS server of a node: UDP and TCP on one address, from memory; what is not ours goes upstream.
 
 It answers from the last records it knew while the API is away. Bounded everywhere: questions under way,
-connections, time. Source: RFC 1035; kubernetes-behaviours, section 14.
+connections, time. Source: RFC 1035; the Kubernetes documentation.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """A container's log as the reader wants it: from its end, since a time, with times, and as it grows.
 
 The engine writes `TIME stdout|stderr F|P TEXT` lines (P: the line goes on). A log folder is a place where others
-might put links, so every step to the file is made by descriptor, and a link is refused (C18). Rotation renames the
+might put links, so every step to the file is made by descriptor, and a link is refused. Rotation renames the
 file; a reader that follows reads the old one to its end, then the new one.
 Source: CRI log format; `PodLogOptions` of the API.
 """

@@ -1,7 +1,7 @@
 """Containers' logs and last words, as files.
 
 `LOG_ROOT/NAMESPACE_POD_UID/CONTAINER/N.log`, in CRI's format, written by the engine; here they are rotated, read
-from the end, and removed. No link is ever followed: a log folder is a place that others might write to (C18).
+from the end, and removed. No link is ever followed: a log folder is a place that others might write to.
 Source: Kubernetes, "Logging Architecture"; CRI log format.
 """
 

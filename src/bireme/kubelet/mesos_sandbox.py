@@ -1,7 +1,7 @@
 """What a Mesos task's pod gets besides: its sandbox folder, the host's root, stdout and stderr as files.
 
 A pod asks by annotation (`mesos.bireme.dev/sandbox`, `.../host-root`), and is heard only in the namespaces of
-Mesos roles and for folders below the agent's own. Source: design decision 2; Mesos, "Sandboxes".
+Mesos roles and for folders below the agent's own. Source: Mesos, "Sandboxes".
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The door on 8080: who asks, what for, and the answer. Source: the reference page, sections 1 and 2."""
+"""The door on 8080: who asks, what for, and the answer. Source: Marathon 1.11's REST API."""
 
 import gzip
 from collections.abc import Awaitable, Callable

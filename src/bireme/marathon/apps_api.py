@@ -1,4 +1,4 @@
-"""/v2/apps: apps, their versions and tasks. Source: the reference page, 2.1."""
+"""/v2/apps: apps, their versions and tasks. Source: Marathon 1.11's REST API."""
 
 from bireme.http.interface import Response
 from bireme.marathon import changes, label_query, paths, schema, tasks_api, views

@@ -1,6 +1,6 @@
 """Events for /v2/events: each client has a bounded queue, and who reads too slowly is cut off.
 
-Nothing is replayed; clients read /v2 after they attach. Source: the reference page, section 10.
+Nothing is replayed; clients read /v2 after they attach. Source: Marathon 1.11's REST API.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """What requests do to the groups: each a function from one root to the next, checked and stamped at the end.
 
 `settle` closes every change: it gives roles and service ports, finds what breaks rules, and stamps what really
-changed with the new version. Source: the reference page, sections 1.2, 2 and 3.
+changed with the new version. Source: Marathon 1.11's REST API.
 """
 
 import math

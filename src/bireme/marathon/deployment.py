@@ -1,7 +1,7 @@
 """From two versions of the groups to ordered steps: what a deployment is to do.
 
 First what is gone is stopped, then what is new is started with no instances; then the changed apps follow, those
-first on which others depend: one step for each level of the dependency graph. Source: the reference page, 8.1.
+first on which others depend: one step for each level of the dependency graph. Source: Marathon 1.11's REST API.
 """
 
 from collections.abc import Collection, Mapping

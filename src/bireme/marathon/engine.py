@@ -2,7 +2,7 @@
 
 Level-based: `tick` looks at everything that is and may be called at any time; a deployment's place is its step
 alone. An app that a deployment has not reached is kept as it was, one that it has passed as it shall be, so tasks
-that die meanwhile are replaced. Source: the reference page, section 8.
+that die meanwhile are replaced. Source: Marathon 1.11's REST API.
 """
 
 from bireme.marathon.core import Core, Running, plan_tree

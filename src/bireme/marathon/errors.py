@@ -1,4 +1,4 @@
-"""What Marathon answers to a request that it cannot serve, in its own words. Source: the reference page, 1.1."""
+"""What Marathon answers to a request that it cannot serve, in its own words. Source: Marathon 1.11's REST API."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple

@@ -2,7 +2,7 @@
 
 It keeps no state of its own beyond the open stream: after any break it subscribes again under its stored id and
 asks for the state of every task. Updates are acknowledged once what they mean is durable.
-Source: the reference pages on Mesos (2, 4) and Marathon (8.4, 8.5, 11).
+Source: Mesos' v1 protocol and Marathon's REST API.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""/v2/groups: groups, what they hold, and how they were. Source: the reference page, 2.2."""
+"""/v2/groups: groups, what they hold, and how they were. Source: Marathon 1.11's REST API."""
 
 import uuid
 

@@ -1,7 +1,7 @@
 """Health and readiness checks that Marathon makes itself, from outside the task.
 
 Those that Mesos makes come with its status updates (`instances.py`). One small task for each check of each running
-instance; a decision on what a result means is a plain function. Source: the reference page, section 7.
+instance; a decision on what a result means is a plain function. Source: Marathon 1.11's REST API.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """One instance of an app: where it runs, what state its task is in, whether it is healthy.
 
 What a Mesos state means for an instance is here; what is to be done about it is decided in `rollout.py`.
-Source: the reference page, sections 1.2, 7 and 8.5.
+Source: Marathon 1.11's REST API.
 """
 
 import uuid

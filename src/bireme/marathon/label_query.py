@@ -1,6 +1,6 @@
 """Label selectors as Marathon spells them: `a==b, c!=d, e in (f, g), h notin (i), j`.
 
-A backslash takes the letter after it as it is. Source: the reference page, 2.1.
+A backslash takes the letter after it as it is. Source: Marathon 1.11's REST API.
 """
 
 import re

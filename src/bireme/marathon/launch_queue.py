@@ -1,4 +1,4 @@
-"""What waits for an offer, and how long after a failure an app must wait. Source: the reference page, 2.4 and 8.4."""
+"""What waits for an offer, and how long after a failure an app must wait. Source: Marathon 1.11's REST API."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable

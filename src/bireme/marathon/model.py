@@ -2,7 +2,7 @@
 
 An `App` is its own JSON form, read (`schema.py`), in new words and with defaults (`normalize.py`), under names for
 what the rest of Marathon asks of it. Values are never changed in place: a change makes a new root, and
-`deployment.py` finds out what to do from the two. Source: the reference page, sections 1.2, 2.2 and 3.
+`deployment.py` finds out what to do from the two. Source: Marathon 1.11's REST API.
 """
 
 from collections.abc import Iterator, Mapping

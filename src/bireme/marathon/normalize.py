@@ -1,7 +1,7 @@
 """Old words into new ones, and what goes without saying: what Marathon makes of an app before it keeps it.
 
 `modern` turns the forms of Marathon 1.4 and earlier into those of 1.5 and later; `complete` adds the defaults.
-Both make new trees. Source: the reference page, section 3.
+Both make new trees. Source: Marathon 1.11's REST API.
 """
 
 from dataclasses import dataclass

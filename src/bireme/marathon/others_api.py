@@ -1,6 +1,6 @@
 """/v2/deployments, queue, info, leader, events, plugins, and /metrics.
 
-Source: the reference page, 2.3, 2.4, 13 and 14.
+Source: Marathon 1.11's REST API.
 """
 
 from typing import Any

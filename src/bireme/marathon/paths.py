@@ -1,4 +1,4 @@
-"""Path ids: `/shop/cart` names an app, a pod or a group. Source: the reference page, 1.2."""
+"""Path ids: `/shop/cart` names an app, a pod or a group. Source: Marathon 1.11's REST API."""
 
 import re
 from collections.abc import Iterator

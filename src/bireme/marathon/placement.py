@@ -1,6 +1,6 @@
 """Does this offer suit this instance? Roles, constraints, resources, ports; and if not, why not.
 
-The reasons are those that /v2/queue counts, in the order of its funnel. Source: the reference page, 2.4, 5 and 6.
+The reasons are those that /v2/queue counts, in the order of its funnel. Source: Marathon 1.11's REST API.
 """
 
 import bisect

@@ -4,7 +4,7 @@ Each decision looks at the instances as they are, not at what was done before, s
 middle of a deployment loses nothing. While an app is replaced by a new version, at least `minHealthy` instances
 serve and at most `maxCapacity` hold resources, those that are being killed among them:
 minHealthy = ceil(instances * minimumHealthCapacity), maxCapacity = floor(instances * (1 + maximumOverCapacity));
-where both are equal, one instance more is allowed, else nothing could move. Source: the reference page, 8.2, 8.3.
+where both are equal, one instance more is allowed, else nothing could move. Source: Marathon 1.11's REST API.
 """
 
 import math

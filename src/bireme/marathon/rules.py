@@ -1,6 +1,6 @@
 """What an app may not be, beyond its shape: the rules between its fields.
 
-Source: the reference page, sections 3 and 5.
+Source: Marathon 1.11's REST API.
 """
 
 from collections.abc import Iterator, Sequence

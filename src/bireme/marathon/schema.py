@@ -3,7 +3,7 @@
 A shape takes a JSON value and a place and gives the value back, cleaned: nulls and unknown fields dropped. What is
 wrong is collected, types apart from limits, since Marathon answers the one with 400 and the other with 422.
 Defaults and what fields mean to each other: `normalize.py` and `rules.py`.
-Source: Marathon 1.11's published types, restated in the reference.
+Source: Marathon 1.11's published types, restated.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""From an app and the offer's agent to a Mesos TaskInfo, in its JSON form. Source: the reference page, 4, 6 and 7."""
+"""From an app and the offer's agent to a Mesos TaskInfo, in its JSON form. Source: Marathon 1.11's REST API."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence

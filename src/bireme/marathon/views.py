@@ -1,4 +1,4 @@
-"""What /v2 shows of apps, tasks, groups, deployments and the queue. Source: the reference page, section 2."""
+"""What /v2 shows of apps, tasks, groups, deployments and the queue. Source: Marathon 1.11's REST API."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import replace

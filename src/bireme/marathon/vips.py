@@ -3,7 +3,7 @@
 A port with a label `VIP_n` = `/name:port` has a Service with that port and no selector, whose EndpointSlices name
 the instances that serve: those in a network of their own by pod address and container port, those on the host's by
 node address and host port. Slices hold endpoints with the same ports. The annotation `mesos.bireme.dev/vip` gives
-DNS the name under l4lb.thisdcos.directory. Source: the reference page, section 6; Kubernetes' Services without
+DNS the name under l4lb.thisdcos.directory. Source: Marathon 1.11's REST API; Kubernetes' Services without
 selectors.
 """
 

@@ -3,7 +3,7 @@
 The operations are applied in order to what the offers hold together; each task is checked by itself, and one
 that is refused gets TASK_ERROR while the others go on. The ledger keeps holding the offers until the pods exist.
 Operations on reservations and volumes are answered as the original does when it refuses them.
-Source: the reference page, 2.3 and 2.6.
+Source: Mesos 1.11's HTTP API.
 """
 
 from collections.abc import Iterable

@@ -1,7 +1,6 @@
 """The agent's door on port 5051: what runs on this node, and the files of its sandboxes.
 
-Tasks are read from the node's pods; the kubelet runs them, and knows nothing of this. Source: the reference page,
-10 and 11.
+Tasks are read from the node's pods; the kubelet runs them, and knows nothing of this. Source: Mesos 1.11's HTTP API.
 """
 
 import asyncio

@@ -3,7 +3,7 @@
 One offer is of one agent, to one framework, in one role. Passed over are suppressed roles, frameworks that
 lately refused as much of that agent, offer constraints that don't hold, agents with GPUs or in another region
 for frameworks that did not ask for such, and remainders below the smallest size. The order itself is `drf.py`'s.
-Source: the reference page, 2.7 and 7.
+Source: Mesos 1.11's HTTP API.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -3,7 +3,7 @@
 Mesos keeps scalars to three decimals; here they are integers of thousandths (cpus in millicores, mem and disk in
 thousandths of a MB), so sums never drift. Only plain resources are counted: unreserved, not revocable, not
 shared, no volumes. Their sums on a node are the ledger's affair, in its own units (`to_node`, `from_node`).
-Source: the reference page, 6.1.
+Source: Mesos 1.11's HTTP API.
 """
 
 import math

@@ -2,7 +2,7 @@
 
 A path is served by the longest handler that begins it (walk-up routing), with `/master` in front or not, and with
 an old `.json` at its end or not. `/health`, `/version` and `/redirect` are open; all else needs credentials,
-unless the door is set to be insecure. Source: the reference page, 1 and 9.
+unless the door is set to be insecure. Source: Mesos 1.11's HTTP API.
 """
 
 from collections.abc import Awaitable, Callable

@@ -1,7 +1,7 @@
 """The classic JSON of the master: `/state`, `/state-summary`, `/slaves`, `/frameworks`, `/tasks`, `/roles`.
 
 Keys, types and empty values are the original's: agents are slaves here, resources are sums by name, times float
-seconds. Source: the reference page, 9.
+seconds. Source: Mesos 1.11's HTTP API.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,7 @@
 """Offer constraints: what a framework wants to hold of an agent before it is offered anything there.
 
 An offer passes a role if one of the groups holds wholly. Patterns are RE2, so they take linear time.
-Source: the reference page, 2.7; MESOS-10171.
+Source: Mesos 1.11's HTTP API; MESOS-10171.
 """
 
 from collections.abc import Callable, Mapping

@@ -3,7 +3,7 @@
 Read: unknown keys and nulls are skipped; numbers and booleans may be strings; bytes are base64; enums go by
 name, and an unknown name leaves an optional field unset. Written: what is set, plus the defaults that the table
 states for fields not deprecated; empty lists are left out. Lists and objects may be nested 100 deep.
-Source: the reference page on the Mesos HTTP surface, 1.2.
+Source: Mesos 1.11's HTTP API.
 """
 
 import base64

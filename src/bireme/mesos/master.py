@@ -3,7 +3,7 @@
 It follows Nodes (agents) and the pods of tasks through the API, keeps frameworks as objects, and takes scheduler
 calls from `scheduler_api.py`. Everything happens in plain calls, one at a time; writes go out through `keeper.py`.
 A restart loses nothing: frameworks have their failover time, tasks are read from their pods, and an update that
-was not acknowledged is told again. Source: the reference page, 4, 5 and 7; design decisions 1 to 3.
+was not acknowledged is told again. Source: Mesos 1.11's HTTP API.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """`/metrics/snapshot`: every key that the original has, each a number.
 
-Source: the reference page, 14.
+Source: Mesos 1.11's HTTP API.
 """
 
 import os

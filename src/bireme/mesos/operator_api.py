@@ -1,7 +1,7 @@
 """The v1 operator API of the master: `POST /api/v1` with a call, answered by a message of the same type.
 
 Reservations, volumes, quotas and maintenance are not kept by this master: reading them shows that there are
-none, writing them is answered 501. Source: the reference page, 8.
+none, writing them is answered 501. Source: Mesos 1.11's HTTP API.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,6 @@
 """What a framework is told of tasks that it asks about.
 
-Source: the reference page, 4.5.
+Source: Mesos 1.11's HTTP API.
 """
 
 from collections.abc import Iterable

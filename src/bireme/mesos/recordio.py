@@ -1,6 +1,6 @@
 """RecordIO: records in a stream, each its length in decimal, a newline, and that many bytes.
 
-Where chunks of the transport begin and end means nothing. Source: the reference page, 1.3.
+Where chunks of the transport begin and end means nothing. Source: Mesos 1.11's HTTP API.
 """
 
 MAX_RECORD = 64 * 1024 * 1024

@@ -2,7 +2,7 @@
 
 The folders themselves are the record, so nothing is lost with the process. A sandbox's time is when it was last
 changed, and that is also set when its task ends. All calls block briefly; callers run them in threads.
-Source: Mesos, `--gc_delay`, `--gc_disk_headroom`; the reference page, 10.
+Source: Mesos, `--gc_delay`, `--gc_disk_headroom`; Mesos 1.11's HTTP API.
 """
 
 import contextlib

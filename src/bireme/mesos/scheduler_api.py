@@ -1,6 +1,6 @@
 """The v1 scheduler API: calls of frameworks, checked in the order of the original, and carried out.
 
-Source: the reference page, 2.
+Source: Mesos 1.11's HTTP API.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,6 @@
 """How a task's command becomes the words of a container: in its image, or in the host's root.
 
-Source: the reference page, 3.2; Mesos' Docker containerizer for what replaces an entrypoint.
+Source: Mesos 1.11's HTTP API; Mesos' Docker containerizer for what replaces an entrypoint.
 """
 
 import re

@@ -2,7 +2,7 @@
 
 An init container of the built-in image does it, with no more of the host than the task itself has: the sandbox,
 and each plain file that is wanted, read-only. Its failure is the task's: CONTAINER_LAUNCH_FAILED.
-Source: the reference page, 11.
+Source: Mesos 1.11's HTTP API.
 """
 
 import shlex

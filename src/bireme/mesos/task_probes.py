@@ -1,7 +1,7 @@
 """A Mesos health check as the probes of a container.
 
 The start-up probe covers delay and grace period, the liveness probe ends the task after so many failures in a row,
-the readiness probe tells each change. Source: the reference page, 4.6.
+the readiness probe tells each change. Source: Mesos 1.11's HTTP API.
 """
 
 import math

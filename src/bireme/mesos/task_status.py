@@ -2,7 +2,7 @@
 
 What the kubelet reports may skip steps (a task that ended before anyone looked); what a framework hears never
 does: TASK_STARTING, TASK_RUNNING, then the end. The reasons are those that Mesos' own executors and agent give.
-What became of an agent, and who is told, is the master's affair. Source: the reference page, 3.2, 4.1 to 4.3.
+What became of an agent, and who is told, is the master's affair. Source: Mesos 1.11's HTTP API.
 """
 
 import signal

@@ -4,7 +4,7 @@ A task, or a task group with one container for each of its tasks, is a Pod that 
 namespace for its role. What Mesos must know of it again is in labels and annotations under `mesos.bireme.dev/`;
 how its status reads as task states is `task_status.py`. A command task without an image enters the host's root
 (annotation `host-root`) and runs in its sandbox folder, as Mesos does; with an image, the sandbox is mounted at
-/mnt/mesos/sandbox. Source: the reference page, 3.1, 3.2 and 4.6; design decision 2.
+/mnt/mesos/sandbox. Source: Mesos 1.11's HTTP API.
 """
 
 import hashlib

@@ -2,7 +2,7 @@
 
 An update is sent until it is acknowledged, after 10 s, then with doubled pauses up to 10 min. What a restart
 must not lose is not kept here: it follows from the pod and from the state noted on it as last acknowledged.
-Source: the reference page, 2.4 and 4.3.
+Source: Mesos 1.11's HTTP API.
 """
 
 from collections import deque

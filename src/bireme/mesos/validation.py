@@ -1,7 +1,7 @@
 """What a framework or a task may not be, in the words of the original.
 
 Functions return the reason for a refusal, or None. A task's refusal becomes TASK_ERROR; that it asks for more
-than was offered is among them. Source: the reference page, 1.6, 2.2 and 4.4; Mesos' master/validation.cpp.
+than was offered is among them. Source: Mesos 1.11's HTTP API; Mesos' master/validation.cpp.
 """
 
 import math

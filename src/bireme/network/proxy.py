@@ -1,7 +1,7 @@
 """Keep the kernel's forwarding equal to the Services and their endpoints.
 
 Changes are gathered for a moment, then made in one transaction; if nothing that matters changed, nothing is
-done. Every few seconds it is checked that the rules are still there. Source: kubernetes-behaviours, section 13.
+done. Every few seconds it is checked that the rules are still there. Source: the Kubernetes documentation.
 """
 
 import asyncio

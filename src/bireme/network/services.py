@@ -1,6 +1,6 @@
 """Services, endpoints and host ports to what one node must forward: a plan of front doors and backends.
 
-What the plan becomes in the kernel stands in `ruleset.py`. Source: kubernetes-behaviours, section 13.
+What the plan becomes in the kernel stands in `ruleset.py`. Source: the Kubernetes documentation.
 """
 
 import ipaddress

@@ -2,7 +2,7 @@
 
 What is taken is kept in memory and rebuilt from the Services at start, so it can't drift from them; an IPAddress
 object shows each address to others. The lower part of either range is left to those who ask for a certain
-value: automatic ones are taken from the upper part first. Source: the reference on Services (section 13).
+value: automatic ones are taken from the upper part first. Source: the Kubernetes documentation on Services.
 """
 
 import random as chance

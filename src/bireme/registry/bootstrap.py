@@ -1,6 +1,6 @@
 """The objects that every cluster has from the first moment on, made if they are missing.
 
-Source: the reference on start-up objects (section 8). Roles and flow schemas come with the parts that use them.
+Source: the Kubernetes documentation on start-up objects. Roles and flow schemas come with the parts that use them.
 """
 
 from collections.abc import Iterator

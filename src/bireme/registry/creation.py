@@ -2,7 +2,7 @@
 
 `begin` comes before admission, which may look at uid and labels; `complete` comes after it, since what plugins
 fill in counts too (requests from a limit range decide a pod's quality of service). Plain functions over trees.
-Source: the reference on writing (section 3) and on Jobs (section 10).
+Source: the Kubernetes documentation on writing and on Jobs.
 """
 
 from collections.abc import Callable, Mapping

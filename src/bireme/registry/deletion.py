@@ -3,7 +3,7 @@
 Plain decisions over trees. An object with finalizers stays until they are gone; a pod on a node stays for its
 grace period, so that the kubelet can stop it; a namespace stays until its content is gone. Dependents are the
 garbage collector's business: it reads the finalizers `orphan` and `foregroundDeletion` that are set here.
-Source: the reference on writing (section 3), and `BeforeDelete` in Kubernetes' registry package.
+Source: the Kubernetes documentation on writing, and `BeforeDelete` in Kubernetes' registry package.
 """
 
 from dataclasses import dataclass

@@ -2,7 +2,7 @@
 
 All pages of one walk show the state at the first page's revision, made from the present one by undoing newer
 changes. A continue token is base64url JSON, opaque to clients; one that is too old is answered with a fresh
-one that goes on at the newest revision. Source: the reference on reading (section 2).
+one that goes on at the newest revision. Source: the Kubernetes documentation on reading.
 """
 
 import base64

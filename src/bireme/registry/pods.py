@@ -1,6 +1,6 @@
 """Verbs that only pods have: binding to a node, and eviction under a disruption budget.
 
-Source: the reference on writing (section 3) and on disruption budgets (section 10).
+Source: the Kubernetes documentation on writing and on disruption budgets.
 """
 
 from typing import Any

@@ -2,7 +2,7 @@
 
 Reads come from the watch cache and the store, both in memory, and are never older than the last write that was
 acknowledged. Left to others: pages (`lists.py`), the events of a watch (`watch_cache.py`).
-Source: the reference on reading (section 2).
+Source: the Kubernetes documentation on reading.
 """
 
 from collections.abc import Sequence

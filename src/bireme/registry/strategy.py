@@ -2,7 +2,7 @@
 
 Plain functions over trees, and one table of exceptions. The rule for most kinds: the main resource ignores the
 status, the status resource ignores the rest, the generation rises when anything but metadata and status
-changes. Sources: the reference on writing (section 3); the `strategy.go` files of Kubernetes for which kinds
+changes. Sources: the Kubernetes documentation on writing; the `strategy.go` files of Kubernetes for which kinds
 differ.
 """
 

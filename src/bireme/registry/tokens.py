@@ -1,7 +1,7 @@
 """Service account tokens: signed statements of who a pod is, good while what they are bound to is there.
 
 ES256 JSON web tokens with the claims that Kubernetes uses. The library is loaded on first use, since most
-processes never sign one. Source: the reference on authentication (section 8).
+processes never sign one. Source: the Kubernetes documentation on authentication.
 """
 
 from collections.abc import Callable, Sequence

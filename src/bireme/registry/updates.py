@@ -1,6 +1,6 @@
 """What an update may touch: the main resource all but the status, each subresource its own part.
 
-Plain functions over trees. Source: the reference on writing (section 3).
+Plain functions over trees. Source: the Kubernetes documentation on writing.
 """
 
 from collections.abc import Callable, Mapping

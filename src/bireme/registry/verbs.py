@@ -5,7 +5,7 @@ set. It is made on trees and stored as bytes; `record.py` says how they lie.
 
 Left to others: reading (`reader.py`), HTTP (`apiserver/`), what a new object is given (`creation.py`), what
 updates may touch (`updates.py`), what deletes decide (`deletion.py`), the parts of objects that have verbs of
-their own (`scale.py`, `pods.py`, `token_requests.py`). Source: the reference on writing (section 3).
+their own (`scale.py`, `pods.py`, `token_requests.py`). Source: the Kubernetes documentation on writing.
 """
 
 import random as chance

@@ -2,7 +2,7 @@
 
 Each gives None for yes, or the reason that `FailedScheduling` counts. Amounts and host ports, which change
 with every placement, are compared in `templates.py`; what stands here changes only with the node.
-Source: kubernetes-behaviours, section 11.
+Source: the Kubernetes documentation.
 """
 
 from collections.abc import Callable, Iterable, Mapping

@@ -1,7 +1,7 @@
 """Pods that wait for a node: ready ones by priority, failed ones backing off, hopeless ones until something changes.
 
 A pod that found no node says what it lacked; a change wakes only those it may help. As a net, every pod is
-tried again after 5 minutes. Source: kubernetes-behaviours, section 11 (queues).
+tried again after 5 minutes. Source: the Kubernetes documentation.
 """
 
 import heapq

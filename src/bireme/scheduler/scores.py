@@ -1,7 +1,7 @@
 """One function a preference, from 0 to 100; `WEIGHTS` says how much each counts.
 
 Amount-based scores work on whole columns; those about the node's own properties are made once for a node and
-template. Source: kubernetes-behaviours, section 11.
+template. Source: the Kubernetes documentation.
 """
 
 from collections.abc import Mapping

@@ -4,7 +4,7 @@ Recent clients (kubectl's typed commands since 1.32) send protobuf and offer to 
 needed. Field numbers are a table (`data/protobuf-fields.txt.gz`); structures that JSON has inline are told by the
 schema, which does not know their field. The wire has no "unset" for plain fields: zeros are dropped, but where Go
 has a pointer and zero means something (`POINTERS`).
-Source: the reference on HTTP and content (section 1); the field table; protobuf encoding, developers.google.com.
+Source: the Kubernetes documentation on HTTP and content; the field table; protobuf encoding, developers.google.com.
 """
 
 import base64

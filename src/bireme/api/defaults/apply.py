@@ -4,7 +4,7 @@
 group. It runs on every write, after the schema's type check, so functions rely on types but not on presence, and
 applying twice changes nothing. What depends on other objects (a service account's name, priorities, tolerations)
 is admission's; uids, status at creation and allocated addresses are the registry's.
-Source: kubernetes-behaviours, sections 10 to 13; the defaults in the API reference.
+Source: the Kubernetes documentation; the defaults in the API reference.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Defaults of the apps group. Source: kubernetes-behaviours, section 10."""
+"""Defaults of the apps group. Source: the Kubernetes documentation."""
 
 from collections.abc import Callable, Mapping
 

@@ -1,4 +1,4 @@
-"""Defaults of the autoscaling group, v1 and v2. Source: kubernetes-behaviours, section 10, HPA."""
+"""Defaults of the autoscaling group, v1 and v2. Source: the Kubernetes documentation, HPA."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Defaults of the batch group. Source: kubernetes-behaviours, section 10, Job and CronJob."""
+"""Defaults of the batch group. Source: the Kubernetes documentation, Job and CronJob."""
 
 from collections.abc import Callable, Mapping
 

@@ -1,4 +1,4 @@
-"""Defaults of the flowcontrol group. Source: kubernetes-behaviours, section 7."""
+"""Defaults of the flowcontrol group. Source: the Kubernetes documentation."""
 
 from collections.abc import Callable, Mapping
 

@@ -1,7 +1,7 @@
 """Defaults of pods and pod templates.
 
 A template gets what every PodSpec gets; a Pod also gets what depends on the pod being real: requests from limits,
-service links, host ports. Source: kubernetes-behaviours, section 12.
+service links, host ports. Source: the Kubernetes documentation.
 """
 
 from collections.abc import Mapping

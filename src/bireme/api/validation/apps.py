@@ -1,4 +1,4 @@
-"""The rules of the apps group. Source: kubernetes-resources, section 4; kubernetes-behaviours, section 10."""
+"""The rules of the apps group. Source: the Kubernetes documentation."""
 
 from collections.abc import Mapping
 from typing import Any

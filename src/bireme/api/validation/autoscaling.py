@@ -1,4 +1,4 @@
-"""The rules of the autoscaling group, v1 and v2. Source: kubernetes-behaviours, section 10, HPA."""
+"""The rules of the autoscaling group, v1 and v2. Source: the Kubernetes documentation, HPA."""
 
 from collections.abc import Mapping
 

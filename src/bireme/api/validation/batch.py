@@ -1,4 +1,4 @@
-"""The rules of the batch group. Source: kubernetes-behaviours, section 10, Job and CronJob."""
+"""The rules of the batch group. Source: the Kubernetes documentation, Job and CronJob."""
 
 import functools
 import re

@@ -1,7 +1,7 @@
 """The rules of metadata, for every kind: names, labels, annotations, finalizers, owners.
 
 How the name itself may be spelled depends on the kind; `NAME_RULES` lists those that aren't DNS subdomains.
-Source: kubernetes-resources, section 4.
+Source: the Kubernetes documentation.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The rules of the networking group. Source: kubernetes-behaviours, sections 15 and 16."""
+"""The rules of the networking group. Source: the Kubernetes documentation."""
 
 from collections.abc import Mapping
 from typing import Any

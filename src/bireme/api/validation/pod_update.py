@@ -1,6 +1,6 @@
 """What an update of a pod may change; everything else in its spec is fixed once it is made.
 
-Source: kubernetes-resources, section 4. The trick is the original's: undo what is allowed, then nothing may differ.
+Source: the Kubernetes documentation. The trick is the original's: undo what is allowed, then nothing may differ.
 """
 
 import difflib

@@ -1,6 +1,6 @@
 """The rules of pods and pod templates; those of changes to a pod stand in `pod_update.py`.
 
-Source: kubernetes-behaviours, section 12; the original's messages.
+Source: the Kubernetes documentation; the original's messages.
 """
 
 import re

@@ -1,6 +1,6 @@
 """The rules of Services.
 
-Source: kubernetes-behaviours, section 13. Whether an address or a node port is free is the registry's to say.
+Source: the Kubernetes documentation. Whether an address or a node port is free is the registry's to say.
 """
 
 from typing import Any

@@ -2,7 +2,7 @@
 
 Trees have passed the schema's type check and have their defaults. One module an API group lists its kinds' rules;
 a rule that needs other objects (a class that must exist, a quota) is admission's. The registry turns the causes
-into one Invalid error. Source: kubernetes-resources, section 4; the validation of the original, by its messages.
+into one Invalid error. Source: the Kubernetes documentation; the validation of the original, by its messages.
 """
 
 from collections.abc import Mapping

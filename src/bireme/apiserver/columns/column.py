@@ -1,6 +1,6 @@
 """What columns and cells are made of: headings, ages, and the marks for what is missing.
 
-Source: kubernetes-resources, section 3.
+Source: the Kubernetes documentation.
 """
 
 from collections.abc import Callable, Iterable, Mapping

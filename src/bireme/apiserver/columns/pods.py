@@ -1,4 +1,4 @@
-"""The row of a pod. Source: kubernetes-resources, section 3, Pod Status."""
+"""The row of a pod. Source: the Kubernetes documentation, Pod Status."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -2,7 +2,7 @@
 
 The plugins run in the order of the original; one that has nothing to say to an operation on a kind is left out
 of its chain, once for all. Plugins see objects through `Objects`, never the store. Webhooks and policies will
-stand at the end of the chain. Source: the reference on admission (section 6).
+stand at the end of the chain. Source: the Kubernetes documentation on admission.
 """
 
 from abc import ABC, abstractmethod
