@@ -5,6 +5,7 @@ cd "$(dirname "$0")/.."
 missing=()
 command -v kubectl >/dev/null || missing+=(kubernetes-client)
 command -v curl >/dev/null || missing+=(curl)
+command -v ps >/dev/null || missing+=(procps)
 for program in containerd runc nft ip conntrack; do
   command -v "$program" >/dev/null || missing+=("$program")
 done

@@ -32,6 +32,13 @@ def echo(cluster: Cluster) -> None:
     cluster.kubectl("rollout", "status", "deployment/echo", "--timeout=60s")
 
 
+def rolled_out(cluster: Cluster) -> None:
+    """Return once the Deployment is rolled out and its old pods are gone: an old kubectl would ask those too."""
+    cluster.kubectl("rollout", "status", "deployment/echo", "--timeout=60s")
+    wanted = cluster.get("deployment", "echo")["spec"]["replicas"]
+    wait_until("old pods to go", lambda: len(cluster.get("pods", "-l", "app=echo")["items"]) == wanted)
+
+
 @pytest.mark.usefixtures("echo")
 class TestExample:
     """What the README promises of examples/two-decks/kubernetes.yaml."""
@@ -53,7 +60,7 @@ class TestExample:
 
     def test_exec_sees_secret_config_and_service_variables(self, cluster: Cluster) -> None:
         cluster.kubectl("rollout", "restart", "deployment/echo")
-        cluster.kubectl("rollout", "status", "deployment/echo", "--timeout=60s")
+        rolled_out(cluster)
         text = cluster.kubectl("exec", "deploy/echo", "--", "env")
         assert "PASSWORD=two-banks-of-oars" in text
         assert re.search(r"^ECHO_SERVICE_HOST=10\.97\.", text, re.MULTILINE)
@@ -71,10 +78,10 @@ class TestExample:
         cluster.kubectl("scale", "deployment/echo", "--replicas=4")
         wait_until("four", lambda: cluster.get("deployment", "echo")["status"].get("readyReplicas") == 4)
         cluster.kubectl("set", "env", "deployment/echo", "COLOUR=blue")
-        cluster.kubectl("rollout", "status", "deployment/echo", "--timeout=60s")
+        rolled_out(cluster)
         assert "COLOUR=blue" in cluster.kubectl("exec", "deploy/echo", "--", "env")
         cluster.kubectl("rollout", "undo", "deployment/echo")
-        cluster.kubectl("rollout", "status", "deployment/echo", "--timeout=60s")
+        rolled_out(cluster)
         assert "COLOUR" not in cluster.kubectl("exec", "deploy/echo", "--", "env")
         cluster.kubectl("scale", "deployment/echo", "--replicas=3")
 
