@@ -13,11 +13,12 @@ from urllib.parse import parse_qsl
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who asks, once that is proven. The names are Kubernetes': user name, groups, uid."""
+    """Who asks, once that is proven. The names are Kubernetes': user name, groups, uid, extra."""
 
     name: str
     groups: tuple[str, ...] = ()
     uid: str = ""
+    extra: Mapping[str, Sequence[str]] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
