@@ -45,7 +45,7 @@ def held():
 
 @pytest.fixture
 async def volumes(tmp_path, held):
-    made = Volumes(tmp_path, held, held, clock=VirtualClock(), privileged=True)
+    made = Volumes(tmp_path, None, held, held, held, clock=VirtualClock(), privileged=True)
     yield made
     await made.remove("u-1")
     assert mounts_under(tmp_path) == []

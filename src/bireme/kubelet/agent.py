@@ -20,6 +20,7 @@ from bireme.kubelet.actual import Ending, Stage
 from bireme.kubelet.cgroups import class_shares, hold_to
 from bireme.kubelet.containers import Launcher
 from bireme.kubelet.objects import Objects, Tokens
+from bireme.kubelet.pod_certificates import PodCertificates
 from bireme.kubelet.pod_worker import Node, PodWorker
 from bireme.kubelet.publisher import Publisher
 from bireme.kubelet.pulls import Puller
@@ -69,7 +70,13 @@ class Kubelet:
         objects = self._objects = Objects(client, clock=clock)
         self.references = References(client, clock=clock, changed=self._reference_changed)
         self._volumes = Volumes(
-            settings.root, objects, Tokens(client, clock=clock), clock=clock, privileged=settings.privileged_files
+            settings.root,
+            client,
+            objects,
+            Tokens(client, clock=clock),
+            PodCertificates(client, clock=clock, node=settings.node_name, threads=settings.privileged_files),
+            clock=clock,
+            privileged=settings.privileged_files,
         )
         self.launcher = Launcher(
             settings,

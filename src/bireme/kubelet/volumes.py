@@ -17,6 +17,7 @@ from typing import ParamSpec, TypeVar
 from bireme.aio.clock import Clock
 from bireme.api.kinds import core
 from bireme.api.quantity import value
+from bireme.client.client import Client
 from bireme.kubelet import beneath
 from bireme.kubelet.environment import Facts, expand
 from bireme.kubelet.objects import Objects, Tokens
@@ -30,6 +31,8 @@ from bireme.kubelet.payload import (
     secret_files,
     write_atomically,
 )
+from bireme.kubelet.pod_certificates import PodCertificates, certificate_files
+from bireme.kubelet.trust_bundles import trust_bundle
 from bireme.runtime.interface import Mount, Propagation
 
 P = ParamSpec("P")
@@ -66,9 +69,20 @@ def pod_folders(root: Path, pod_uid: str) -> PodFolders:
 class Volumes:
     """The volumes of all pods of one node. With `privileged` False nothing is mounted or given away."""
 
-    def __init__(self, root: Path, objects: Objects, tokens: Tokens, *, clock: Clock, privileged: bool) -> None:
+    def __init__(
+        self,
+        root: Path,
+        client: Client,
+        objects: Objects,
+        tokens: Tokens,
+        certificates: PodCertificates,
+        *,
+        clock: Clock,
+        privileged: bool,
+    ) -> None:
         self._root = root
-        self._objects, self._tokens = objects, tokens
+        self._client, self._objects = client, objects
+        self._tokens, self._certificates = tokens, certificates
         self._clock = clock
         self._privileged = privileged
 
@@ -153,13 +167,15 @@ class Volumes:
         if volume.projected is not None:
             mode = _mode(volume.projected.default_mode)
             files: dict[str, File] = {}
-            for source in volume.projected.sources:
-                for file in await self._projected(pod, source, mode, facts):
+            for number, source in enumerate(volume.projected.sources):
+                for file in await self._projected(pod, source, mode, facts, place=f"{volume.name}/{number}"):
                     files[file.path] = file
             return list(files.values())
         raise VolumeProblem("its kind is not known here")
 
-    async def _projected(self, pod: core.Pod, source: core.VolumeProjection, mode: int, facts: Facts) -> list[File]:
+    async def _projected(
+        self, pod: core.Pod, source: core.VolumeProjection, mode: int, facts: Facts, *, place: str
+    ) -> list[File]:
         namespace = pod.metadata.namespace
         if source.config_map is not None:
             wanted = source.config_map
@@ -174,6 +190,12 @@ class Volumes:
         if source.service_account_token is not None:
             token = await self._tokens.get(pod, source.service_account_token)
             return [File(safe_path(source.service_account_token.path), token.encode(), _token_mode(pod, mode))]
+        if source.cluster_trust_bundle is not None:
+            bundle = await trust_bundle(self._client, source.cluster_trust_bundle)
+            return [] if bundle is None else [File(safe_path(source.cluster_trust_bundle.path), bundle, mode)]
+        if source.pod_certificate is not None:
+            issued = await self._certificates.get(pod, place, source.pod_certificate)
+            return certificate_files(issued, source.pod_certificate, _token_mode(pod, mode), mode)
         raise VolumeProblem("a projected source is of a kind not known here")
 
     def mounts(
@@ -224,6 +246,7 @@ class Volumes:
     async def remove(self, pod_uid: str) -> None:
         """Unmount and delete all that was made for a pod. Raises OSError if something won't go."""
         self._tokens.forget(pod_uid)
+        self._certificates.forget(pod_uid)
         await self._aside(self._remove, pod_uid)
 
     def _remove(self, pod_uid: str) -> None:

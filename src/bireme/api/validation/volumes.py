@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from bireme.api.validation.amounts import check_amount
 from bireme.api.validation.containers import PULL_POLICIES, check_field_ref, check_reference, check_resource_ref
 from bireme.api.validation.field import Problems, Tree, check_one_of
-from bireme.api.validation.names import config_key, dns_label
+from bireme.api.validation.names import config_key, dns_label, qualified_name
 from bireme.api.validation.paths import check_file_path, check_no_backsteps
 
 _HOST_PATH_TYPES = (
@@ -27,6 +27,8 @@ _VOLUME_FIELDS = (
     "metadata.uid",
 )
 _TOKEN_LIFE_MIN_S = 600
+_CERTIFICATE_LIFE_S = (3600, 7862400)
+_KEY_TYPES = ("ECDSAP256", "ECDSAP384", "ECDSAP521", "ED25519", "RSA3072", "RSA4096")
 
 
 def check_volumes(problems: Problems, volumes: list[Tree], path: str) -> dict[str, Tree]:
@@ -156,6 +158,45 @@ def _check_token(problems: Problems, source: Tree, path: str) -> None:
         check_file_path(problems, source["path"], f"{path}.path")
 
 
+def _check_trust_bundle(problems: Problems, source: Tree, path: str) -> None:
+    name, signer = source.get("name"), source.get("signerName")
+    if name and signer:
+        problems.invalid(path, name, "only one of name and signerName may be used")
+    elif not name and not signer:
+        problems.required(path, "either name or signerName must be specified")
+    if name and source.get("labelSelector") is not None:
+        problems.forbidden(f"{path}.labelSelector", "labelSelector must be unset if name is specified")
+    if not source.get("path"):
+        problems.required(f"{path}.path")
+    else:
+        check_file_path(problems, source["path"], f"{path}.path")
+
+
+def _check_pod_certificate(problems: Problems, source: Tree, path: str) -> None:
+    if not source.get("signerName"):
+        problems.required(f"{path}.signerName")
+    key_type = source.get("keyType")
+    if not key_type:
+        problems.required(f"{path}.keyType")
+    elif key_type not in _KEY_TYPES:
+        problems.unsupported(f"{path}.keyType", key_type, _KEY_TYPES)
+    life = source.get("maxExpirationSeconds")
+    if life is not None and life < _CERTIFICATE_LIFE_S[0]:
+        problems.invalid(f"{path}.maxExpirationSeconds", life, "if provided, maxExpirationSeconds must be >= 3600")
+    elif life is not None and life > _CERTIFICATE_LIFE_S[1]:
+        problems.invalid(f"{path}.maxExpirationSeconds", life, "if provided, maxExpirationSeconds must be <= 7862400")
+    paths = [name for name in ("credentialBundlePath", "keyPath", "certificateChainPath") if source.get(name)]
+    if not paths:
+        problems.required(path, "specify at least one of credentialBundlePath, keyPath, and certificateChainPath")
+    for name in paths:
+        check_file_path(problems, source[name], f"{path}.{name}")
+    for key in source.get("userAnnotations") or ():
+        at = f"{path}.userAnnotations"
+        problems.invalid_each(at, key, qualified_name(key.lower()))
+        if "/" not in key:
+            problems.invalid(at, key, "must be a domain-prefixed key")
+
+
 def _check_projected_items(problems: Problems, source: Tree, path: str) -> None:
     if not source.get("name"):
         problems.required(f"{path}.name")
@@ -229,8 +270,10 @@ def check_access_modes(problems: Problems, spec: Tree, path: str, *, detail: str
 _Check = Callable[[Problems, Tree, str], None]
 
 _PROJECTIONS: Mapping[str, _Check] = {
+    "clusterTrustBundle": _check_trust_bundle,
     "configMap": _check_projected_items,
     "downwardAPI": _check_downward,
+    "podCertificate": _check_pod_certificate,
     "secret": _check_projected_items,
     "serviceAccountToken": _check_token,
 }
