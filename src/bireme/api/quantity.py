@@ -113,7 +113,16 @@ def _bounded(exponent: int) -> int:
 
 @lru_cache(maxsize=8192)
 def _canonical(text: str) -> str:
-    amount, family = _read(text)
+    return text_of(*_read(text))
+
+
+def family_of(text: str) -> tuple[int, str]:
+    """The amount in nanos, and the family of suffixes that `text` is written with. Raises QuantityError."""
+    return _read(text)
+
+
+def text_of(amount: int, family: str) -> str:
+    """The canonical text of an amount in nanos, written with that family of suffixes."""
     # Small or broken amounts in the binary family are written in the decimal one, so that nothing is rounded.
     if family == "binary" and abs(amount) >= 1024 * NANOS and amount % NANOS == 0:
         return _binary(amount // NANOS)

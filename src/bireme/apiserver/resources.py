@@ -218,7 +218,7 @@ class ResourceDoor:
     async def _evict(self, route: Route, tree: Tree, call: Call) -> Tree:
         options = bodies.delete_options_of(tree.get("deleteOptions") or {})
         call.dry_run = call.dry_run or bodies.is_dry_run(tree.get("deleteOptions") or {})
-        await pods.evict(self._registry, route.kind, route.namespace, route.name, options, call)
+        await pods.evict(self._registry, route.kind, route.namespace, route.name, tree, options, call)
         return _success(201)
 
     async def _token(self, route: Route, tree: Tree, call: Call) -> Tree:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from bireme.aio.supervise import supervise
 from bireme.controllers.controller import Context, Controller
 from bireme.controllers.deployment import DeploymentController
+from bireme.controllers.disruption import DisruptionController
 from bireme.controllers.endpoints import EndpointsController
 from bireme.controllers.endpointslice import EndpointSliceController
 from bireme.controllers.endpointslice_mirroring import EndpointSliceMirroringController
@@ -14,6 +15,8 @@ from bireme.controllers.namespace import NamespaceController
 from bireme.controllers.node_ipam import NodeIpamController
 from bireme.controllers.node_lifecycle import NodeLifecycleController
 from bireme.controllers.pod_garbage_collector import PodGarbageCollector
+from bireme.controllers.pv_protection import PvProtectionController
+from bireme.controllers.pvc_protection import PvcProtectionController
 from bireme.controllers.replicaset import ReplicaSetController
 from bireme.controllers.replicationcontroller import ReplicationControllerController
 from bireme.controllers.root_ca import RootCaController
@@ -35,6 +38,9 @@ KINDS: tuple[type[Controller], ...] = (
     ServiceAccountController,
     RootCaController,
     PodGarbageCollector,
+    PvcProtectionController,
+    PvProtectionController,
+    DisruptionController,
     GarbageCollector,
 )
 

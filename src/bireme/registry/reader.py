@@ -25,6 +25,9 @@ from bireme.store.interface import Item, Revision, Store
 Tree = dict[str, Any]
 # Trees weigh some ten times their bytes.
 SEEN_TREES = 512
+# Admission asks for every limit range, quota or class again and again: mostly there are none, or a few.
+SEEN_LISTS = 4096
+LONGEST_SEEN = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class Reader:
         self.kinds = Kinds(scheme)
         self.cache = WatchCache(store, scheme, clock)
         self._trees: dict[str, tuple[Revision, Tree]] = {}
+        self._lists: dict[tuple[str, str, str, str], tuple[str, Revision, list[Tree]]] = {}
 
     def start(self) -> None:
         """Load the watch cache. Call once, before any verb."""
@@ -69,10 +73,22 @@ class Reader:
         return None if item is None else self._seen(kind, item)
 
     def every(self, group: str, version: str, plural: str, namespace: str = "") -> list[Tree]:
-        """All objects of a kind, as they are kept; see `find`."""
+        """All objects of a kind, as they are kept; see `find`. Don't change the list either."""
+        place = (group, version, plural, namespace)
+        known = self._lists.get(place)
+        if known is not None and self.store.written(known[0]) == known[1]:
+            return known[2]
         kind = self.kind(group, version, plural)
-        prefix = kind.key_prefix + (f"{namespace}/" if namespace else "")
-        return [self._seen(kind, item) for item in self.store.range(prefix)]
+        prefix = kind.key_prefix
+        written = self.store.written(prefix)
+        trees = [
+            self._seen(kind, item) for item in self.store.range(f"{prefix}{namespace}/" if namespace else prefix)
+        ]
+        if len(trees) <= LONGEST_SEEN:
+            if len(self._lists) >= SEEN_LISTS:
+                self._lists.clear()
+            self._lists[place] = (prefix, written, trees)
+        return trees
 
     def _seen(self, kind: Kind, item: Item) -> Tree:
         """The tree of `item`, made once for each revision: admission looks at the same few objects all the time."""

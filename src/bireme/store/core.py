@@ -37,6 +37,7 @@ log = structlog.get_logger(__name__)
 
 EX_IOERR = 74  # sysexits.h
 BATCH_BYTES = 16 * 2**20
+_NEVER = Revision(0)
 
 
 def end_process(error: StoreError) -> None:
@@ -99,6 +100,10 @@ class Core:
     def count(self, prefix: str, *, after: str = "") -> int:
         """How many keys there are under `prefix`, greater than `after`."""
         return self._state.count(prefix, after)
+
+    def written(self, bucket: str) -> Revision:
+        """The revision of the last write to a resource; see `Store.written`."""
+        return self._state.written.get(bucket, _NEVER)
 
     def watch(self, prefix: str, *, after: Revision) -> Watcher:
         """Every event under `prefix` above `after`; see `Store.watch`."""

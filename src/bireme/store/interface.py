@@ -132,6 +132,10 @@ class Store(Protocol):
         """How many keys there are under `prefix`, greater than `after`."""
         ...
 
+    def written(self, bucket: str) -> Revision:
+        """The revision of the last write to the resource "/registry/<group>/<plural>/"; 0: none since opening."""
+        ...
+
     async def put(self, key: str, value: bytes, *, expect: Revision | None) -> Item:
         """Write `value` if the key is still at revision `expect` (0: if it is not there; None: in any case).
 

@@ -23,9 +23,10 @@ key_of = attrgetter("key")
 class Bucket:
     """The items, events and watchers of one resource."""
 
-    __slots__ = ("events", "items", "keys", "switchboard")
+    __slots__ = ("events", "items", "keys", "name", "switchboard")
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self.name = name
         self.items: dict[str, Item] = {}
         self.keys = SortedKeys()
         self.events: list[Event] = []
@@ -49,6 +50,7 @@ class State:
         self.keys = 0
         self.value_bytes = 0  # of the items
         self.past_bytes = 0  # of the values that only the history holds
+        self.written: dict[str, Revision] = {}  # the last write of each bucket
         self._buckets: dict[str, Bucket] = {}
         self._wide = Switchboard()  # prefixes that span buckets
         self._ended: StoreError | None = None
@@ -60,7 +62,7 @@ class State:
         name = bucket_of(key)
         bucket = self._buckets.get(name)
         if bucket is None:
-            bucket = self._buckets[name] = Bucket()
+            bucket = self._buckets[name] = Bucket(name)
         return bucket
 
     def get(self, key: str) -> Item | None:
@@ -113,6 +115,7 @@ class State:
             self.value_bytes -= len(event.previous)
             self.past_bytes += len(event.previous)
         bucket.events.append(event)
+        self.written[bucket.name] = event.revision
         self.revision = event.revision
         bucket.switchboard.publish(event, touched)
         if self._wide.channels:

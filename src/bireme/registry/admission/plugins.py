@@ -1,23 +1,41 @@
 """The plugins that are on by default, in the order of the original."""
 
 import random
+from collections.abc import Callable, Collection
 
 from bireme.registry.admission.chain import Objects, Plugin
+from bireme.registry.admission.claim_resize import PersistentVolumeClaimResize
+from bireme.registry.admission.default_ingress_class import DefaultIngressClass
 from bireme.registry.admission.default_storage_class import DefaultStorageClass
 from bireme.registry.admission.default_toleration_seconds import DefaultTolerationSeconds
+from bireme.registry.admission.deny_external_ips import DenyServiceExternalIPs
+from bireme.registry.admission.limit_ranger import LimitRanger
 from bireme.registry.admission.namespace_lifecycle import NamespaceLifecycle
+from bireme.registry.admission.pod_topology_labels import PodTopologyLabels
 from bireme.registry.admission.priority import Priority
+from bireme.registry.admission.runtime_class import RuntimeClass
 from bireme.registry.admission.service_account import ServiceAccount
+from bireme.registry.admission.storage_object_in_use import StorageObjectInUseProtection
 from bireme.registry.admission.taint_nodes import TaintNodesByCondition
 
+_OPTIONAL = ("DenyServiceExternalIPs",)
 
-def default_plugins(objects: Objects, chance: random.Random) -> list[Plugin]:
-    """New plugins that look up what they need in `objects`."""
-    return [
-        NamespaceLifecycle(objects),
-        ServiceAccount(objects, chance),
-        TaintNodesByCondition(),
-        Priority(objects),
-        DefaultTolerationSeconds(),
-        DefaultStorageClass(objects),
-    ]
+
+def default_plugins(objects: Objects, chance: random.Random, *, more: Collection[str] = ()) -> list[Plugin]:
+    """New plugins that look up what they need in `objects`; `more` names those that are off by default."""
+    ordered: tuple[tuple[str, Callable[[], Plugin]], ...] = (
+        ("NamespaceLifecycle", lambda: NamespaceLifecycle(objects)),
+        ("LimitRanger", lambda: LimitRanger(objects)),
+        ("ServiceAccount", lambda: ServiceAccount(objects, chance)),
+        ("TaintNodesByCondition", TaintNodesByCondition),
+        ("Priority", lambda: Priority(objects)),
+        ("DefaultTolerationSeconds", DefaultTolerationSeconds),
+        ("DefaultStorageClass", lambda: DefaultStorageClass(objects)),
+        ("StorageObjectInUseProtection", StorageObjectInUseProtection),
+        ("PersistentVolumeClaimResize", lambda: PersistentVolumeClaimResize(objects)),
+        ("RuntimeClass", lambda: RuntimeClass(objects)),
+        ("DefaultIngressClass", lambda: DefaultIngressClass(objects)),
+        ("DenyServiceExternalIPs", DenyServiceExternalIPs),
+        ("PodTopologyLabels", lambda: PodTopologyLabels(objects)),
+    )
+    return [make() for name, make in ordered if name not in _OPTIONAL or name in more]
