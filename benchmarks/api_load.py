@@ -74,9 +74,7 @@ def let_in(config: Config) -> Config:
     return config
 
 
-def measured(
-    config: Config, process: psutil.Process, make: Callable[[int], bytes | None], *, seconds: float
-) -> Load:
+def measured(config: Config, process: psutil.Process, make: Callable[[int], bytes | None], *, seconds: float) -> Load:
     """Sixteen connections ask what `make` gives for 0, 1, 2, … until it gives None or the time is over."""
     numbers, done = itertools.count(), [0] * CLIENTS
     begin, stop = threading.Barrier(CLIENTS + 1), threading.Event()
@@ -122,7 +120,9 @@ def writes(config: Config, process: psutil.Process, seconds: float, repeats: int
 
     figures: list[Figure] = []
 
-    def add(title: str, make: Callable[[int], bytes | None], *, rate: str = "", cpu: str = "", times: int = 0) -> None:
+    def add(
+        title: str, make: Callable[[int], bytes | None], *, rate: str = "", cpu: str = "", times: int = 0
+    ) -> None:
         loads = [measured(config, process, make, seconds=seconds) for _ in range(times or repeats)]
         figures.append(Figure(f"{title}, {CLIENTS} clients", "requests/s", [one.rate for one in loads], rate))
         figures.append(Figure(f"{title}: CPU of the core", "us", [one.cpu_us for one in loads], cpu))

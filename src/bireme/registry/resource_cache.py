@@ -13,6 +13,7 @@ from collections.abc import Hashable, Iterable, Iterator
 from bireme.api.errors import Expired
 from bireme.api.scheme import Resource
 from bireme.registry.record import HeaderReader, Record
+from bireme.registry.rounds import CROWD, Rounds
 from bireme.registry.selection import Selection
 from bireme.registry.watcher import Change, View, Watcher
 from bireme.store.interface import Event
@@ -24,8 +25,9 @@ INDEXED = frozenset({"spec.nodeName"})
 class ResourceCache:
     """Records, recent changes and watchers of one kind of object."""
 
-    def __init__(self, resource: Resource) -> None:
+    def __init__(self, resource: Resource, rounds: Rounds | None = None) -> None:
         self.resource = resource
+        self._rounds = rounds
         self.reader = HeaderReader(resource)
         self.records: dict[str, Record] = {}
         self.history: deque[Change] = deque()
@@ -66,8 +68,12 @@ class ResourceCache:
             self._set(new)
         elif (gone := self.records.pop(event.key, None)) is not None:
             self._unindex(gone)
-        for watcher in self._concerned(change):
-            watcher.offer(change)
+        concerned = self._concerned(change)
+        rounds = self._rounds if len(concerned) > CROWD else None
+        for watcher in concerned:
+            watcher.offer(change, wake=rounds is None)
+        if rounds is not None:
+            rounds.add(concerned)
 
     def forget(self, *, before: float) -> None:
         """Let go of changes older than `before`, and of those beyond the limit."""

@@ -15,6 +15,7 @@ from bireme.aio.clock import Clock
 from bireme.api.errors import Cause, Timeout
 from bireme.api.scheme import Resource, Scheme
 from bireme.registry.resource_cache import ResourceCache
+from bireme.registry.rounds import Rounds
 from bireme.registry.watcher import Watcher
 from bireme.store.interface import Compacted, Event, Revision, Store
 
@@ -31,6 +32,7 @@ class WatchCache:
         self._store = store
         self._clock = clock
         self._caches: dict[str, ResourceCache] = {}
+        self._rounds = Rounds(clock)
         for resource in scheme.resources():
             self.add(resource)
         self._revision = 0
@@ -42,7 +44,7 @@ class WatchCache:
     def add(self, resource: Resource) -> None:
         """Serve `resource`; one that shares another's storage shares its cache."""
         home = resource.stored_as
-        self._caches.setdefault(home.key_prefix, ResourceCache(home))
+        self._caches.setdefault(home.key_prefix, ResourceCache(home, self._rounds))
 
     def of(self, resource: Resource) -> ResourceCache:
         """The cache of `resource`."""
@@ -62,6 +64,7 @@ class WatchCache:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow(), name="watch cache: store")
             tasks.create_task(self._age(), name="watch cache: time")
+            tasks.create_task(self._rounds.run(), name="watch cache: crowds")
 
     async def wait_fresh(self, revision: int) -> None:
         """Return once the caches hold everything up to `revision`.

@@ -61,8 +61,8 @@ class Watcher:
         self._reader: asyncio.Future[None] | None = None
         self._close = close
 
-    def offer(self, change: Change) -> None:
-        """Queue the frame of `change` if it concerns this watcher."""
+    def offer(self, change: Change, *, wake: bool = True) -> None:
+        """Queue the frame of `change` if it concerns this watcher; whoever does not `wake` it does so later."""
         if self.dropped or change.revision <= self.after:
             return
         kind = self.selection.transition(change.old, change.new)
@@ -72,19 +72,19 @@ class Watcher:
             self.drop()
             return
         self._frames.append(change.frame(kind, self.view))
-        if self._reader is not None:
-            self._wake()
+        if wake:
+            self.wake()
 
     def drop(self) -> None:
         """End this watch: the client has to list again."""
         self.dropped = True
         self._frames.clear()
-        self._wake()
+        self.wake()
 
     def nudge(self) -> None:
         """Wake the reader, for a bookmark or the end of its time."""
         self._nudged = True
-        self._wake()
+        self.wake()
 
     async def wait(self) -> None:
         """Return once there are frames, a nudge, or the end. There is one reader."""
@@ -98,7 +98,8 @@ class Watcher:
         frames, self._frames = self._frames, []
         return frames
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Have the reader look again."""
         # A bare future: an asyncio.Event costs half as much again, for each watcher and event.
         reader, self._reader = self._reader, None
         if reader is not None and not reader.done():
