@@ -18,7 +18,7 @@ class Kinds:
     key = "told"
 
     def frame(self, kind: str, record: Any, revision: int) -> bytes:
-        return f"{kind} {record.name} {revision}".encode()
+        return f"{kind} {record.name} {revision}\n".encode()
 
 
 def config(name: str, **data: str) -> dict[str, Any]:
@@ -99,8 +99,8 @@ def test_a_list_and_the_watch_from_it_tell_the_same(opened_now, steps, stop):
             watching = await registry.watch(kind, selection, after, Kinds())
             state = {record.name for record in listed.records}
             last = listed.revision
-            for frame in watching.watcher.take():
-                event, name, revision = frame.decode().split()
+            for frame in watching.watcher.take().decode().splitlines():
+                event, name, revision = frame.split()
                 assert int(revision) > last
                 last = int(revision)
                 assert (name in state) is (event != "ADDED")

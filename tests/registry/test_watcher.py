@@ -2,11 +2,15 @@ import asyncio
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from bireme.aio.clock import VirtualClock
 from bireme.api.scheme import builtin
 from bireme.registry.record import Record
+from bireme.registry.rounds import CROWD, Rounds
 from bireme.registry.selection import Selection
-from bireme.registry.watcher import BUFFERED_FRAMES, Change, Watcher
+from bireme.registry.watcher import BUFFERED_FRAMES, KEPT_FRAMES, Change, Channel, Watcher
 
 
 class Told:
@@ -19,13 +23,24 @@ class Told:
 
     def frame(self, kind: str, record: Any, revision: int) -> bytes:
         self.rendered += 1
-        return f"{kind} {revision}".encode()
+        return f"{kind} {revision};".encode()
 
 
-def watcher(view: Told, *, after: int = 0) -> Watcher:
+def channel_of(view: Told) -> Channel:
     pods = builtin().resource("", "v1", "pods")
     assert pods is not None
-    return Watcher(Selection(pods), view, lambda closed: None, after=after)
+    return Channel(Selection(pods), view)
+
+
+def watcher(channel: Channel, *, after: int = 0) -> Watcher:
+    return Watcher(channel, channel.leave, after=after)
+
+
+def offer(channel: Channel, *revisions: int) -> None:
+    """What the cache does with a write."""
+    for revision in revisions:
+        channel.offer(change(revision))
+    channel.release()
 
 
 def change(revision: int) -> Change:
@@ -33,34 +48,91 @@ def change(revision: int) -> Change:
     return Change(revision, None, record, 0.0)
 
 
-async def test_frames_come_in_order_and_once() -> None:
-    watching = watcher(Told(), after=1)
-    for revision in (1, 2, 3):
-        watching.offer(change(revision))
+async def test_frames_come_in_order_and_once_after_what_was_missed() -> None:
+    channel = channel_of(Told())
+    watching = watcher(channel, after=1)
+    for revision in (1, 2):
+        watching.replay(change(revision))
+    offer(channel, 3, 4)
     await watching.wait()
-    assert watching.take() == [b"ADDED 2", b"ADDED 3"]
-    assert watching.take() == []
+    assert watching.take() == b"ADDED 2;ADDED 3;ADDED 4;"
+    assert watching.take() == b""
 
 
 async def test_equal_views_share_what_was_rendered() -> None:
     view = Told()
     one = change(2)
-    for watching in (watcher(view), watcher(view)):
-        watching.offer(one)
+    for channel in (channel_of(view), channel_of(view)):
+        watcher(channel)
+        channel.offer(one)
     assert view.rendered == 1
+
+
+@given(st.lists(st.sampled_from(["offer", "offer", "offer", "join", "leave", "take"]), max_size=60), st.data())
+def test_each_member_gets_what_came_since_it_joined_and_no_more(deeds: list[str], data: st.DataObject) -> None:
+    channel, revision = channel_of(Told()), 0
+    wanted: dict[Watcher, str] = {}
+    for deed in deeds:
+        chosen = data.draw(st.sampled_from(list(wanted))) if wanted and deed in ("take", "leave") else None
+        if deed == "join":
+            wanted[watcher(channel)] = ""
+        elif deed == "offer":
+            revision += 1
+            offer(channel, revision)
+            wanted = {one: text + f"ADDED {revision};" for one, text in wanted.items()}
+        elif chosen is not None:
+            assert chosen.take().decode() == wanted[chosen]
+            wanted[chosen] = ""
+            if deed == "leave":
+                chosen.close()
+                del wanted[chosen]
+    for one, text in wanted.items():
+        assert one.take().decode() == text
+
+
+async def test_a_crowd_is_woken_in_rounds_and_the_first_event_is_not_held_back() -> None:
+    clock = VirtualClock()
+    rounds, channel = Rounds(clock), channel_of(Told())
+    crowd = [watcher(channel) for _ in range(CROWD + 1)]
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(rounds.run())
+        for revision in (1, 2, 3):
+            channel.offer(change(revision))
+            rounds.add(channel)
+            await clock.advance(0)
+        assert crowd[0].take() == b"ADDED 1;"
+        assert crowd[0].take() == b"", "the others wait for the next round"
+        await clock.advance(1)
+        assert {one.take() for one in crowd[1:]} == {b"ADDED 1;ADDED 2;ADDED 3;"}
+        assert crowd[0].take() == b"ADDED 2;ADDED 3;"
+        running.cancel()
+
+
+def test_a_channel_keeps_little_once_all_have_read() -> None:
+    channel = channel_of(Told())
+    both = watcher(channel), watcher(channel)
+    for revision in range(1, 10 * KEPT_FRAMES):
+        offer(channel, revision)
+        for one in both:
+            one.take()
+    assert len(channel) <= KEPT_FRAMES
+    both[0].close()
+    offer(channel, 9999)
+    both[1].take()
+    assert len(channel) == 0
 
 
 @pytest.mark.parametrize(
     "wake",
     [
-        pytest.param(lambda watching: watching.offer(change(2)), id="a frame"),
+        pytest.param(lambda watching: offer(watching.channel, 2), id="a frame"),
         pytest.param(Watcher.nudge, id="a nudge"),
         pytest.param(Watcher.drop, id="the end"),
     ],
 )
 @pytest.mark.parametrize("before", [pytest.param(True, id="before"), pytest.param(False, id="while it waits")])
 async def test_a_reader_wakes(wake: Any, before: bool) -> None:
-    watching = watcher(Told())
+    watching = watcher(channel_of(Told()))
     if before:
         wake(watching)
     async with asyncio.timeout(1), asyncio.TaskGroup() as tasks:
@@ -71,18 +143,28 @@ async def test_a_reader_wakes(wake: Any, before: bool) -> None:
 
 
 async def test_a_reader_that_left_is_no_trouble() -> None:
-    watching = watcher(Told())
+    watching = watcher(channel_of(Told()))
     async with asyncio.TaskGroup() as tasks:
         reader = tasks.create_task(watching.wait())
         await asyncio.sleep(0)
         reader.cancel()
-    watching.offer(change(2))
-    assert watching.take() == [b"ADDED 2"]
+    offer(watching.channel, 2)
+    assert watching.take() == b"ADDED 2;"
 
 
-async def test_who_does_not_read_is_dropped() -> None:
-    watching = watcher(Told())
+async def test_who_does_not_read_is_dropped_and_others_are_not() -> None:
+    channel = channel_of(Told())
+    slow, quick = watcher(channel), watcher(channel)
+    for revision in range(1, BUFFERED_FRAMES + 200):
+        offer(channel, revision)
+        quick.take()
+    assert slow.dropped
+    assert slow.take() == b""
+    assert not quick.dropped
+
+
+async def test_who_missed_too_much_has_to_list_again() -> None:
+    watching = watcher(channel_of(Told()))
     for revision in range(1, BUFFERED_FRAMES + 2):
-        watching.offer(change(revision))
+        watching.replay(change(revision))
     assert watching.dropped
-    assert watching.take() == []

@@ -41,7 +41,7 @@ async def watch_frames(
         while not watcher.dropped:
             frames = watcher.take()
             if frames:
-                yield b"".join(frames)
+                yield frames
                 continue
             now = clock.monotonic()
             if now >= due < end:

@@ -15,7 +15,7 @@ from bireme.api.scheme import Resource
 from bireme.registry.record import HeaderReader, Record
 from bireme.registry.rounds import CROWD, Rounds
 from bireme.registry.selection import Selection
-from bireme.registry.watcher import Change, View, Watcher
+from bireme.registry.watcher import Change, Channel, View, Watcher
 from bireme.store.interface import Event
 
 HISTORY_CHANGES = 102_400
@@ -33,7 +33,7 @@ class ResourceCache:
         self.history: deque[Change] = deque()
         self.oldest = 0
         self._past: dict[str, Record | None] = {}
-        self._watchers: dict[Hashable, dict[Watcher, None]] = {}
+        self._channels: dict[Hashable, dict[tuple[Selection, Hashable], Channel]] = {}
         self._watched_fields: dict[int, int] = {}
         self._index: dict[int, dict[str, dict[str, Record]]] = {
             number: {} for number, name in enumerate(resource.fields) if name in INDEXED
@@ -68,12 +68,13 @@ class ResourceCache:
             self._set(new)
         elif (gone := self.records.pop(event.key, None)) is not None:
             self._unindex(gone)
-        concerned = self._concerned(change)
-        rounds = self._rounds if len(concerned) > CROWD else None
-        for watcher in concerned:
-            watcher.offer(change, wake=rounds is None)
-        if rounds is not None:
-            rounds.add(concerned)
+        for channel in self._concerned(change):
+            if not channel.offer(change):
+                continue
+            if self._rounds is not None and len(channel.members) > CROWD:
+                self._rounds.add(channel)
+            else:
+                channel.release()
 
     def forget(self, *, before: float) -> None:
         """Let go of changes older than `before`, and of those beyond the limit."""
@@ -91,13 +92,21 @@ class ResourceCache:
         if after < self.oldest:
             raise Expired(f"too old resource version: {after} ({self.oldest})")
         place = self._place(selection)
-        watcher = Watcher(selection, view, lambda closed: self._forget_watcher(place, closed), after=after)
+        channel = self._channel(place, selection, view)
+        watcher = Watcher(channel, lambda closed: self._forget_watcher(place, closed), after=after)
         for change in self.since(after):
-            watcher.offer(change)
-        self._watchers.setdefault(place, {})[watcher] = None
-        if isinstance(place, tuple) and place[0] == "field":
-            self._watched_fields[place[1]] = self._watched_fields.get(place[1], 0) + 1
+            watcher.replay(change)
         return watcher
+
+    def _channel(self, place: Hashable, selection: Selection, view: View) -> Channel:
+        """The channel of all who ask for the same."""
+        group = self._channels.setdefault(place, {})
+        channel = group.get((selection, view.key))
+        if channel is None:
+            channel = group[selection, view.key] = Channel(selection, view)
+            if isinstance(place, tuple) and place[0] == "field":
+                self._watched_fields[place[1]] = self._watched_fields.get(place[1], 0) + 1
+        return channel
 
     def select(self, selection: Selection) -> list[Record] | None:
         """The records of the narrowest index that fits, in key order; None where a scan is needed."""
@@ -122,7 +131,8 @@ class ResourceCache:
         return past
 
     def watchers(self) -> list[Watcher]:
-        return [watcher for group in self._watchers.values() for watcher in group]
+        channels = (channel for group in self._channels.values() for channel in group.values())
+        return [watcher for channel in channels for watcher in channel.members]
 
     def _read(self, key: str, value: bytes | None, revision: int) -> Record | None:
         return None if value is None else self.reader.read(key, value, revision)
@@ -158,16 +168,18 @@ class ResourceCache:
         return ("namespace", selection.namespace) if selection.namespace else "all"
 
     def _forget_watcher(self, place: Hashable, watcher: Watcher) -> None:
-        group = self._watchers.get(place, {})
-        if group.pop(watcher, 0) == 0:
+        channel = watcher.channel
+        if watcher not in channel.members or channel.leave(watcher):
             return
+        group = self._channels[place]
+        del group[channel.selection, channel.view.key]
         if not group:
-            del self._watchers[place]
+            del self._channels[place]
         if isinstance(place, tuple) and place[0] == "field":
             self._watched_fields[place[1]] -= 1
 
-    def _concerned(self, change: Change) -> list[Watcher]:
-        if not self._watchers:
+    def _concerned(self, change: Change) -> list[Channel]:
+        if not self._channels:
             return []
         places: dict[Hashable, None] = {"all": None}
         for record in (change.old, change.new):
@@ -178,7 +190,7 @@ class ResourceCache:
                 for number, count in self._watched_fields.items():
                     if count:
                         places["field", number, record.fields[number]] = None
-        return [watcher for place in places for watcher in self._watchers.get(place, ())]
+        return [channel for place in places if (group := self._channels.get(place)) for channel in group.values()]
 
 
 def _key(record: Record) -> str:

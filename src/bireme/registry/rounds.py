@@ -7,36 +7,36 @@ watcher waits only while others are being served.
 """
 
 import asyncio
-from collections.abc import Iterable
 
 from bireme.aio.clock import Clock
-from bireme.registry.watcher import Watcher
+from bireme.registry.watcher import Channel
 
 CROWD = 64
-"""So many watchers of one change are a crowd."""
+"""So many watchers of one channel are a crowd."""
 FOR_EACH_S = 60e-6
 LONGEST_S = 0.1
 
 
 class Rounds:
-    """Watchers that have frames and are to be woken with the next round."""
+    """Channels that are released with the next round."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._waiting: dict[Watcher, None] = {}
+        self._waiting: dict[Channel, None] = {}
         self._some = asyncio.Event()
 
-    def add(self, watchers: Iterable[Watcher]) -> None:
-        """Have `watchers` woken soon."""
-        self._waiting.update(dict.fromkeys(watchers))
+    def add(self, channel: Channel) -> None:
+        """Have `channel` released soon."""
+        self._waiting[channel] = None
         self._some.set()
 
     async def run(self) -> None:
-        """Wake round after round, until cancelled."""
+        """Release round after round, until cancelled."""
         while True:
             await self._some.wait()
             self._some.clear()
-            woken, self._waiting = self._waiting, {}
-            for watcher in woken:
-                watcher.wake()
-            await self._clock.sleep(min(len(woken) * FOR_EACH_S, LONGEST_S))
+            channels, self._waiting = self._waiting, {}
+            for channel in channels:
+                channel.release()
+            crowd = sum(len(channel.members) for channel in channels)
+            await self._clock.sleep(min(crowd * FOR_EACH_S, LONGEST_S))

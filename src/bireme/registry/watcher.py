@@ -1,7 +1,9 @@
-"""One watch: the changes that concern it, as the frames that wait to be read.
+"""Watches: the changes that concern them, as the frames that wait to be read.
 
-A change is rendered once for all watchers with the same view. A watcher that doesn't read is dropped and lists
-again; nobody waits for it. Who hears of which change is the cache's affair (`resource_cache.py`).
+A change is rendered once for all watchers with the same view. Watchers that ask for the same share a channel: a
+write is matched and kept once for all of them, so a thousand cost hardly more than one until they read. A watcher
+that doesn't read is dropped and lists again; nobody waits for it. Who hears of which change is the cache's affair
+(`resource_cache.py`).
 """
 
 import asyncio
@@ -12,6 +14,8 @@ from bireme.registry.record import Record
 from bireme.registry.selection import Selection
 
 BUFFERED_FRAMES = 4_096
+KEPT_FRAMES = 64
+"""So many frames may lie in a channel before it is looked whether all have read them."""
 
 
 class View(Protocol):
@@ -48,37 +52,108 @@ class Change:
         return made
 
 
-class Watcher:
-    """One watch: frames that wait to be read, in order. Made by `ResourceCache.watch`."""
+class Channel:
+    """What watchers with one selection and view have in common: each frame once, in order; each has a place in it.
 
-    def __init__(self, selection: Selection, view: View, close: Callable[["Watcher"], None], *, after: int) -> None:
+    What `offer` kept may be read from the next `release` on.
+    """
+
+    __slots__ = ("_begin", "_frames", "_joined", "_trim_at", "members", "released", "selection", "view")
+
+    def __init__(self, selection: Selection, view: View) -> None:
         self.selection = selection
         self.view = view
+        self.members: dict[Watcher, None] = {}
+        self.released = 0
+        self._frames: list[bytes] = []
+        self._begin = 0
+        self._joined: dict[int, bytes] = {}
+        self._trim_at = KEPT_FRAMES
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    @property
+    def end(self) -> int:
+        """The place behind the newest frame."""
+        return self._begin + len(self._frames)
+
+    def offer(self, change: Change) -> bool:
+        """Keep the frame of `change` if it concerns the members, and tell whether it does."""
+        kind = self.selection.transition(change.old, change.new)
+        if kind is None:
+            return False
+        self._frames.append(change.frame(kind, self.view))
+        if len(self._frames) >= self._trim_at:
+            self._trim()
+        return True
+
+    def release(self) -> None:
+        """Let the members read what is there."""
+        self.released = self.end
+        self._joined.clear()
+        for watcher in self.members:
+            watcher.wake()
+
+    def since(self, place: int) -> bytes:
+        """What may be read from `place` on, joined once for all who stand there."""
+        if place >= self.released:
+            return b""
+        made = self._joined.get(place)
+        if made is None:
+            made = self._joined[place] = b"".join(self._frames[place - self._begin : self.released - self._begin])
+        if len(self.members) == 1:
+            self._forget(self.released)
+        return made
+
+    def leave(self, watcher: "Watcher") -> bool:
+        """One member less; whether anybody is left."""
+        self.members.pop(watcher, None)
+        return bool(self.members)
+
+    def _trim(self) -> None:
+        """Forget what all have read, and drop who is too far behind."""
+        for watcher in list(self.members):
+            if self.end - watcher.place > BUFFERED_FRAMES:
+                watcher.drop()
+        self._forget(min((one.place for one in self.members if not one.dropped), default=self.end))
+        self._trim_at = min(max(KEPT_FRAMES, 2 * len(self._frames)), BUFFERED_FRAMES + 1)
+
+    def _forget(self, place: int) -> None:
+        del self._frames[: place - self._begin]
+        self._begin = place
+        self._joined.clear()
+
+
+class Watcher:
+    """One watch: what came before it joined its channel, and its place there. Made by `ResourceCache.watch`."""
+
+    def __init__(self, channel: Channel, close: Callable[["Watcher"], None], *, after: int) -> None:
+        self.channel = channel
+        self.place = channel.end
         self.after = after
         self.dropped = False
-        self._frames: list[bytes] = []
+        self._missed: list[bytes] = []
         self._nudged = False
         self._reader: asyncio.Future[None] | None = None
         self._close = close
+        channel.members[self] = None
 
-    def offer(self, change: Change, *, wake: bool = True) -> None:
-        """Queue the frame of `change` if it concerns this watcher; whoever does not `wake` it does so later."""
+    def replay(self, change: Change) -> None:
+        """A change of the time before this watcher came, told to it alone."""
         if self.dropped or change.revision <= self.after:
             return
-        kind = self.selection.transition(change.old, change.new)
-        if kind is None:
-            return
-        if len(self._frames) >= BUFFERED_FRAMES:
+        if len(self._missed) >= BUFFERED_FRAMES:
             self.drop()
             return
-        self._frames.append(change.frame(kind, self.view))
-        if wake:
-            self.wake()
+        kind = self.channel.selection.transition(change.old, change.new)
+        if kind is not None:
+            self._missed.append(change.frame(kind, self.channel.view))
 
     def drop(self) -> None:
         """End this watch: the client has to list again."""
         self.dropped = True
-        self._frames.clear()
+        self._missed.clear()
         self.wake()
 
     def nudge(self) -> None:
@@ -88,14 +163,20 @@ class Watcher:
 
     async def wait(self) -> None:
         """Return once there are frames, a nudge, or the end. There is one reader."""
-        if not (self._frames or self._nudged or self.dropped):
+        if not (self._nudged or self.dropped or self._missed or self.place < self.channel.released):
             self._reader = asyncio.get_running_loop().create_future()
             await self._reader
 
-    def take(self) -> list[bytes]:
-        """The frames that have come since the last call."""
+    def take(self) -> bytes:
+        """The frames that have come since the last call, joined."""
         self._nudged = False
-        frames, self._frames = self._frames, []
+        if self.dropped:
+            return b""
+        frames = self.channel.since(self.place)
+        self.place = max(self.place, self.channel.released)
+        if self._missed:
+            frames = b"".join(self._missed) + frames
+            self._missed.clear()
         return frames
 
     def wake(self) -> None:
