@@ -1,6 +1,7 @@
 """The API as the rest of Bireme sees it: verbs over typed objects, errors as `ApiError`."""
 
 import enum
+import functools
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from bireme.http.requests import Reply
 
 K = TypeVar("K", bound=Object)
 JSON = "application/json"
+LARGEST_SHARED = 64 << 10
 
 
 class Patch(enum.Enum):
@@ -175,7 +177,9 @@ class Client:
                 frame = _frames.decode(line)
                 if frame.type == "ERROR":
                     raise from_status(orjson.loads(bytes(frame.object)))
-                yield Change(frame.type, decode(kind, bytes(frame.object)))  # type: ignore[arg-type]
+                body = bytes(frame.object)
+                obj = _shared(kind, body) if len(body) <= LARGEST_SHARED else decode(kind, body)
+                yield Change(frame.type, obj)  # type: ignore[arg-type]
 
     async def create_subresource(
         self, kind: type[Object], name: str, subresource: str, body: Object, *, namespace: str = ""
@@ -210,6 +214,15 @@ class Client:
 
     def _path(self, kind: type[Object], namespace: str, name: str = "", subresource: str = "") -> str:
         return object_path(self._scheme.of_type(kind), namespace, name, subresource)
+
+
+@functools.lru_cache(maxsize=256)
+def _shared(kind: type[K], body: bytes) -> K:
+    """The object of an event. Several parts of a process hear of the same write, and read it once for all.
+
+    Nobody changes what an informer gave him; `codec.json.copy` is for those who want to.
+    """
+    return decode(kind, body)
 
 
 def object_path(resource: Resource, namespace: str, name: str = "", subresource: str = "") -> str:
