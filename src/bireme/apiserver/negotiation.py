@@ -12,14 +12,14 @@ from typing import Any, Literal
 
 import orjson
 
-from bireme.api.codec import protobuf
+from bireme.api.codec import protobuf_fields
 from bireme.api.codec.yaml import dump as dump_yaml
 from bireme.api.errors import NotAcceptable, UnsupportedMediaType
 from bireme.http.interface import Answer, Request, Response, Stream
 
 JSON = "application/json"
 YAML = "application/yaml"
-PROTOBUF = protobuf.MEDIA_TYPE
+PROTOBUF = protobuf_fields.MEDIA_TYPE
 COMPRESS_OVER = 128 << 10
 _ANY = ("*/*", "application/*")
 _PARTIAL = {"PartialObjectMetadata": "Partial", "PartialObjectMetadataList": "Partial", "Table": "Table"}

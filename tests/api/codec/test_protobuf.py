@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bireme.api.codec.protobuf import MAGIC, decode
+from bireme.api.codec.protobuf import decode
+from bireme.api.codec.protobuf_fields import MAGIC
 from bireme.api.errors import BadRequest
 
 
