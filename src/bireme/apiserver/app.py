@@ -78,7 +78,8 @@ class ApiServer:
         try:
             made = await self._serve(request)
         except Exception as error:
-            made = response_of(as_api_error(error, method=request.method, path=request.path))
+            known = as_api_error(error, method=request.method, path=request.path)
+            made = response_of(known, accept=request.headers.get("accept", ""))
         said = request.headers.get("audit-id", "")
         audit_id = said if 0 < len(said) <= LONGEST_AUDIT_ID else self._uid()
         if isinstance(made, Response | Stream):

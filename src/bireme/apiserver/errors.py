@@ -8,7 +8,9 @@ from typing import Any
 import orjson
 import structlog
 
-from bireme.api.errors import ApiError, NotFound, Timeout, TooLarge, TooManyRequests, Unauthorized
+from bireme.api.codec import yaml
+from bireme.api.errors import ApiError, NotAcceptable, NotFound, Timeout, TooLarge, TooManyRequests, Unauthorized
+from bireme.apiserver.negotiation import JSON, YAML, accepted, encoded
 from bireme.http.interface import Response
 
 log = structlog.get_logger(__name__)
@@ -38,10 +40,17 @@ def status_of(error: ApiError) -> dict[str, Any]:
     return status
 
 
-def response_of(error: ApiError) -> Response:
-    """The answer that tells a client of `error`."""
+def response_of(error: ApiError, *, accept: str = "") -> Response:
+    """The answer that tells a client of `error`, in the first form of its Accept header that we have."""
     headers = {"retry-after": str(error.retry_after_s)} if error.retry_after_s is not None else {}
-    return Response(error.code, orjson.dumps(status_of(error)), headers)
+    status = status_of(error)
+    try:
+        media = accepted(accept).media
+    except NotAcceptable:
+        media = JSON
+    if media == YAML:
+        return Response(error.code, yaml.dump(status), headers, media)
+    return Response(error.code, encoded(status, media), headers, media)
 
 
 def refusal(code: int, message: str) -> Response:

@@ -8,12 +8,11 @@ from functools import partial
 from random import Random
 from typing import Any, Protocol
 
-import orjson
-
 from bireme.api import patch as patches
+from bireme.api.codec.protobuf_fields import message_of
 from bireme.api.errors import ServiceUnavailable, UnsupportedMediaType
 from bireme.apiserver import bodies, components
-from bireme.apiserver.negotiation import COMPRESS_OVER, JSON, Accepted, accepted, answer, streamed
+from bireme.apiserver.negotiation import COMPRESS_OVER, JSON, PLAIN, Accepted, accepted, answer, encoded, streamed
 from bireme.apiserver.reviews import Reviews
 from bireme.apiserver.routes import CONNECT_SUBRESOURCES, Route
 from bireme.apiserver.views import ObjectView, view_of
@@ -90,7 +89,7 @@ class ResourceDoor:
     # Reading
 
     async def _get(self, route: Route, request: Request, user: Identity) -> Answer:
-        wanted = accepted(request.headers.get("accept", ""))
+        wanted = _wanted(route.kind, request)
         if route.kind.is_a("ComponentStatus"):
             found = components.status_of(route.name)
             return answer(request, self._view(route.kind, wanted, request).object(found), media=wanted.media)
@@ -102,7 +101,7 @@ class ResourceDoor:
         return answer(request, self._view(kind, wanted, request).object(document), media=wanted.media)
 
     async def _list(self, route: Route, request: Request, user: Identity) -> Answer:
-        wanted = accepted(request.headers.get("accept", ""))
+        wanted = _wanted(route.kind, request)
         if route.kind.is_a("ComponentStatus"):
             page = components.statuses(self._registry.cache.revision)
             return self._page(page, self._view(route.kind, wanted, request), wanted, request)
@@ -111,7 +110,7 @@ class ResourceDoor:
         return self._page(page, self._view(route.kind, wanted, request), wanted, request)
 
     async def _watch(self, route: Route, request: Request, user: Identity) -> Answer:
-        wanted = accepted(request.headers.get("accept", ""))
+        wanted = _wanted(route.kind, request, watch=True)
         selection = bodies.read_selection(route.kind, route.namespace, request.query, name=route.name)
         options = bodies.read_watch_options(request.query)
         view = self._view(route.kind, wanted, request)
@@ -125,7 +124,7 @@ class ResourceDoor:
             bookmarks=options.bookmarks,
             initial_events_end=bool(options.initial_events) and options.bookmarks,
         )
-        return Stream(frames, 200, {}, JSON)
+        return Stream(frames, 200, {}, JSON if wanted.media == JSON else f"{wanted.media};stream=watch")
 
     # Writing
 
@@ -198,7 +197,7 @@ class ResourceDoor:
 
     async def _delete_collection(self, route: Route, request: Request, user: Identity) -> Answer:
         call = bodies.read_delete_call(request, user)
-        wanted = accepted(request.headers.get("accept", ""))
+        wanted = _wanted(route.kind, request)
         selection = bodies.read_selection(route.kind, route.namespace, request.query)
         page = await self._registry.delete_collection(
             route.kind,
@@ -248,15 +247,22 @@ class ResourceDoor:
     def _answer_document(
         self, kind: Kind, request: Request, document: Document, call: Call, *, status: int = 200
     ) -> Response:
-        wanted = accepted(request.headers.get("accept", ""))
+        wanted = _wanted(kind, request)
         body = self._view(kind, wanted, request).object(document)
         return answer(request, body, media=wanted.media, status=status, headers=with_warnings({}, call.warnings))
 
     def _answer_tree(self, request: Request, tree: Tree, call: Call, *, status: int = 200) -> Response:
         media = accepted(request.headers.get("accept", ""), forms=False).media
-        return answer(
-            request, orjson.dumps(tree), media=media, status=status, headers=with_warnings({}, call.warnings)
-        )
+        headers = with_warnings({}, call.warnings)
+        return answer(request, encoded(tree, media), media=media, status=status, headers=headers)
+
+
+def _wanted(kind: Kind, request: Request, *, watch: bool = False) -> Accepted:
+    header = request.headers.get("accept", "")
+    if header in ("", "*/*", JSON):
+        return PLAIN
+    known = message_of(kind.resource.api_version, kind.resource.kind) is not None
+    return accepted(header, protobuf=known, watch=watch)
 
 
 def _flipped(function: Callable[[Tree, Any], Tree], patch: Any, tree: Tree) -> Tree:

@@ -1,6 +1,7 @@
 """Objects, lists and watch events as a client wants to see them: whole, as metadata alone, or as rows.
 
-Whole objects go out as the bytes that are stored. The other two forms decode what they need.
+Whole objects go out as the bytes that are stored. The other two forms decode what they need. Protobuf has views of
+its own (`protobuf_views.py`).
 """
 
 from collections.abc import Callable, Hashable, Iterator
@@ -12,7 +13,13 @@ import orjson
 
 from bireme.apiserver import table
 from bireme.apiserver.columns.column import Column
-from bireme.apiserver.negotiation import Accepted
+from bireme.apiserver.negotiation import PROTOBUF, Accepted
+from bireme.apiserver.protobuf_views import (
+    PartialProtobufView,
+    ProtobufView,
+    bookmark_metadata,
+    list_metadata,
+)
 from bireme.registry import conversion
 from bireme.registry.kinds import Kind
 from bireme.registry.lists import Page
@@ -57,7 +64,7 @@ class WholeView:
         return conversion.body(self._kind, document)
 
     def page(self, page: Page) -> Iterator[bytes]:
-        yield b'%b%b,"items":[' % (self._kind.list_head, _list_meta(page))
+        yield b'%b%b,"items":[' % (self._kind.list_head, orjson.dumps(list_metadata(page)))
         yield from _joined(page.records, self.object)
         yield b"]}"
 
@@ -90,7 +97,7 @@ class PartialView:
 
     def page(self, page: Page) -> Iterator[bytes]:
         head = f'{{"kind":"PartialObjectMetadataList","apiVersion":"{self._version}","metadata":'
-        yield b'%b%b,"items":[' % (head.encode(), _list_meta(page))
+        yield b'%b%b,"items":[' % (head.encode(), orjson.dumps(list_metadata(page)))
         yield from _joined(page.records, self.object)
         yield b"]}"
 
@@ -124,7 +131,7 @@ class TableView:
     def page(self, page: Page) -> Iterator[bytes]:
         yield b'{"kind":"Table","apiVersion":"%b","metadata":%b,"columnDefinitions":%b,"rows":[' % (
             self._version.encode(),
-            _list_meta(page),
+            orjson.dumps(list_metadata(page)),
             self._columns,
         )
         yield from _joined(page.records, lambda record: self._row(record, None))
@@ -135,7 +142,7 @@ class TableView:
         return b'{"type":"%b","object":%b}\n' % (kind.encode(), body)
 
     def bookmark(self, revision: int, *, initial_events_end: bool = False) -> bytes:
-        metadata = _bookmark_metadata(revision, initial_events_end=initial_events_end)
+        metadata = bookmark_metadata(revision, initial_events_end=initial_events_end)
         tree = {
             "kind": "Table",
             "apiVersion": self._version,
@@ -168,19 +175,12 @@ class TableView:
 
 def view_of(kind: Kind, wanted: Accepted, *, include: str, now: Callable[[], datetime]) -> ObjectView:
     """The view that a client asked for."""
+    if wanted.media == PROTOBUF:
+        return PartialProtobufView() if wanted.form == "Partial" else ProtobufView(kind)
     if wanted.form == "Table":
         chosen: IncludeObject = include if include in ("None", "Object") else "Metadata"  # type: ignore[assignment]
         return TableView(kind, wanted.version, include=chosen, now=now)
     return PartialView(kind, wanted.version) if wanted.form == "Partial" else WholeView(kind)
-
-
-def _list_meta(page: Page) -> bytes:
-    metadata: dict[str, Any] = {"resourceVersion": str(page.revision)}
-    if page.continue_token:
-        metadata["continue"] = page.continue_token
-    if page.remaining >= 0:
-        metadata["remainingItemCount"] = page.remaining
-    return orjson.dumps(metadata)
 
 
 def _joined(records: list[Record], render: Callable[[Record], bytes]) -> Iterator[bytes]:
@@ -189,15 +189,8 @@ def _joined(records: list[Record], render: Callable[[Record], bytes]) -> Iterato
         yield b"," + piece if begin else piece
 
 
-def _bookmark_metadata(revision: int, *, initial_events_end: bool) -> dict[str, Any]:
-    metadata: dict[str, Any] = {"resourceVersion": str(revision), "creationTimestamp": None}
-    if initial_events_end:
-        metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
-    return metadata
-
-
 def _bookmark(kind: str, api_version: str, revision: int, *, initial_events_end: bool) -> bytes:
-    metadata = _bookmark_metadata(revision, initial_events_end=initial_events_end)
+    metadata = bookmark_metadata(revision, initial_events_end=initial_events_end)
     tree = {"kind": kind, "apiVersion": api_version, "metadata": metadata}
     return orjson.dumps({"type": "BOOKMARK", "object": tree}) + b"\n"
 

@@ -32,14 +32,18 @@ FIELD_UNSET = {
 
 
 class Document:
-    """A stored object as a verb gives it back: its bytes and the revision that wrote them."""
+    """A stored object as a verb gives it back: its bytes and the revision that wrote them.
 
-    __slots__ = ("prefix", "revision", "value")
+    `protobuf` is for views: the bare message of the object at its revision, once somebody has asked for it.
+    """
+
+    __slots__ = ("prefix", "protobuf", "revision", "value")
 
     def __init__(self, value: bytes, revision: int, prefix: bytes) -> None:
         self.value = value
         self.revision = revision
         self.prefix = prefix
+        self.protobuf = b""
 
     def stamped(self, revision: int | None = None) -> bytes:
         """The object's JSON with its resource version (or the one given) in its metadata."""

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 
+from bireme.api.resources_table import GROUP_ORDER
+
 MAGIC = b"k8s\x00"
 MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
 META = "apimachinery.pkg.apis.meta.v1."
@@ -21,6 +23,7 @@ _PACKAGES = {
     "apiextensions.k8s.io": "apiextensions_apiserver.pkg.apis.apiextensions",
     "apiregistration.k8s.io": "kube_aggregator.pkg.apis.apiregistration",
 }
+_GROUPS = frozenset({"", *GROUP_ORDER, "apidiscovery.k8s.io", "meta.k8s.io"})
 # Types that Go writes by hand, by the packages that hold them.
 BY_HAND = frozenset(
     {f"{META}{name}" for name in ("Duration", "FieldsV1", "MicroTime", "Time", "Verbs")}
@@ -71,20 +74,15 @@ def messages() -> Mapping[str, Message]:
     return found
 
 
+@functools.lru_cache(maxsize=4096)
 def message_of(api_version: str, kind: str) -> str | None:
     """The message of a kind's objects; None for kinds that have no such form."""
     group, _, version = api_version.rpartition("/")
+    if group not in _GROUPS:  # another's may share its first word with one of these
+        return None
     package = _PACKAGES.get(group, f"api.{group.partition('.')[0] or 'core'}")
-    known = messages()
-    for name in (f"{package}.{version}.{kind}", f"{META}{kind}"):
-        if name in known and (group in _PACKAGES or _is_published(group)):
-            return name
-    return None
-
-
-def _is_published(group: str) -> bool:
-    """Whether a group is Kubernetes' own: others may share its first word."""
-    return "." not in group or group.endswith(".k8s.io")
+    names = (f"{package}.{version}.{kind}", f"{META}{kind}")
+    return next((name for name in names if name in messages()), None)
 
 
 def _number(field: Field) -> int:
