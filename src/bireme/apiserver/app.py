@@ -13,6 +13,7 @@ from random import Random
 import orjson
 import structlog
 
+from bireme.aio.overdue import Overdue
 from bireme.api.errors import MethodNotAllowed, NotFound, Timeout, TooLarge, Unauthorized
 from bireme.apiserver.authentication import Authenticator
 from bireme.apiserver.authorization import Attempt, allows, is_public, refusal
@@ -64,6 +65,7 @@ class ApiServer:
         self._authenticator = Authenticator(tokens)
         self._documents = Documents(registry.scheme, tokens, address=address)
         self._in_flight = InFlight(self.metrics)
+        self._overdue = Overdue(REQUEST_S)
         self._uid = uid or registry.new_uid
         self._resources = ResourceDoor(
             registry,
@@ -137,7 +139,10 @@ class ApiServer:
             if route.verb == "get":
                 return await self._resources.serve(route, request, user)
             try:
-                async with asyncio.timeout(read_timeout(request.query, most=REQUEST_S)):
+                if "timeout" in request.query:
+                    async with asyncio.timeout(read_timeout(request.query, most=REQUEST_S)):
+                        return await self._resources.serve(route, request, user)
+                with self._overdue.limit():
                     return await self._resources.serve(route, request, user)
             except TimeoutError as error:
                 raise Timeout("request did not complete within the allotted timeout") from error

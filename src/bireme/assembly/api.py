@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Network
-from uuid import uuid4
 
 from bireme.aio.clock import Clock
 from bireme.aio.supervise import supervise
+from bireme.aio.uids import new_uid
 from bireme.api.scheme import Scheme, builtin
 from bireme.apiserver.app import ApiServer
 from bireme.apiserver.resources import Tunnels
@@ -53,7 +53,7 @@ async def serve_api(
     signing: tuple[bytes, bytes] | None = None,
     tunnels: Callable[[Registry], Tunnels] | None = None,
     scheme: Scheme | None = None,
-    uid: Callable[[], str] = lambda: str(uuid4()),
+    uid: Callable[[], str] = new_uid,
     random: chance.Random | None = None,
 ) -> AsyncIterator[Api]:
     """Load what the store holds, make the objects that every cluster has, and serve until the block is left."""

@@ -12,9 +12,9 @@ import random as chance
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
 
 from bireme.aio.clock import Clock
+from bireme.aio.uids import new_uid
 from bireme.api.errors import AlreadyExists, ApiError, Cause, NotFound, ServiceUnavailable, not_found
 from bireme.api.scheme import Scheme
 from bireme.registry import conversion, creation
@@ -71,7 +71,7 @@ class Registry(Reader):
         scheme: Scheme,
         clock: Clock,
         *,
-        uid: Callable[[], str] = lambda: str(uuid4()),
+        uid: Callable[[], str] = new_uid,
         random: chance.Random | None = None,
         plugins: Sequence[Plugin] = (),
         rules: dict[str, Rules] | None = None,

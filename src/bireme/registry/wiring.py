@@ -4,10 +4,10 @@ import asyncio
 import random as chance
 from collections.abc import Callable
 from ipaddress import IPv4Network
-from uuid import uuid4
 
 from bireme.aio.clock import Clock
 from bireme.aio.supervise import supervise
+from bireme.aio.uids import new_uid
 from bireme.api.scheme import Scheme
 from bireme.registry.addresses import ServiceAddresses
 from bireme.registry.admission.plugins import default_plugins
@@ -33,7 +33,7 @@ def build_registry(
 ) -> Registry:
     """A registry over `store`, loaded and ready for verbs once `run_registry` runs."""
     dice = random or chance.Random()
-    registry = Registry(store, scheme, clock, uid=uid or _new_uid, random=dice)
+    registry = Registry(store, scheme, clock, uid=uid or new_uid, random=dice)
     addresses = ServiceAddresses(registry, service_range=service_range, node_ports=node_ports, random=dice)
     registry.use(default_plugins(registry, dice), {"Service": addresses})
     registry.start()
@@ -69,7 +69,3 @@ async def fill_registry(
     addresses = registry.rules_of("Service")
     if isinstance(addresses, ServiceAddresses):
         await addresses.repair()
-
-
-def _new_uid() -> str:
-    return str(uuid4())
