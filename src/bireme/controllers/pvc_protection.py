@@ -74,7 +74,7 @@ class PvcProtectionController(Controller):
         claim = self.cache.get(core.PersistentVolumeClaim, key)
         if claim is None:
             return None
-        going = claim.metadata.deletion_timestamp is not None
+        going = bool(claim.metadata.deletion_timestamp)
         held = FINALIZER in claim.metadata.finalizers
         if going and held and not await self._in_use(claim, key):
             rest = [item for item in claim.metadata.finalizers if item != FINALIZER]
