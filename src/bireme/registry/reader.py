@@ -90,6 +90,10 @@ class Reader:
             self._lists[place] = (prefix, written, trees)
         return trees
 
+    def tree_of(self, kind: Kind, item: Item) -> Tree:
+        """A new tree of a stored item."""
+        return document_of(kind, item).tree()
+
     def _seen(self, kind: Kind, item: Item) -> Tree:
         """The tree of `item`, made once for each revision: admission looks at the same few objects all the time."""
         known = self._trees.get(item.key)

@@ -9,7 +9,7 @@ their own (`scale.py`, `pods.py`, `token_requests.py`). Source: the Kubernetes d
 """
 
 import random as chance
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,6 +83,7 @@ class Registry(Reader):
         self._random = random or chance.Random()
         self._rules = rules or {}
         self._no_rules = Rules()
+        self.tasks: dict[str, Callable[[], Awaitable[None]]] = {}  # what runs beside the verbs, by name
 
     def use(self, plugins: Sequence[Plugin], rules: dict[str, Rules]) -> None:
         """Set the admission plugins and the rules by kind, which look at objects through this registry."""
@@ -139,7 +140,11 @@ class Registry(Reader):
             document = await self._put(kind, key, encode(stored, tree), expect=0)
         except BaseException:
             give_back()
+            if attributes.settle:
+                await attributes.settled(stands=False)
             raise
+        if attributes.settle:
+            await attributes.settled(stands=True)
         await rules.after_write(tree, None)
         return document
 
@@ -225,11 +230,16 @@ class Registry(Reader):
                 return Document(value, item.revision, kind.prefix)
             if is_over(kind.stored, new):
                 await self._remove(kind, item, old)
+                await attributes.settled(stands=True)
                 return Document(value, item.revision, kind.prefix)
             document = await self._put(kind, item.key, value, expect=item.revision)
         except BaseException:
             give_back()
+            if attributes.settle:
+                await attributes.settled(stands=False)
             raise
+        if attributes.settle:
+            await attributes.settled(stands=True)
         await rules.after_write(new, old)
         return document
 

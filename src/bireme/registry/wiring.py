@@ -11,8 +11,10 @@ from bireme.aio.uids import new_uid
 from bireme.api.scheme import Scheme
 from bireme.registry.addresses import ServiceAddresses
 from bireme.registry.admission.plugins import default_plugins
+from bireme.registry.admission.resource_quota import ResourceQuota
 from bireme.registry.bootstrap import make_start_objects
 from bireme.registry.expiry import expire_events
+from bireme.registry.quotas import Quotas
 from bireme.registry.verbs import Registry
 from bireme.store.interface import Store
 
@@ -35,7 +37,9 @@ def build_registry(
     dice = random or chance.Random()
     registry = Registry(store, scheme, clock, uid=uid or new_uid, random=dice)
     addresses = ServiceAddresses(registry, service_range=service_range, node_ports=node_ports, random=dice)
-    registry.use(default_plugins(registry, dice), {"Service": addresses})
+    quotas = Quotas(registry)
+    registry.use([*default_plugins(registry, dice), ResourceQuota(quotas)], {"Service": addresses})
+    registry.tasks["quotas"] = quotas.run
     registry.start()
     addresses.load()
     return registry
@@ -48,6 +52,8 @@ async def run_registry(registry: Registry) -> None:
         tasks.create_task(registry.run(), name="registry: watch cache")
         expiry = supervise("event expiry", lambda: expire_events(registry, clock), clock)
         tasks.create_task(expiry, name="registry: event expiry")
+        for name, run in registry.tasks.items():
+            tasks.create_task(supervise(name, run, clock), name=f"registry: {name}")
 
 
 async def keep_filled(

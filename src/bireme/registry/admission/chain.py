@@ -7,7 +7,7 @@ stand at the end of the chain. Source: the Kubernetes documentation on admission
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 
 from bireme.registry.kinds import Kind
@@ -41,6 +41,18 @@ class Attributes:
     old: Tree | None
     call: Call
     subresource: str = ""
+    settle: list["Settle"] = field(default_factory=list)
+
+    async def settled(self, *, stands: bool) -> None:
+        """Tell those who asked for it whether the write stands."""
+        for step in self.settle:
+            await step(stands=stands)
+
+
+class Settle(Protocol):
+    """Hears whether the write that was admitted stands, or failed after all."""
+
+    def __call__(self, *, stands: bool) -> Awaitable[None]: ...
 
 
 class Plugin(ABC):
