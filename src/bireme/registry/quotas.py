@@ -158,6 +158,7 @@ class Quotas:
             line.land(charge)
             for name, held in charge.held.items():
                 await self._correct(namespace, name, held)
+        self._mark(namespace)  # a write whose caller went away may have happened all the same
 
     async def _serve(self, namespace: str, line: Line) -> None:
         """Decide everything that waits, and write it down."""
