@@ -33,10 +33,16 @@ Schema = Mapping[str, Any]
 LARGEST_REQUEST = 3 * 1024 * 1024
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _KEYWORDS = frozenset(
-    ["true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "package", "namespace", "return", "var", "void", "while"]
+    re.findall(
+        r"\w+",
+        "true false null in as break const continue else for function if import let loop package namespace return "
+        "var void while",
+    )
 )
 _ESCAPES = {"__": "__underscores__", ".": "__dot__", "-": "__dash__", "/": "__slash__"}
 _ESCAPED = re.compile(r"__|[.\-/]")
+# Sizes are bytes, and a length is counted in characters.
+_BYTES_A_CHARACTER = 4
 _TIME_LENGTH = {"date": 10, "date-time": 25, "duration": 30}
 
 
@@ -132,7 +138,7 @@ def _text(schema: Schema) -> Type:
         return DURATION.sized(_TIME_LENGTH[form])
     largest = schema.get("maxLength")
     if largest is not None:
-        return STRING.sized(int(largest))
+        return STRING.sized(int(largest) * _BYTES_A_CHARACTER)
     if schema.get("enum"):
         return STRING.sized(max(len(str(each)) for each in schema["enum"]))
     return STRING.sized(LARGEST_REQUEST - 2)
