@@ -68,6 +68,6 @@ class Limit:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._all.leave(self)
-        if self._cancelled and self._task is not None and self._task.uncancel() == 0:
-            if isinstance(error, asyncio.CancelledError):
-                raise TimeoutError from error
+        late = self._cancelled and self._task is not None and self._task.uncancel() == 0
+        if late and isinstance(error, asyncio.CancelledError):
+            raise TimeoutError from error
