@@ -95,12 +95,6 @@ async def test_patches(opened, media, patch, expected):
         assert reply.tree["data"] == expected
 
 
-async def test_server_side_apply_is_not_taken_yet(opened):
-    async with opened() as door:
-        reply = await door.ask("PATCH", f"{CONFIGS}/a", {}, content_type="application/apply-patch+yaml")
-        assert (reply.status, reply.tree["reason"]) == (415, "UnsupportedMediaType")
-
-
 async def test_concurrent_patches_all_count(opened):
     async with opened() as door:
         await door.make(CONFIGS, config("a"))

@@ -54,10 +54,27 @@ def read_patch(request: Request, call: Call) -> Any:
     """The body of a patch; its media type was seen to. Raises BadRequest, Invalid and TooLarge."""
     if "force" in request.query:
         raise _bad_option("force", "FieldValueForbidden", "Forbidden: may not be specified for non-apply patch")
+    call.names_owners = b"managedFields" in request.body
     duplicates: list[str] | None = [] if call.field_validation != "Ignore" else None
     patch = json_codec.parse(request.body, duplicates=duplicates)
     call.duplicates = tuple(duplicates or ())
     return patch
+
+
+def read_apply(request: Request, call: Call) -> tuple[Any, bool]:
+    """The configuration that an apply sends, and whether it is forced. Raises BadRequest, Invalid, TooLarge."""
+    if not request.query.get("fieldManager"):
+        text = "Required value: is required for apply patch"
+        raise _bad_option("fieldManager", "FieldValueRequired", text)
+    duplicates: list[str] | None = [] if call.field_validation != "Ignore" else None
+    body = request.body
+    parse = json_codec.parse if body.lstrip()[:1] == b"{" else yaml_codec.parse
+    try:
+        config = parse(body, duplicates=duplicates)
+    except BadRequest as error:
+        raise BadRequest(f"error decoding YAML: {error.message}") from error
+    call.duplicates = tuple(duplicates or ())
+    return config, request.query.flag("force")
 
 
 def read_call(request: Request, user: Identity) -> Call:
@@ -100,8 +117,8 @@ def _validation(said: str) -> FieldValidation:
 
 def _bad_option(field: str, reason: str, text: str) -> Invalid:
     return Invalid(
-        f'Options.meta.k8s.io "" is invalid: {field}: {text}',
-        details={"group": "meta.k8s.io", "kind": "Options"},
+        f'PatchOptions.meta.k8s.io "" is invalid: {field}: {text}',
+        details={"group": "meta.k8s.io", "kind": "PatchOptions"},
         causes=(Cause(reason, text, field),),
     )
 

@@ -15,7 +15,12 @@ Tree = dict[str, Any]
 
 JSON = "application/json"
 YAML = "application/yaml"
-PATCHES = ("application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json")
+PATCHES = (
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+    "application/apply-patch+yaml",
+)
 PATCH, STATUS, DELETE_OPTIONS = f"{META}Patch", f"{META}Status", f"{META}DeleteOptions"
 
 # Query parameters: name to (type, what it does).

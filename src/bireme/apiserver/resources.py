@@ -20,6 +20,7 @@ from bireme.apiserver.warnings import deprecation_of, with_warnings
 from bireme.apiserver.watch import watch_frames
 from bireme.http.interface import Answer, Identity, Request, Response, Stream
 from bireme.registry import pods, scale
+from bireme.registry.field_managers import Apply
 from bireme.registry.kinds import Kind
 from bireme.registry.lists import Page
 from bireme.registry.options import Call
@@ -32,6 +33,7 @@ Tree = dict[str, Any]
 MERGE = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
+APPLY = "application/apply-patch+yaml"
 SHORTEST_WATCH_S, LONGEST_WATCH_S = 1800.0, 3600.0
 
 
@@ -158,7 +160,10 @@ class ResourceDoor:
 
     async def _patch(self, route: Route, request: Request, user: Identity) -> Answer:
         call = bodies.read_call(request, user)
-        change = self._patcher(route, request, call)
+        media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media == APPLY:
+            return await self._apply(route, request, call)
+        change = self._patcher(route, request, call, media)
         if route.subresource == "scale":
             return await self._change_scale(route, request, change, call)
         document = await self._registry.patch(
@@ -166,12 +171,21 @@ class ResourceDoor:
         )
         return self._answer_document(route.kind, request, document, call)
 
-    def _patcher(self, route: Route, request: Request, call: Call) -> Callable[[Tree], Tree]:
-        media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    async def _apply(self, route: Route, request: Request, call: Call) -> Answer:
+        config, force = bodies.read_apply(request, call)
+        registry, kind, namespace, name = self._registry, route.kind, route.namespace, route.name
+        said = Apply(config, force, route.subresource)
+        if route.subresource == "scale":
+            made = await scale.apply_scale(registry, kind, namespace, name, said, call)
+            return self._answer_document(scale.SCALE, request, made, call)
+        document, created = await registry.apply(kind, namespace, name, said, call, subresource=route.subresource)
+        return self._answer_document(kind, request, document, call, status=201 if created else 200)
+
+    def _patcher(self, route: Route, request: Request, call: Call, media: str) -> Callable[[Tree], Tree]:
         if media not in (JSON_PATCH, MERGE, STRATEGIC):
             raise UnsupportedMediaType(
                 "the body of the request was in an unknown format - accepted media types include: "
-                f"{JSON_PATCH}, {MERGE}, {STRATEGIC}"
+                f"{JSON_PATCH}, {MERGE}, {STRATEGIC}, {APPLY}"
             )
         patch = bodies.read_patch(request, call)
         if media == JSON_PATCH:

@@ -13,6 +13,7 @@ from bireme.registry.options import Call
 from bireme.registry.verbs import Registry
 
 Tree = dict[str, Any]
+MANAGER = "kube-apiserver"
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
 
@@ -39,7 +40,7 @@ async def _ensure(registry: Registry, group: str, version: str, plural: str, nam
     if registry.find(group, version, plural, namespace, tree["metadata"]["name"]) is not None:
         return
     try:
-        await registry.create(kind, namespace, tree, Call())
+        await registry.create(kind, namespace, tree, Call(field_manager=MANAGER))
     except AlreadyExists:
         return
 
@@ -49,9 +50,9 @@ async def _put(registry: Registry, group: str, version: str, plural: str, tree: 
     kind = registry.kind(group, version, plural)
     name = tree["metadata"]["name"]
     if registry.find(group, version, plural, "default", name) is None:
-        await registry.create(kind, "default", tree, Call())
+        await registry.create(kind, "default", tree, Call(field_manager=MANAGER))
     else:
-        await registry.update(kind, "default", name, tree, Call())
+        await registry.update(kind, "default", name, tree, Call(field_manager=MANAGER))
 
 
 def _priority_classes() -> Iterator[Tree]:

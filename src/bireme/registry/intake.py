@@ -10,6 +10,7 @@ from bireme.api.defaults.apply import apply as apply_defaults
 from bireme.api.defaults.apply import apply_to_status
 from bireme.api.errors import BadRequest, Cause
 from bireme.api.scheme import Gvk, Scheme
+from bireme.api.shape import Node
 from bireme.api.validation.validate import validate, validate_update
 from bireme.registry.conversion import to_stored
 from bireme.registry.kinds import Kind
@@ -27,6 +28,10 @@ class Intake:
     def __init__(self, scheme: Scheme, schema: schemas.Schema | None = None) -> None:
         self._scheme = scheme
         self._schema = schema or schemas.builtin()
+
+    def node(self, kind: Kind) -> Node:
+        """The compiled definition of a kind."""
+        return self._schema.node(kind.definition)
 
     def take(self, kind: Kind, tree: Tree, call: Call) -> Tree:
         """`tree` checked for types and pruned (in place), in the form that is stored. Raises BadRequest.

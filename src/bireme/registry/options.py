@@ -11,12 +11,18 @@ NOBODY = Identity("")
 
 @dataclass(slots=True)
 class Call:
-    """One request on its way: who asks and how; `warnings` gathers what the answer shall warn of."""
+    """One request on its way: who asks and how; `warnings` gathers what the answer shall warn of.
+
+    `owns_through` is the subresource that counts for the ownership of fields, where that is not the one written;
+    `names_owners` is False where the body surely says nothing of `metadata.managedFields`.
+    """
 
     user: Identity = NOBODY
     dry_run: bool = False
     field_manager: str = ""
     field_validation: FieldValidation = "Warn"
+    owns_through: str = ""
+    names_owners: bool = True
     duplicates: tuple[str, ...] = ()
     warnings: list[str] = field(default_factory=list)
 

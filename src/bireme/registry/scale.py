@@ -8,6 +8,8 @@ from bireme.api.errors import BadRequest, Cause
 from bireme.api.kinds import meta
 from bireme.api.scheme import Resource
 from bireme.api.selectors import LabelSelector
+from bireme.registry.applying import check_config
+from bireme.registry.field_managers import Apply
 from bireme.registry.kinds import Kind, kind_of
 from bireme.registry.options import Call
 from bireme.registry.record import Document, encode
@@ -59,7 +61,22 @@ async def change_scale(
         check_preconditions(kind.resource, name, scale, tree, uid=said.get("uid") or "", version=version)
         return {**tree, "spec": {**(tree.get("spec") or {}), "replicas": _replicas(kind, name, scale)}}
 
+    call.owns_through = "scale"
     return scale_document(await registry.patch(kind, namespace, name, apply, call))
+
+
+async def apply_scale(registry: Registry, kind: Kind, namespace: str, name: str, said: Apply, call: Call) -> Document:
+    """Apply a Scale: its replicas are owned as those of the object. Raises Conflict, Invalid, NotFound."""
+    typed = registry.field_managers.typed(SCALE)
+    scale = check_config(SCALE, typed, said.config, namespace=namespace, name=name)
+    registry.item(kind, namespace, name)
+    metadata = dict(scale.get("metadata") or {})
+    config: Tree = {"apiVersion": kind.resource.api_version, "kind": kind.resource.kind, "metadata": metadata}
+    if "replicas" in (scale.get("spec") or {}):
+        config["spec"] = {"replicas": _replicas(kind, name, scale)}
+    call.owns_through = "scale"
+    document, _ = await registry.apply(kind, namespace, name, Apply(config, said.force, "scale"), call)
+    return scale_document(document)
 
 
 def _replicas(kind: Kind, name: str, scale: Tree) -> int:

@@ -74,14 +74,15 @@ _ORPHANS = _table("""
 """)
 
 
-def _is_builtin(resource: Resource) -> bool:
+def is_builtin(resource: Resource) -> bool:
+    """Whether the kind is one of Kubernetes itself."""
     return "." not in resource.group or resource.group.endswith(".k8s.io")
 
 
 def strategy_of(resource: Resource) -> Strategy:
     """The strategy of a kind. Kinds of other groups are treated as custom ones are."""
     name = f"{resource.api_version}/{resource.kind}"
-    custom = not _is_builtin(resource)
+    custom = not is_builtin(resource)
     return Strategy(
         create_on_update=name in _CREATE_ON_UPDATE,
         update_without_version=not custom and name not in _VERSION_NEEDED,

@@ -16,10 +16,13 @@ from typing import Any
 from bireme.aio.clock import Clock
 from bireme.aio.uids import new_uid
 from bireme.api.errors import AlreadyExists, ApiError, Cause, NotFound, ServiceUnavailable, not_found
+from bireme.api.patch import clone
 from bireme.api.scheme import Scheme
 from bireme.registry import conversion, creation
 from bireme.registry.admission.chain import Attributes, Chain, Plugin
+from bireme.registry.applying import check_absent, check_config
 from bireme.registry.deletion import is_over, plan_delete
+from bireme.registry.field_managers import Apply, FieldManagers, same_but_for_times
 from bireme.registry.intake import Intake
 from bireme.registry.kinds import Kind
 from bireme.registry.lists import Page
@@ -78,6 +81,7 @@ class Registry(Reader):
     ) -> None:
         super().__init__(store, scheme, clock)
         self.intake = Intake(scheme)
+        self.field_managers = FieldManagers(self.intake, clock)
         self.admission = Chain(plugins)
         self._uid = uid
         self._random = random or chance.Random()
@@ -98,8 +102,20 @@ class Registry(Reader):
         """A uid that was never given out."""
         return self._uid()
 
-    async def create(self, kind: Kind, namespace: str, tree: Tree, call: Call, *, name: str = "") -> Document:
-        """Store a new object; `name` is given where the path names it. Raises AlreadyExists, Invalid, …"""
+    async def create(
+        self,
+        kind: Kind,
+        namespace: str,
+        tree: Tree,
+        call: Call,
+        *,
+        name: str = "",
+        owners: list[Tree] | None = None,
+    ) -> Document:
+        """Store a new object; `name` is given where the path names it. Raises AlreadyExists, Invalid, …
+
+        `owners` are its managed fields where the writer does not simply own it all.
+        """
         tree = self.intake.take(kind, tree, call)
         settle_namespace(kind.resource, tree, namespace)
         if name:
@@ -110,17 +126,23 @@ class Registry(Reader):
             if base:
                 tree["metadata"]["name"] = self._generate_name(base)
             try:
-                return await self._create(kind, namespace, tree, call, base=base)
+                return await self._create(kind, namespace, tree, call, base=base, owners=owners)
             except Raced as error:
                 if attempt == tries:
                     taken = tree["metadata"]["name"]
                     raise _already_exists(kind, taken, generated=bool(base)) from error
         raise AssertionError("the last try returns or raises")
 
-    async def _create(self, kind: Kind, namespace: str, tree: Tree, call: Call, *, base: str) -> Document:
+    async def _create(
+        self, kind: Kind, namespace: str, tree: Tree, call: Call, *, base: str, owners: list[Tree] | None
+    ) -> Document:
         stored = kind.stored
         creation.begin(stored, kind.strategy, tree, uid=self._uid(), now=self.clock.now())
         self.intake.fill(kind, tree)
+        if owners is None:
+            self.field_managers.created(kind, tree, call)
+        else:
+            tree["metadata"]["managedFields"] = owners
         name = tree["metadata"].get("name") or ""
         # Refusals name the base of a generated name, so that they stay the same however often one tries.
         attributes = Attributes("CREATE", kind, namespace, base or name, tree, None, call)
@@ -184,7 +206,8 @@ class Registry(Reader):
         """
         for _ in range(PATCH_TRIES):
             item, old = self.read(kind, namespace, name)
-            new = self.intake.take(kind, change(conversion.from_stored(kind, old)), call)
+            base = old if call.names_owners else _without_owners(old)
+            new = self.intake.take(kind, change(conversion.from_stored(kind, base)), call)
             settle_name(kind.resource, new, name)
             try:
                 return await self._replace(kind, namespace, item, old, new, call, subresource=subresource)
@@ -192,8 +215,46 @@ class Registry(Reader):
                 continue
         raise modified(kind.resource, name)
 
+    async def apply(
+        self, kind: Kind, namespace: str, name: str, said: Apply, call: Call, *, subresource: str = ""
+    ) -> tuple[Document, bool]:
+        """Apply a configuration; the flag says whether that made the object. Raises Conflict, Invalid, …"""
+        typed = self.field_managers.typed(kind)
+        config = check_config(kind, typed, said.config, namespace=namespace, name=name)
+        for _ in range(PATCH_TRIES):
+            item = self.store.get(kind.key(namespace, name))
+            old = None if item is None else document_of(kind, item).tree()
+            if old is None and subresource:
+                raise not_found(kind.resource.plural, name, group=kind.resource.group)
+            if old is None:
+                check_absent(kind, name, config)
+            live = conversion.from_stored(kind, old) if old is not None else _nothing(kind)
+            # What follows changes its tree in place, and may have to be done again.
+            tree = clone(self.field_managers.applied(kind, live, said, call))
+            owners = tree["metadata"].pop("managedFields", [])
+            try:
+                if item is None or old is None:
+                    return await self.create(kind, namespace, tree, call, name=name, owners=owners), True
+                new = self.intake.take(kind, tree, call)
+                settle_name(kind.resource, new, name)
+                return await self._replace(
+                    kind, namespace, item, old, new, call, subresource=subresource, owners=owners
+                ), False
+            except (Raced, AlreadyExists):
+                continue
+        raise modified(kind.resource, name)
+
     async def _replace(
-        self, kind: Kind, namespace: str, item: Item, old: Tree, tree: Tree, call: Call, *, subresource: str
+        self,
+        kind: Kind,
+        namespace: str,
+        item: Item,
+        old: Tree,
+        tree: Tree,
+        call: Call,
+        *,
+        subresource: str,
+        owners: list[Tree] | None = None,
     ) -> Document:
         """Store `tree` in the place of `item`, which is `old`. Raises Raced when the item changed meanwhile."""
         name = old["metadata"]["name"]
@@ -206,6 +267,11 @@ class Registry(Reader):
         new = prepare_update(kind.stored, tree, old, subresource=subresource)
         check_finalizers(kind.stored, new, old)
         self.intake.fill(kind, new, subresource=subresource)
+        if owners is None:
+            through = call.owns_through or subresource
+            self.field_managers.updated(kind, new, old, call, said=said.get("managedFields"), subresource=through)
+        elif owners:
+            new["metadata"]["managedFields"] = owners
         return await self.store_update(kind, namespace, item, new, old, call, subresource=subresource)
 
     async def store_update(
@@ -216,7 +282,7 @@ class Registry(Reader):
         old["metadata"].pop("resourceVersion", None)
         attributes = Attributes("UPDATE", kind, namespace, name, new, old, call, subresource)
         await self.admission.admit(attributes)
-        if new == old and not is_over(kind.stored, new):
+        if (new == old or same_but_for_times(new, old)) and not is_over(kind.stored, new):
             return document_of(kind, item)
         count_generation(kind.strategy, new, old)
         rules = self.rules_of(kind.stored.kind)
@@ -318,6 +384,15 @@ class Registry(Reader):
 
     def _generate_name(self, base: str) -> str:
         return base[:LONGEST_BASE] + "".join(self._random.choices(SUFFIX_ALPHABET, k=5))
+
+
+def _without_owners(tree: Tree) -> Tree:
+    return {**tree, "metadata": {name: value for name, value in tree["metadata"].items() if name != "managedFields"}}
+
+
+def _nothing(kind: Kind) -> Tree:
+    """What an object is applied to that is not there yet."""
+    return {"apiVersion": kind.resource.api_version, "kind": kind.resource.kind, "metadata": {}}
 
 
 def store_failure(error: StoreError) -> ApiError:

@@ -1,0 +1,187 @@
+"""Server-side apply: a configuration merged into an object, and who owns what afterwards.
+
+What the configuration says is set; what its manager said the last time and says no more is taken away unless
+somebody else owns it; a field that another manager owns with another value is a conflict, unless forced.
+Plain functions over trees and sets of paths. Left to others: whether the configuration fits its kind
+(`apply_check.py`). Source: KEP 555, and `merge.Updater` of sigs.k8s.io/structured-merge-diff.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import Any
+
+import orjson
+
+from bireme.api.apply_merge import merge, without
+from bireme.api.errors import Cause, Conflict
+from bireme.api.managed import UPDATE, Entry, Manager, capped, tracked
+from bireme.api.managed_diff import Changes, compare, fields_of
+from bireme.api.managed_sets import (
+    SELF,
+    FieldSet,
+    difference,
+    holds,
+    intersection,
+    path_text,
+    paths,
+    touches,
+    union,
+    without_below,
+)
+from bireme.api.managed_types import Typed
+
+Tree = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The object as it is to be (the live tree itself where nothing changes), and its owners."""
+
+    tree: Tree
+    entries: list[Entry]
+
+
+@dataclass(frozen=True, slots=True)
+class Clash:
+    """One field that another manager owns with another value."""
+
+    manager: Manager
+    path: tuple[str, ...]
+
+
+class Clashes(Exception):
+    """The configuration would take fields from others."""
+
+    def __init__(self, clashes: Sequence[Clash]) -> None:
+        super().__init__(clashes)
+        self.clashes = tuple(clashes)
+
+
+def apply(
+    typed: Typed,
+    live: Tree,
+    config: Tree,
+    entries: list[Entry],
+    manager: Manager,
+    ignored: FieldSet,
+    *,
+    force: bool,
+    now: str,
+) -> Applied:
+    """Apply `config` to `live`; neither is changed. Raises Clashes."""
+    last = next((entry for entry in entries if entry.manager.is_same(manager)), None)
+    share = tracked(fields_of(typed, config), ignored)
+    merged = merge(typed, live, config)
+    others = [entry for entry in entries if entry is not last]
+    if last is not None:
+        merged = _pruned(typed, merged, last.fields, union(share, _all(others)))
+    changes = compare(typed, live, merged)
+    changed, removed = without_below(changes.changed, ignored), without_below(changes.removed, ignored)
+    left = _taken_from(others, changed, removed, force=force)
+    if not changes:
+        merged = live
+        now = last.time if last is not None else now
+    if share:
+        left.append(Entry(manager, share, now))
+    return Applied(merged, capped(left))
+
+
+def _all(entries: Sequence[Entry]) -> FieldSet:
+    return reduce(union, (entry.fields for entry in entries), {})
+
+
+def _pruned(typed: Typed, merged: Tree, last: FieldSet, managed: FieldSet) -> Tree:
+    """`merged` without what this manager owned before and nobody owns now."""
+    gone = difference(last, managed)
+    if not gone:
+        return merged
+    present = _with_named(typed, fields_of(typed, merged))
+    rest = without(typed, merged, _with_named(typed, last))
+    kept = union(_with_named(typed, fields_of(typed, rest)), _with_named(typed, managed))
+    back = _with_named(typed, fields_of(typed, without(typed, merged, difference(present, kept))))
+    # What stood below something that is gone, and was never this manager's, stays with what holds it.
+    made: Tree = without(typed, merged, intersection(difference(present, back), _with_named(typed, last)))
+    return made
+
+
+def _with_named(typed: Typed | None, fields: FieldSet) -> FieldSet:
+    """The set with the structs on the way to its members as members too."""
+    made: FieldSet = {}
+    for key, below in fields.items():
+        if key == SELF or not below:
+            made[key] = below
+            continue
+        named = typed is not None and key[:2] == "f:" and key[2:] in typed.fields
+        inner = _inner(typed, key)
+        deeper = _with_named(inner, below)
+        made[key] = {SELF: {}, **deeper} if named and SELF not in deeper else deeper
+    return made
+
+
+def _inner(typed: Typed | None, element: str) -> Typed | None:
+    if typed is None:
+        return None
+    return typed.field(element[2:]) if element[:2] == "f:" else typed.items
+
+
+def _taken_from(others: list[Entry], changed: FieldSet, removed: FieldSet, *, force: bool) -> list[Entry]:
+    clashes = [
+        Clash(entry.manager, path)
+        for entry in others
+        if touches(entry.fields, changed)
+        for path in paths(intersection(entry.fields, changed))
+    ]
+    if clashes and not force:
+        raise Clashes(clashes)
+    lost = union(changed, removed)
+    left: list[Entry] = []
+    for entry in others:
+        fields = difference(entry.fields, lost) if touches(entry.fields, lost) else entry.fields
+        if fields:
+            left.append(entry if fields is entry.fields else replace(entry, fields=fields))
+    return left
+
+
+def allowed_by_last_applied(typed: Typed, live: Tree, text: str) -> FieldSet:
+    """What a client-side apply said that is still so: its own tool may take that over. Empty if it can't be read."""
+    try:
+        said = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return {}
+    if not isinstance(said, dict) or said.get("apiVersion") != live.get("apiVersion"):
+        return {}
+    changes: Changes = compare(typed, said, live)
+    return difference(fields_of(typed, said), union(changes.changed, changes.removed))
+
+
+def conflict_of(clashes: Sequence[Clash]) -> Conflict:
+    """The refusal that names every clash."""
+    causes = [
+        Cause("FieldManagerConflict", f"conflict with {_shown(clash.manager)}", path_text(clash.path))
+        for clash in clashes
+    ]
+    return Conflict(_message(clashes), causes=causes)
+
+
+def _message(clashes: Sequence[Clash]) -> str:
+    if len(clashes) == 1:
+        clash = clashes[0]
+        return f"Apply failed with 1 conflict: conflict with {_shown(clash.manager)}: {path_text(clash.path)}"
+    by_manager: dict[str, list[str]] = {}
+    for clash in clashes:
+        by_manager.setdefault(_shown(clash.manager), []).append(f"- {path_text(clash.path)}")
+    lines = [line for shown in sorted(by_manager) for line in (f"conflicts with {shown}:", *by_manager[shown])]
+    return f"Apply failed with {len(clashes)} conflicts: " + "\n".join(lines)
+
+
+def _shown(manager: Manager) -> str:
+    text = orjson.dumps(manager.name).decode()
+    if manager.subresource:
+        text += f' with subresource "{manager.subresource}"'
+    return f"{text} using {manager.api_version}" if manager.operation == UPDATE else text
+
+
+def left_after(clashes: Sequence[Clash], allowed: FieldSet) -> list[Clash]:
+    """The clashes whose fields are not among the allowed ones."""
+    return [clash for clash in clashes if not holds(allowed, clash.path)]

@@ -1,0 +1,219 @@
+"""Who owns which fields of an object: `metadata.managedFields`, and what writes do to it.
+
+An entry is one manager's share. Whoever changes a field by an ordinary write takes it from all others; what is
+gone nobody owns. Of ordinary writers the ten latest are kept apart, the rest are put together.
+Left to others: what differs between two states (`managed_diff.py`), applied configurations (`apply.py`).
+Source: KEP 555 and the `managedfields` package of apimachinery.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from bireme.api.managed_diff import Changes
+from bireme.api.managed_sets import FieldSet, difference, is_well_formed, touches, union, without_below
+
+Tree = dict[str, Any]
+
+APPLY: Literal["Apply"] = "Apply"
+UPDATE: Literal["Update"] = "Update"
+MOST_UPDATERS = 10
+ANCIENT = "ancient-changes"
+BEFORE_FIRST_APPLY = "before-first-apply"
+
+NOT_TRACKED: FieldSet = {
+    "f:apiVersion": {},
+    "f:kind": {},
+    "f:metadata": {
+        ".": {},
+        **{
+            f"f:{name}": {}
+            for name in (
+                "name",
+                "namespace",
+                "creationTimestamp",
+                "selfLink",
+                "uid",
+                "clusterName",
+                "generation",
+                "managedFields",
+                "resourceVersion",
+            )
+        },
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Manager:
+    """Who writes, how, in which version, and through which subresource."""
+
+    name: str
+    operation: str
+    api_version: str
+    subresource: str = ""
+
+    def is_same(self, other: "Manager") -> bool:
+        """Whether both have one entry: appliers keep theirs in every version."""
+        return (
+            self.name == other.name
+            and self.operation == other.operation
+            and self.subresource == other.subresource
+            and (self.operation == APPLY or self.api_version == other.api_version)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The share of one manager, and when it last wrote."""
+
+    manager: Manager
+    fields: FieldSet
+    time: str = ""
+
+    @property
+    def is_applied(self) -> bool:
+        return self.manager.operation == APPLY
+
+
+def decode(said: Any) -> list[Entry] | None:
+    """The entries of a `managedFields` list, or None if it is none."""
+    if not isinstance(said, list):
+        return None
+    entries: list[Entry] = []
+    for item in said:
+        if not isinstance(item, dict) or item.get("operation") not in (APPLY, UPDATE):
+            return None
+        fields = item.get("fieldsV1")
+        if item.get("fieldsType") != "FieldsV1" or not is_well_formed(fields if fields is not None else {}):
+            return None
+        manager = Manager(
+            str(item.get("manager") or ""),
+            item["operation"],
+            str(item.get("apiVersion") or ""),
+            str(item.get("subresource") or ""),
+        )
+        entries.append(Entry(manager, fields or {}, str(item.get("time") or "")))
+    return entries
+
+
+def trusted(said: Sequence[Tree]) -> list[Entry]:
+    """The entries of a list that this module wrote."""
+    return [
+        Entry(
+            Manager(
+                item.get("manager", ""), item["operation"], item.get("apiVersion", ""), item.get("subresource", "")
+            ),
+            item.get("fieldsV1") or {},
+            item.get("time", ""),
+        )
+        for item in said
+    ]
+
+
+def encode(entries: Iterable[Entry]) -> list[Tree]:
+    """The `managedFields` of entries: appliers first, then by time and name."""
+    return [_encoded(entry) for entry in sorted(entries, key=_order)]
+
+
+def _order(entry: Entry) -> tuple[str, str, str, str, str]:
+    manager = entry.manager
+    return manager.operation, entry.time, manager.name, manager.api_version, manager.subresource
+
+
+def _encoded(entry: Entry) -> Tree:
+    manager = entry.manager
+    made: Tree = {"manager": manager.name, "operation": manager.operation, "apiVersion": manager.api_version}
+    if not manager.name:
+        del made["manager"]
+    if entry.time:
+        made["time"] = entry.time
+    made["fieldsType"] = "FieldsV1"
+    made["fieldsV1"] = entry.fields
+    if manager.subresource:
+        made["subresource"] = manager.subresource
+    return made
+
+
+def is_reset(said: Any) -> bool:
+    """Whether a client asks to forget all owners: with an empty list, or one empty entry."""
+    return isinstance(said, list) and (not said or (len(said) == 1 and not said[0]))
+
+
+def tracked(fields: FieldSet, ignored: FieldSet) -> FieldSet:
+    """What a manager may own of `fields`: not what the server keeps, nor what this path of writing ignores."""
+    return difference(without_below(fields, ignored), NOT_TRACKED)
+
+
+def updated(entries: list[Entry], manager: Manager, changes: Changes, ignored: FieldSet, *, now: str) -> list[Entry]:
+    """The entries after an ordinary write."""
+    changed = without_below(changes.changed, ignored)
+    removed = without_below(changes.removed, ignored)
+    taken = difference(changed, NOT_TRACKED)
+    lost = union(changed, removed)
+    made: list[Entry] = []
+    own: Entry | None = None
+    for entry in entries:
+        if entry.manager.is_same(manager):
+            own = entry
+        elif lost and touches(entry.fields, lost):
+            left = difference(entry.fields, lost)
+            if left:
+                made.append(replace(entry, fields=left))
+        else:
+            made.append(entry)
+    share = _share(own, taken, removed)
+    if share:
+        made.append(Entry(manager, share, now if taken or own is None else own.time))
+    return capped(made)
+
+
+def _share(own: Entry | None, taken: FieldSet, removed: FieldSet) -> FieldSet:
+    if own is None:
+        return taken
+    kept = difference(own.fields, removed) if removed and touches(own.fields, removed) else own.fields
+    return union(kept, taken)
+
+
+def capped(entries: list[Entry]) -> list[Entry]:
+    """The entries with the oldest ordinary writers put together, where there are too many."""
+    updaters = [entry for entry in entries if not entry.is_applied]
+    surplus = len(updaters) - MOST_UPDATERS
+    if surplus <= 0:
+        return entries
+    updaters.sort(key=lambda entry: (entry.time, entry.manager.name))
+    gone: list[Entry] = []
+    buckets: dict[str, Entry] = {}
+    firsts: dict[str, Entry] = {}
+    for entry in updaters:
+        if surplus <= 0:
+            break
+        version = entry.manager.api_version
+        first = firsts.setdefault(version, entry)
+        if first is entry:
+            continue  # one alone need not be renamed
+        bucket = buckets.get(version)
+        if bucket is None:
+            gone.append(first)
+            bucket = Entry(Manager(ANCIENT, UPDATE, version), first.fields, first.time)
+        gone.append(entry)
+        buckets[version] = Entry(bucket.manager, union(bucket.fields, entry.fields), entry.time)
+        surplus -= 1
+    return _merged_buckets([entry for entry in entries if entry not in gone], buckets)
+
+
+def _merged_buckets(entries: list[Entry], buckets: dict[str, Entry]) -> list[Entry]:
+    made = list(entries)
+    for bucket in buckets.values():
+        same = next((entry for entry in made if entry.manager == bucket.manager), None)
+        if same is None:
+            made.append(bucket)
+        else:
+            made.remove(same)
+            made.append(Entry(bucket.manager, union(same.fields, bucket.fields), max(same.time, bucket.time)))
+    return made
+
+
+def forgotten_times(said: Any) -> Any:
+    """A `managedFields` list without its times, to tell whether anything else in it changed."""
+    return [{name: value for name, value in item.items() if name != "time"} for item in said or ()]

@@ -1,0 +1,106 @@
+"""How the parts of an object are owned: a compiled definition (`shape.py`) in the terms of field ownership.
+
+Scalars, and lists and maps that are atomic, are owned whole; maps and structs field by field; lists of type `map`
+item by item, known by their keys; lists of type `set` item by item, known by their value. What has no schema is
+taken as it comes: maps field by field, the rest whole. Source: the `x-kubernetes-list-type`, `-list-map-keys` and
+`-map-type` extensions; where a published list has no type, its patch strategy tells.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any
+
+from bireme.api.managed_sets import key_element, value_element
+from bireme.api.shape import Field, Form, Node
+
+ABSENT: Any = object()
+
+# Key fields of list items that may be left out, with what they mean then.
+KEY_DEFAULTS: Mapping[str, Any] = {"protocol": "TCP"}
+
+
+class Owned(Enum):
+    """By what a value is owned."""
+
+    WHOLE = auto()
+    FIELDS = auto()
+    KEYS = auto()
+    VALUES = auto()
+    AS_IT_COMES = auto()
+
+
+@dataclass(slots=True, eq=False)
+class Typed:
+    """How one value is owned. `items` is how what a map or list holds is; structs without it are closed."""
+
+    owned: Owned
+    form: Form = Form.ANY
+    fields: "dict[str, Typed]" = field(default_factory=dict)
+    items: "Typed | None" = None
+    keys: tuple[str, ...] = ()
+
+    def of(self, value: Any) -> Owned:
+        """By what `value` is owned, whatever its schema leaves open."""
+        if self.owned is not Owned.AS_IT_COMES:
+            return self.owned
+        return Owned.FIELDS if isinstance(value, dict) else Owned.WHOLE
+
+    def field(self, name: str) -> "Typed | None":
+        """How the field or map entry of that name is owned; None if there is none."""
+        return self.fields.get(name) or self.items
+
+    def element(self, item: Any) -> str:
+        """The path element of a list item. Raises KeyError where it lacks a key, TypeError where it has none."""
+        if self.owned is Owned.VALUES:
+            return value_element(item)
+        if not isinstance(item, dict):
+            raise TypeError(item)
+        keys = {}
+        for name in self.keys:
+            value = item.get(name)
+            if value is None:
+                value = KEY_DEFAULTS[name]
+            keys[name] = value
+        return key_element(keys)
+
+
+OPEN = Typed(Owned.AS_IT_COMES)
+OPEN.items = OPEN
+
+
+class TypeBook:
+    """The ownership of nodes, worked out once for each."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Node, str, tuple[str, ...], str], Typed] = {}
+
+    def of(self, node: Node) -> Typed:
+        """How an object of that shape is owned."""
+        return self._typed(node, "", (), "")
+
+    def _typed(self, node: Node, list_type: str, keys: tuple[str, ...], map_type: str) -> Typed:
+        place = (node, list_type, keys, map_type)
+        known = self._known.get(place)
+        if known is None:
+            known = self._known[place] = Typed(Owned.WHOLE, node.form)
+            self._fill(known, node, list_type, keys, map_type)
+        return known
+
+    def _fill(self, made: Typed, node: Node, list_type: str, keys: tuple[str, ...], map_type: str) -> None:
+        if node.form in (Form.OBJECT, Form.MAP):
+            if map_type == "atomic" or (node.atomic and map_type != "granular"):
+                return
+            made.owned = Owned.FIELDS
+            made.fields = {name: self._field(said) for name, said in node.fields.items()}
+            made.items = None if node.items is None else self._typed(node.items, "", (), "")
+        elif node.form is Form.LIST and list_type in ("map", "set"):
+            made.owned = Owned.KEYS if list_type == "map" else Owned.VALUES
+            made.keys = keys
+            made.items = None if node.items is None else self._typed(node.items, "", (), "")
+
+    def _field(self, said: Field) -> Typed:
+        list_type, keys = said.list_type, said.list_map_keys
+        if not list_type and "merge" in said.patch_strategies and said.node.form is Form.LIST:
+            list_type, keys = ("map", (said.patch_merge_key,)) if said.patch_merge_key else ("set", ())
+        return self._typed(said.node, list_type, keys, said.map_type)

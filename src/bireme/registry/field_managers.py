@@ -1,0 +1,203 @@
+"""Which manager owns which fields of what is written: the owners that each verb leaves in `metadata`.
+
+Every write is told to the manager that the client names, or that its User-Agent names. What a new object of the
+same spec gives is remembered, since most objects are made from templates; an update costs by what it changes.
+Left to others: the rules (`api/managed.py`, `api/apply.py`), when to ask (`verbs.py`).
+Source: KEP 555, and the `managedfields` package of apimachinery.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from bireme.aio.clock import Clock
+from bireme.api import managed
+from bireme.api.apply import (
+    Applied,
+    Clashes,
+    allowed_by_last_applied,
+    apply,
+    conflict_of,
+    left_after,
+)
+from bireme.api.managed import APPLY, UPDATE, Entry, Manager
+from bireme.api.managed_diff import compare, everything
+from bireme.api.managed_sets import FieldSet, difference
+from bireme.api.managed_types import Owned, TypeBook, Typed
+from bireme.api.times import rfc3339
+from bireme.registry import conversion
+from bireme.registry.intake import Intake
+from bireme.registry.kinds import Kind
+from bireme.registry.options import Call
+from bireme.registry.reset_fields import ignored, without_zeros
+from bireme.registry.strategy import is_builtin
+
+Tree = dict[str, Any]
+MOST_SPECS = 1024
+LONGEST_SPEC = 32 << 10
+UNKNOWN = "unknown"
+KUBECTL = "kubectl"
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+_ZERO: Mapping[str, Any] = {"spec": {}, "status": {}}
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """A configuration to apply, and how."""
+
+    config: Tree
+    force: bool
+    subresource: str = ""
+
+
+class FieldManagers:
+    """The owners of fields, for the kinds of one registry."""
+
+    def __init__(self, intake: Intake, clock: Clock) -> None:
+        self._intake = intake
+        self._clock = clock
+        self._types = TypeBook()
+        self._specs: dict[tuple[Typed, bytes], FieldSet | None] = {}
+
+    def typed(self, kind: Kind) -> Typed:
+        """How objects of the kind are owned."""
+        return self._types.of(self._intake.node(kind))
+
+    def created(self, kind: Kind, tree: Tree, call: Call) -> None:
+        """Give a new object its owner, in place: all that is in it now is its maker's."""
+        share = self._everything(kind, conversion.from_stored(kind, tree))
+        if share:
+            manager = Manager(call.field_manager or UNKNOWN, UPDATE, kind.resource.api_version)
+            tree["metadata"]["managedFields"] = managed.encode([Entry(manager, share, self._now())])
+
+    def updated(
+        self, kind: Kind, new: Tree, old: Tree, call: Call, *, said: Any = None, subresource: str = ""
+    ) -> None:
+        """Give a changed object its owners, in place; `said` is what the client's body has as owners."""
+        kept = old["metadata"].get("managedFields")
+        if subresource or said is None or said == kept:
+            entries = managed.trusted(kept) if kept else []
+        elif managed.is_reset(said):
+            entries = []
+        else:
+            entries = managed.decode(said) or managed.trusted(kept or ())
+            kept = None
+        if not entries:
+            return  # nobody keeps account of this object until it is applied to
+        changes = compare(
+            self.typed(kind),
+            conversion.from_stored(kind, old),
+            conversion.from_stored(kind, new),
+            zero=_ZERO if is_builtin(kind.resource) else {},
+        )
+        manager = Manager(call.field_manager or UNKNOWN, UPDATE, kind.resource.api_version, subresource)
+        after = managed.updated(entries, manager, changes, ignored(kind, subresource), now=self._now())
+        if after == entries and kept is not None:
+            new["metadata"]["managedFields"] = kept
+        elif after:
+            new["metadata"]["managedFields"] = managed.encode(after)
+
+    def applied(self, kind: Kind, live: Tree, said: Apply, call: Call) -> Tree:
+        """What `live` (in the kind's version) becomes by an apply, with its owners. Raises Conflict."""
+        kept = live["metadata"].get("managedFields") or ()
+        live = {**live, "metadata": {k: v for k, v in live["metadata"].items() if k != "managedFields"}}
+        entries = managed.trusted(kept)
+        if not entries and "uid" in live["metadata"]:
+            entries = self._before_first_apply(kind, live)
+        try:
+            made = self._apply(kind, live, said, entries, call, force=said.force)
+        except Clashes as error:
+            made = self._taken_over(kind, live, said, entries, call, error)
+        metadata = dict(made.tree["metadata"])
+        if made.entries:
+            metadata["managedFields"] = managed.encode(made.entries)
+        tree = {**made.tree, "metadata": metadata}
+        if call.field_manager == KUBECTL and (metadata.get("annotations") or {}).get(LAST_APPLIED):
+            metadata["annotations"] = {**metadata["annotations"], LAST_APPLIED: _last_applied(said.config)}
+        return tree
+
+    def _apply(
+        self, kind: Kind, live: Tree, said: Apply, entries: list[Entry], call: Call, *, force: bool
+    ) -> Applied:
+        manager = Manager(call.field_manager, APPLY, kind.resource.api_version, said.subresource)
+        limits = ignored(kind, said.subresource)
+        return apply(self.typed(kind), live, said.config, entries, manager, limits, force=force, now=self._now())
+
+    def _taken_over(
+        self, kind: Kind, live: Tree, said: Apply, entries: list[Entry], call: Call, error: Clashes
+    ) -> Applied:
+        """kubectl may take over what its own client-side apply has left; other clashes are refused."""
+        text = (live["metadata"].get("annotations") or {}).get(LAST_APPLIED)
+        clashes = list(error.clashes)
+        if call.field_manager == KUBECTL and text:
+            clashes = left_after(clashes, allowed_by_last_applied(self.typed(kind), live, text))
+            if not clashes:
+                return self._apply(kind, live, said, entries, call, force=True)
+        raise conflict_of(clashes) from error
+
+    def _before_first_apply(self, kind: Kind, live: Tree) -> list[Entry]:
+        share = self._everything(kind, live)
+        manager = Manager(managed.BEFORE_FIRST_APPLY, UPDATE, kind.resource.api_version)
+        return [Entry(manager, share, self._now())] if share else []
+
+    def _everything(self, kind: Kind, tree: Tree) -> FieldSet:
+        """All that a maker of `tree` owns."""
+        typed, skipped = self.typed(kind), ignored(kind, "")
+        builtin = is_builtin(kind.resource)
+        made: FieldSet = {}
+        for name in sorted(tree):
+            element = f"f:{name}"
+            below = typed.field(name)
+            if below is None or element in skipped or element in ("f:apiVersion", "f:kind"):
+                continue
+            if name == "spec" and builtin:
+                share = self._spec(kind, below, tree[name])
+            else:
+                share = everything(below, tree[name])
+                if name == "metadata":
+                    share = difference({element: share}, managed.NOT_TRACKED).get(element)
+                elif builtin and name in ("template", "status"):
+                    share = without_zeros(kind.resource.kind, name, share)
+            if share is not None:
+                made[element] = share
+        return made
+
+    def _spec(self, kind: Kind, typed: Typed, spec: Any) -> FieldSet | None:
+        """What is owned of a spec; remembered, since many objects have the same one."""
+        text = orjson.dumps(spec)
+        place = (typed, text)
+        if place in self._specs:
+            return self._specs[place]
+        share = everything(typed, spec)
+        made = without_zeros(kind.resource.kind, "spec", share) if typed.owned is not Owned.WHOLE else share
+        if len(text) <= LONGEST_SPEC:
+            if len(self._specs) >= MOST_SPECS:
+                del self._specs[next(iter(self._specs))]
+            self._specs[place] = made
+        return made
+
+    def _now(self) -> str:
+        return rfc3339(self._clock.now())
+
+
+def _last_applied(config: Tree) -> str:
+    """A configuration as client-side apply keeps it in an annotation."""
+    metadata = {name: value for name, value in (config.get("metadata") or {}).items() if name != "managedFields"}
+    annotations = {k: v for k, v in (metadata.get("annotations") or {}).items() if k != LAST_APPLIED}
+    metadata.pop("annotations", None)
+    if annotations:
+        metadata["annotations"] = annotations
+    return orjson.dumps({**config, "metadata": metadata}, option=orjson.OPT_SORT_KEYS).decode() + "\n"
+
+
+def same_but_for_times(new: Tree, old: Tree) -> bool:
+    """Whether two states differ at most in when their managers wrote, which is no change."""
+    if any(new.get(name) != old.get(name) for name in {*new, *old} if name != "metadata"):
+        return False
+    after, before = new["metadata"], old["metadata"]
+    if any(after.get(name) != before.get(name) for name in {*after, *before} if name != "managedFields"):
+        return False
+    owners = managed.forgotten_times
+    return bool(owners(after.get("managedFields")) == owners(before.get("managedFields")))

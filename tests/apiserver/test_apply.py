@@ -1,0 +1,316 @@
+"""Server-side apply and field ownership over the door, in the words that clients see."""
+
+from typing import Any
+
+import pytest
+
+DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
+MAPS = "/api/v1/namespaces/default/configmaps"
+APPLY = "application/apply-patch+yaml"
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+def deployment(*, replicas: int | None = 3, image: str = "web:1", **spec: Any) -> dict[str, Any]:
+    labels = {"app": "web"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "web", "image": image}]}}
+    said = {"selector": {"matchLabels": labels}, "template": template, **spec}
+    if replicas is not None:
+        said["replicas"] = replicas
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": said}
+
+
+def config_map(**data: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": data}
+
+
+async def applied(door, path, body, manager="alice", *, query="", status=0):
+    reply = await door.ask("PATCH", f"{path}?fieldManager={manager}{query}", body, content_type=APPLY)
+    assert reply.status == status or (not status and reply.status in (200, 201)), reply.tree
+    return reply.tree
+
+
+def owners(tree: Any) -> dict[tuple[str, str, str], Any]:
+    entries = tree["metadata"].get("managedFields", [])
+    return {(e["manager"], e["operation"], e.get("subresource", "")): e["fieldsV1"] for e in entries}
+
+
+async def test_a_maker_owns_what_it_sent_and_what_was_filled_in_before_admission(opened):
+    async with opened() as door:
+        pod = {
+            "metadata": {"name": "a", "labels": {"app": "a"}},
+            "spec": {"containers": [{"name": "c", "image": "i"}]},
+        }
+        made = (
+            await door.ask("POST", "/api/v1/namespaces/default/pods", pod, user_agent="kubectl/v1.32.0 (linux/amd64)")
+        ).tree
+        (entry,) = made["metadata"]["managedFields"]
+        assert {k: entry[k] for k in ("manager", "operation", "apiVersion", "fieldsType")} == {
+            "manager": "kubectl",
+            "operation": "Update",
+            "apiVersion": "v1",
+            "fieldsType": "FieldsV1",
+        }
+        assert entry["time"] == made["metadata"]["creationTimestamp"]
+        fields = entry["fieldsV1"]
+        assert fields["f:metadata"] == {"f:labels": {".": {}, "f:app": {}}}
+        assert sorted(fields) == ["f:metadata", "f:spec"]
+        assert "." not in fields["f:spec"]
+        assert list(fields["f:spec"]["f:containers"]) == ['k:{"name":"c"}']
+        assert fields["f:spec"]["f:containers"]['k:{"name":"c"}']["."] == {}
+        assert "f:tolerations" not in fields["f:spec"]  # admission put them there
+
+
+async def test_apply_makes_the_object_and_owns_just_what_it_says(opened):
+    async with opened() as door:
+        made = await applied(door, f"{DEPLOYMENTS}/web", deployment(), status=201)
+        assert owners(made) == {
+            ("alice", "Apply", ""): {
+                "f:spec": {
+                    "f:replicas": {},
+                    "f:selector": {},
+                    "f:template": {
+                        "f:metadata": {"f:labels": {"f:app": {}}},
+                        "f:spec": {"f:containers": {'k:{"name":"web"}': {".": {}, "f:image": {}, "f:name": {}}}},
+                    },
+                }
+            }
+        }
+        again = await applied(door, f"{DEPLOYMENTS}/web", deployment(), status=200)
+        assert again["metadata"] == made["metadata"]
+
+
+async def test_a_field_of_another_manager_is_a_conflict_unless_forced(opened):
+    async with opened() as door:
+        await applied(door, f"{DEPLOYMENTS}/web", deployment())
+        refused = await applied(door, f"{DEPLOYMENTS}/web", deployment(replicas=5), "bob", status=409)
+        assert refused["reason"] == "Conflict"
+        assert refused["message"] == 'Apply failed with 1 conflict: conflict with "alice": .spec.replicas'
+        assert refused["details"]["causes"] == [
+            {"reason": "FieldManagerConflict", "message": 'conflict with "alice"', "field": ".spec.replicas"}
+        ]
+        taken = await applied(door, f"{DEPLOYMENTS}/web", deployment(replicas=5), "bob", query="&force=true")
+        assert taken["spec"]["replicas"] == 5
+        assert "f:replicas" not in owners(taken)["alice", "Apply", ""]["f:spec"]
+        assert "f:replicas" in owners(taken)["bob", "Apply", ""]["f:spec"]
+        assert "f:selector" in owners(taken)["alice", "Apply", ""]["f:spec"]  # the same value: both own it
+
+
+async def test_several_conflicts_are_listed_by_manager(opened):
+    async with opened() as door:
+        await door.make(DEPLOYMENTS + "?fieldManager=maker", deployment())
+        refused = await applied(door, f"{DEPLOYMENTS}/web", deployment(replicas=5, image="web:2"), "bob", status=409)
+        assert refused["message"] == (
+            'Apply failed with 2 conflicts: conflicts with "maker" using apps/v1:\n'
+            "- .spec.replicas\n"
+            '- .spec.template.spec.containers[name="web"].image'
+        )
+
+
+async def test_what_is_said_no_more_goes_unless_somebody_else_owns_it(opened):
+    async with opened() as door:
+        await applied(door, f"{MAPS}/settings", config_map(a="1", b="2", c="3"))
+        await applied(door, f"{MAPS}/settings", config_map(b="2"), "bob")
+        left = await applied(door, f"{MAPS}/settings", config_map(c="3"))
+        assert left["data"] == {"b": "2", "c": "3"}
+        assert owners(left)["alice", "Apply", ""] == {"f:data": {"f:c": {}}}
+        assert owners(left)["bob", "Apply", ""] == {"f:data": {"f:b": {}}}
+
+
+async def test_an_update_takes_what_it_changes_and_keeps_the_rest_with_its_owner(opened):
+    async with opened() as door:
+        await applied(door, f"{MAPS}/settings", config_map(a="1", b="2"))
+        reply = await door.ask(
+            "PATCH",
+            f"{MAPS}/settings?fieldManager=editor",
+            {"data": {"a": "9", "d": "4"}},
+            content_type="application/merge-patch+json",
+        )
+        assert owners(reply.tree) == {
+            ("alice", "Apply", ""): {"f:data": {"f:b": {}}},
+            ("editor", "Update", ""): {"f:data": {"f:a": {}, "f:d": {}}},
+        }
+        refused = await applied(door, f"{MAPS}/settings", config_map(a="1"), status=409)
+        assert refused["message"] == 'Apply failed with 1 conflict: conflict with "editor" using v1: .data.a'
+
+
+@pytest.mark.parametrize("said", [[{}], []], ids=["one empty entry", "an empty list"])
+async def test_owners_are_forgotten_on_request_and_found_again_before_the_first_apply(opened, said):
+    async with opened() as door:
+        await door.make(f"{MAPS}?fieldManager=maker", config_map(a="1"))
+        patch = {"metadata": {"managedFields": said}}
+        reply = await door.ask("PATCH", f"{MAPS}/settings", patch, content_type="application/merge-patch+json")
+        assert "managedFields" not in reply.tree["metadata"]
+        merged = await applied(door, f"{MAPS}/settings", config_map(b="2"))
+        assert owners(merged) == {
+            ("alice", "Apply", ""): {"f:data": {"f:b": {}}},
+            ("before-first-apply", "Update", ""): {"f:data": {".": {}, "f:a": {}}},
+        }
+
+
+async def test_status_is_owned_through_its_subresource(opened):
+    async with opened() as door:
+        await applied(door, f"{DEPLOYMENTS}/web", {**deployment(), "status": {"replicas": 9}})
+        reply = await door.ask(
+            "PATCH",
+            f"{DEPLOYMENTS}/web/status?fieldManager=controller",
+            {"spec": {"replicas": 7}, "status": {"replicas": 2}},
+            content_type="application/merge-patch+json",
+        )
+        found = owners(reply.tree)
+        assert found["controller", "Update", "status"] == {"f:status": {"f:replicas": {}}}
+        assert "f:status" not in found["alice", "Apply", ""]
+        status = {k: v for k, v in deployment().items() if k != "spec"} | {"status": {"replicas": 4}}
+        refused = await applied(door, f"{DEPLOYMENTS}/web/status", status, "bob", status=409)
+        assert refused["message"] == (
+            'Apply failed with 1 conflict: conflict with "controller" with subresource "status" using apps/v1: '
+            ".status.replicas"
+        )
+
+
+async def test_replicas_are_owned_through_scale(opened):
+    async with opened() as door:
+        await applied(door, f"{DEPLOYMENTS}/web", deployment())
+        scale = {
+            "apiVersion": "autoscaling/v1",
+            "kind": "Scale",
+            "metadata": {"name": "web", "namespace": "default"},
+            "spec": {"replicas": 8},
+        }
+        refused = await applied(door, f"{DEPLOYMENTS}/web/scale", scale, "bob", status=409)
+        assert refused["message"] == 'Apply failed with 1 conflict: conflict with "alice": .spec.replicas'
+        await door.ask("PUT", f"{DEPLOYMENTS}/web/scale?fieldManager=scaler", scale)
+        found = owners((await door.ask("GET", f"{DEPLOYMENTS}/web")).tree)
+        assert found["scaler", "Update", "scale"] == {"f:spec": {"f:replicas": {}}}
+        assert "f:replicas" not in found["alice", "Apply", ""]["f:spec"]
+        kept = await applied(door, f"{DEPLOYMENTS}/web", deployment(replicas=None))
+        assert kept["spec"]["replicas"] == 8
+
+
+@pytest.mark.parametrize(
+    ("query", "body", "code", "message"),
+    [
+        pytest.param(
+            "",
+            config_map(),
+            422,
+            'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch',
+            id="nobody's",
+        ),
+        pytest.param(
+            "?fieldManager=a",
+            {**config_map(), "metadata": {"name": "settings", "managedFields": []}},
+            400,
+            "metadata.managedFields must be nil",
+            id="owners in the configuration",
+        ),
+        pytest.param(
+            "?fieldManager=a",
+            {**config_map(), "metadata": {"name": "other"}},
+            400,
+            "the name of the object (other) does not match the name on the URL (settings)",
+            id="another name",
+        ),
+        pytest.param(
+            "?fieldManager=a",
+            {**config_map(), "kind": "Secret"},
+            400,
+            "invalid object type: v1, Kind=Secret",
+            id="another kind",
+        ),
+        pytest.param(
+            "?fieldManager=a",
+            {**config_map(), "colour": "red"},
+            500,
+            "failed to create typed patch object (default/settings; v1, Kind=ConfigMap): "
+            ".colour: field not declared in schema",
+            id="an unknown field",
+        ),
+        pytest.param(
+            "?fieldManager=a",
+            {**config_map(), "metadata": {"name": "settings", "uid": "x"}},
+            409,
+            'Operation cannot be fulfilled on configmaps "settings": uid mismatch: the provided object specified '
+            "uid x, and no existing object was found",
+            id="an object that is no more",
+        ),
+        pytest.param("?fieldManager=a", b"a: [", 400, None, id="no YAML"),
+    ],
+)
+async def test_what_can_not_be_applied(opened, query, body, code, message):
+    async with opened() as door:
+        reply = await door.ask("PATCH", f"{MAPS}/settings{query}", body, content_type=APPLY)
+        assert reply.status == code, reply.tree
+        assert message is None or reply.tree["message"] == message
+        assert (await door.ask("GET", f"{MAPS}/settings")).status == 404
+
+
+async def test_items_of_a_list_may_not_come_twice(opened):
+    async with opened() as door:
+        ports = [{"port": 80}, {"port": 80, "protocol": "TCP", "targetPort": 8080}]
+        service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": {"ports": ports}}
+        reply = await applied(door, "/api/v1/namespaces/default/services/web", service, status=500)
+        assert reply["message"].endswith('.spec.ports: duplicate entries for key [port=80,protocol="TCP"]')
+
+
+async def test_a_dry_run_changes_nothing(opened):
+    async with opened() as door:
+        made = await applied(door, f"{MAPS}/settings", config_map(a="1"), query="&dryRun=All", status=201)
+        assert made["data"] == {"a": "1"}
+        assert (await door.ask("GET", f"{MAPS}/settings")).status == 404
+
+
+async def test_a_stale_resource_version_is_a_conflict(opened):
+    async with opened() as door:
+        await applied(door, f"{MAPS}/settings", config_map(a="1"))
+        stale = config_map(a="2")
+        stale["metadata"]["resourceVersion"] = "1"
+        refused = await applied(door, f"{MAPS}/settings", stale, status=409)
+        assert "the object has been modified" in refused["message"]
+
+
+async def test_kubectl_takes_over_what_its_client_side_apply_left(opened):
+    async with opened() as door:
+        body = config_map(a="1")
+        body["metadata"]["annotations"] = {
+            LAST_APPLIED: '{"apiVersion":"v1","data":{"a":"1"},"kind":"ConfigMap"}',
+        }
+        await door.make(f"{MAPS}?fieldManager=kubectl-client-side-apply", body)
+        refused = await applied(door, f"{MAPS}/settings", config_map(a="2"), "other", status=409)
+        assert "kubectl-client-side-apply" in refused["message"]
+        taken = await applied(door, f"{MAPS}/settings", config_map(a="2"), "kubectl")
+        assert taken["data"] == {"a": "2"}
+        noted = taken["metadata"]["annotations"][LAST_APPLIED]
+        assert noted == '{"apiVersion":"v1","data":{"a":"2"},"kind":"ConfigMap","metadata":{"name":"settings"}}\n'
+
+
+async def test_owners_can_be_rewritten_by_a_json_patch(opened):
+    async with opened() as door:
+        await door.make(f"{MAPS}?fieldManager=kubectl-client-side-apply", config_map(a="1"))
+        entry = {
+            "manager": "kubectl",
+            "operation": "Apply",
+            "apiVersion": "v1",
+            "time": "2026-01-01T00:00:00Z",
+            "fieldsType": "FieldsV1",
+            "fieldsV1": {"f:data": {"f:a": {}}},
+        }
+        operations = [{"op": "replace", "path": "/metadata/managedFields", "value": [entry]}]
+        reply = await door.ask("PATCH", f"{MAPS}/settings", operations, content_type="application/json-patch+json")
+        assert reply.tree["metadata"]["managedFields"] == [entry]
+
+
+async def test_the_eleventh_updater_makes_the_oldest_ancient(opened):
+    async with opened() as door:
+        await door.make(f"{MAPS}?fieldManager=m00", config_map(k00=""))
+        for number in range(1, 13):
+            await door.clock.advance(1)
+            await door.ask(
+                "PATCH",
+                f"{MAPS}/settings?fieldManager=m{number:02}",
+                {"data": {f"k{number:02}": ""}},
+                content_type="application/merge-patch+json",
+            )
+        found = owners((await door.ask("GET", f"{MAPS}/settings")).tree)
+        assert len(found) == 10
+        ancient = found["ancient-changes", "Update", ""]["f:data"]
+        assert sorted(ancient) == [".", "f:k00", "f:k01", "f:k02", "f:k03"]
