@@ -191,7 +191,11 @@ def _remaining(
     changed = [key for key in undone if key.startswith(prefix) and key > after]
     was = sum(1 for key in changed if undone[key] is not None)
     is_now = sum(1 for key in changed if key in cache.records)
-    return store.count(prefix, after=after) - is_now + was
+    if store.revision > cache.revision():
+        there = sum(1 for key in cache.records if key.startswith(prefix) and key > after)
+    else:
+        there = store.count(prefix, after=after)
+    return there - is_now + was
 
 
 def _walk(
@@ -204,7 +208,7 @@ def _walk(
     limit: int,
 ) -> Iterator[Record]:
     """Records under `prefix` after `start` in key order, with what is in `undone` as it was."""
-    present = _keys(store, prefix, start, limit)
+    present = _keys(store, cache, prefix, start, limit)
     if not undone:
         records = cache.records
         for key in present:
@@ -219,7 +223,11 @@ def _walk(
             yield record
 
 
-def _keys(store: Store, prefix: str, start: str, limit: int) -> Iterator[str]:
+def _keys(store: Store, cache: ResourceCache, prefix: str, start: str, limit: int) -> Iterator[str]:
+    if store.revision > cache.revision():
+        # Written since the caller waited for the cache: the store's order is that of another moment.
+        yield from sorted(key for key in cache.records if key.startswith(prefix) and key > start)
+        return
     if not limit:
         for item in store.range(prefix, after=start):
             yield item.key

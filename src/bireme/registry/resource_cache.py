@@ -8,7 +8,7 @@ Left to others: which revision a request may start from (`lists.py`), feeding it
 
 import itertools
 from collections import deque
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 
 from bireme.api.errors import Expired
 from bireme.api.scheme import Resource
@@ -23,10 +23,13 @@ INDEXED = frozenset({"spec.nodeName"})
 
 
 class ResourceCache:
-    """Records, recent changes and watchers of one kind of object."""
+    """Records, recent changes and watchers of one kind of object; `revision` tells how far they have come."""
 
-    def __init__(self, resource: Resource, rounds: Rounds | None = None) -> None:
+    def __init__(
+        self, resource: Resource, rounds: Rounds | None = None, *, revision: Callable[[], int] = lambda: 0
+    ) -> None:
         self.resource = resource
+        self.revision = revision
         self._rounds = rounds
         self.reader = HeaderReader(resource)
         self.records: dict[str, Record] = {}

@@ -44,7 +44,7 @@ class WatchCache:
     def add(self, resource: Resource) -> None:
         """Serve `resource`; one that shares another's storage shares its cache."""
         home = resource.stored_as
-        self._caches.setdefault(home.key_prefix, ResourceCache(home, self._rounds))
+        self._caches.setdefault(home.key_prefix, ResourceCache(home, self._rounds, revision=lambda: self._revision))
 
     def of(self, resource: Resource) -> ResourceCache:
         """The cache of `resource`."""
