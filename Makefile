@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
 
-.PHONY: help setup setup-dev up down purge check lint types layers unit e2e test bench lock kinds
+.PHONY: help setup setup-dev up down purge check lint types layers unit conformance e2e test bench lock kinds
 
 help:  ## List the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,10 @@ layers: setup-dev
 
 unit: setup-dev  ## Unit, property, contract and story tests: no root, no containers
 	@.venv/bin/pytest -m "not e2e" -n 2 --dist loadfile
+
+conformance: setup-dev  ## The conformance behaviours that need no container, by area
+	@tools/setup-e2e.sh
+	@$(PYTHON) tools/conformance.py
 
 e2e: setup-dev  ## Whole stories with real containers, kubectl, pymesos and curl (root)
 	@tools/setup-e2e.sh
