@@ -15,6 +15,7 @@ class Call:
 
     `owns_through` is the subresource that counts for the ownership of fields, where that is not the one written;
     `names_owners` is False where the body surely says nothing of `metadata.managedFields`.
+    `audit` gathers annotations for the audit log.
     """
 
     user: Identity = NOBODY
@@ -25,6 +26,7 @@ class Call:
     names_owners: bool = True
     duplicates: tuple[str, ...] = ()
     warnings: list[str] = field(default_factory=list)
+    audit: dict[str, str] = field(default_factory=dict)
 
     def warn(self, text: str) -> None:
         """Have the answer carry a warning, once."""

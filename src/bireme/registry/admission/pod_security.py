@@ -1,0 +1,118 @@
+"""PodSecurity: pods keep to the standard that the labels of their namespace name; templates are warned of.
+
+The standards stand in `registry/pod_security/`. A change of the labels warns of pods that are there already.
+Nobody is exempt. Source: the Kubernetes documentation on pod security admission.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from bireme.registry.admission.chain import Attributes, Objects, Operation, Plugin
+from bireme.registry.admission.refusals import refused
+from bireme.registry.kinds import Kind
+from bireme.registry.pod_security.policy import (
+    PREFIX,
+    PRIVILEGED,
+    Policy,
+    faults_of,
+    is_stricter,
+    policy_of,
+    told,
+    warnings_of,
+)
+from bireme.registry.strategy import invalid
+
+Tree = dict[str, Any]
+MOST_PODS = 3000
+
+
+def _template(tree: Tree) -> Tree:
+    return (tree.get("spec") or {}).get("template") or {}
+
+
+_TEMPLATES: Mapping[str, Callable[[Tree], Tree]] = {
+    "podtemplates": lambda tree: tree.get("template") or {},
+    "replicationcontrollers": _template,
+    "replicasets.apps": _template,
+    "deployments.apps": _template,
+    "statefulsets.apps": _template,
+    "daemonsets.apps": _template,
+    "jobs.batch": _template,
+    "cronjobs.batch": lambda tree: _template((tree.get("spec") or {}).get("jobTemplate") or {}),
+}
+
+
+class PodSecurity(Plugin):
+    """See the module."""
+
+    name = "PodSecurity"
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+
+    def handles(self, operation: Operation, kind: Kind, subresource: str) -> bool:
+        if operation not in ("CREATE", "UPDATE"):
+            return False
+        if kind.is_a("Pod"):
+            return subresource in ("", "ephemeralcontainers")
+        return not subresource and (kind.is_a("Namespace") or kind.stored.title in _TEMPLATES)
+
+    async def validate(self, attributes: Attributes) -> None:
+        tree = attributes.tree
+        if tree is None:
+            return
+        if attributes.kind.is_a("Namespace"):
+            self._check_namespace(attributes, tree)
+            return
+        policy = self._policy(attributes.namespace)
+        if policy is PRIVILEGED:
+            return
+        if attributes.kind.is_a("Pod"):
+            if attributes.old is None or _is_significant(tree, attributes.old):
+                _check_pod(attributes, policy, tree["metadata"], tree.get("spec") or {}, enforce=True)
+            return
+        template = _TEMPLATES[attributes.kind.stored.title](tree)
+        if template:
+            _check_pod(attributes, policy, template.get("metadata") or {}, template.get("spec") or {}, enforce=False)
+
+    def _policy(self, name: str) -> Policy:
+        namespace = self._objects.find("", "v1", "namespaces", "", name)
+        return policy_of(namespace["metadata"].get("labels")) if namespace is not None else PRIVILEGED
+
+    def _check_namespace(self, attributes: Attributes, tree: Tree) -> None:
+        policy = policy_of(tree["metadata"].get("labels"))
+        old = policy_of((attributes.old or {"metadata": {}})["metadata"].get("labels"))
+        if policy.faults and policy.faults != old.faults:
+            raise invalid(attributes.kind.resource, attributes.name, list(policy.faults))
+        if attributes.old is None or not is_stricter(policy.enforce, old.enforce):
+            return
+        pods = self._objects.every("", "v1", "pods", attributes.name)
+        for text in warnings_of(attributes.name, policy.enforce, pods[:MOST_PODS], total=len(pods)):
+            attributes.call.warn(text)
+
+
+def _check_pod(attributes: Attributes, policy: Policy, metadata: Tree, spec: Tree, *, enforce: bool) -> None:
+    if enforce:
+        faults = faults_of(policy.enforce, metadata, spec)
+        attributes.call.audit[PREFIX + "enforce-policy"] = str(policy.enforce)
+        if faults:
+            raise refused(attributes, f'violates PodSecurity "{policy.enforce}": {told(faults)}')
+    if faults := faults_of(policy.audit, metadata, spec):
+        text = f'would violate PodSecurity "{policy.audit}": {told(faults)}'
+        attributes.call.audit[PREFIX + "audit-violations"] = text
+    if faults := faults_of(policy.warn, metadata, spec):
+        attributes.call.warn(f'would violate PodSecurity "{policy.warn}": {told(faults)}')
+
+
+def _is_significant(pod: Tree, old: Tree) -> bool:
+    """Whether an update changes what a standard looks at and an update may change: images, and who is there."""
+    return _looked_at(pod) != _looked_at(old)
+
+
+def _looked_at(pod: Tree) -> tuple[list[Any], dict[str, str]]:
+    spec, annotations = pod.get("spec") or {}, pod["metadata"].get("annotations") or {}
+    images = [
+        [(container.get("name"), container.get("image")) for container in spec.get(field) or ()]
+        for field in ("containers", "initContainers", "ephemeralContainers")
+    ]
+    return images, {name: value for name, value in annotations.items() if "seccomp." in name}
