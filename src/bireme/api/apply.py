@@ -7,7 +7,7 @@ Plain functions over trees and sets of paths. Left to others: whether the config
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
@@ -36,7 +36,7 @@ Tree = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The object as it is to be (the live tree itself where nothing changes), and its owners."""
+    """The object as it is to be, and its owners."""
 
     tree: Tree
     entries: list[Entry]
@@ -62,6 +62,7 @@ def apply(
     typed: Typed,
     live: Tree,
     config: Tree,
+    fields: FieldSet,
     entries: list[Entry],
     manager: Manager,
     ignored: FieldSet,
@@ -69,22 +70,24 @@ def apply(
     force: bool,
     now: str,
 ) -> Applied:
-    """Apply `config` to `live`; neither is changed. Raises Clashes."""
+    """Apply `config`, which speaks of `fields`, to `live`; neither is changed. Raises Clashes."""
     last = next((entry for entry in entries if entry.manager.is_same(manager)), None)
-    share = tracked(fields_of(typed, config), ignored)
+    share = tracked(fields, ignored)
     merged = merge(typed, live, config)
     others = [entry for entry in entries if entry is not last]
     if last is not None:
         merged = _pruned(typed, merged, last.fields, union(share, _all(others)))
-    changes = compare(typed, live, merged)
+    changes = compare(typed, live, merged) if merged is not live else _NO_CHANGES
     changed, removed = without_below(changes.changed, ignored), without_below(changes.removed, ignored)
     left = _taken_from(others, changed, removed, force=force)
-    if not changes:
-        merged = live
-        now = last.time if last is not None else now
+    if not changes and last is not None:
+        now = last.time
     if share:
         left.append(Entry(manager, share, now))
     return Applied(merged, capped(left))
+
+
+_NO_CHANGES = Changes({}, {})
 
 
 def _all(entries: Sequence[Entry]) -> FieldSet:
@@ -139,7 +142,7 @@ def _taken_from(others: list[Entry], changed: FieldSet, removed: FieldSet, *, fo
     for entry in others:
         fields = difference(entry.fields, lost) if touches(entry.fields, lost) else entry.fields
         if fields:
-            left.append(entry if fields is entry.fields else replace(entry, fields=fields))
+            left.append(entry if fields is entry.fields else entry._replace(fields=fields))
     return left
 
 

@@ -5,31 +5,44 @@ that it does not name keep their place among their neighbours.
 Source: the merging and removing walkers of sigs.k8s.io/structured-merge-diff.
 """
 
+import operator
 from typing import Any
 
 from bireme.api.managed_diff import by_element
 from bireme.api.managed_sets import SELF, FieldSet
 from bireme.api.managed_types import OPEN, Owned, Typed
+from bireme.api.patch import same
 
 Tree = dict[str, Any]
+_GONE: Any = object()
 
 
 def merge(typed: Typed, live: Any, config: Any) -> Any:
-    """What `live` is with `config` put over it."""
+    """What `live` is with `config` put over it: `live` itself where that changes nothing."""
     owned = typed.of(config)
     if owned is Owned.FIELDS and isinstance(live, dict) and isinstance(config, dict):
-        if not config:
-            return live
-        made = dict(live)
-        for name, value in config.items():
-            below = typed.field(name)
-            made[name] = merge(below, live[name], value) if below is not None and name in live else value
-        return made
+        return _merged_fields(typed, live, config)
     if owned in (Owned.KEYS, Owned.VALUES) and isinstance(live, list) and isinstance(config, list):
-        return _merged_items(typed, live, config)
-    if config is None and owned is not Owned.WHOLE:
+        made = _merged_items(typed, live, config)
+        return live if len(made) == len(live) and all(map(operator.is_, made, live)) else made
+    if (config is None and owned is not Owned.WHOLE) or same(live, config):
         return live
     return config
+
+
+def _merged_fields(typed: Typed, live: Tree, config: Tree) -> Tree:
+    made: Tree | None = None
+    for name, value in config.items():
+        was = live.get(name, _GONE)
+        if was is _GONE:
+            now = value
+        else:
+            below = typed.field(name)
+            now = value if below is None else was if was is value else merge(below, was, value)
+        if now is not was:
+            made = dict(live) if made is None else made
+            made[name] = now
+    return live if made is None else made
 
 
 def _merged_items(typed: Typed, live: list[Any], config: list[Any]) -> list[Any]:
@@ -89,9 +102,6 @@ def without(typed: Typed | None, tree: Any, gone: FieldSet) -> Any:
         rest = [_rest(typed.items, item, gone.get(_element(typed, item))) for item in tree]
         return [item for item in rest if item is not _GONE]
     return tree
-
-
-_GONE: Any = object()
 
 
 def _rest(typed: Typed | None, value: Any, gone: FieldSet | None) -> Any:

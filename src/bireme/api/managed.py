@@ -7,10 +7,9 @@ Source: KEP 555 and the `managedfields` package of apimachinery.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from bireme.api.managed_diff import Changes
+from bireme.api.managed_diff import UNTRACKED, Changes
 from bireme.api.managed_sets import FieldSet, difference, is_well_formed, touches, union, without_below
 
 Tree = dict[str, Any]
@@ -24,28 +23,11 @@ BEFORE_FIRST_APPLY = "before-first-apply"
 NOT_TRACKED: FieldSet = {
     "f:apiVersion": {},
     "f:kind": {},
-    "f:metadata": {
-        ".": {},
-        **{
-            f"f:{name}": {}
-            for name in (
-                "name",
-                "namespace",
-                "creationTimestamp",
-                "selfLink",
-                "uid",
-                "clusterName",
-                "generation",
-                "managedFields",
-                "resourceVersion",
-            )
-        },
-    },
+    "f:metadata": {".": {}, **{f"f:{name}": {} for name in UNTRACKED}},
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Manager:
+class Manager(NamedTuple):
     """Who writes, how, in which version, and through which subresource."""
 
     name: str
@@ -63,8 +45,7 @@ class Manager:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """The share of one manager, and when it last wrote."""
 
     manager: Manager
@@ -147,10 +128,9 @@ def tracked(fields: FieldSet, ignored: FieldSet) -> FieldSet:
 
 def updated(entries: list[Entry], manager: Manager, changes: Changes, ignored: FieldSet, *, now: str) -> list[Entry]:
     """The entries after an ordinary write."""
-    changed = without_below(changes.changed, ignored)
+    taken = without_below(changes.changed, ignored)
     removed = without_below(changes.removed, ignored)
-    taken = difference(changed, NOT_TRACKED)
-    lost = union(changed, removed)
+    lost = union(taken, removed)
     made: list[Entry] = []
     own: Entry | None = None
     for entry in entries:
@@ -159,7 +139,7 @@ def updated(entries: list[Entry], manager: Manager, changes: Changes, ignored: F
         elif lost and touches(entry.fields, lost):
             left = difference(entry.fields, lost)
             if left:
-                made.append(replace(entry, fields=left))
+                made.append(entry._replace(fields=left))
         else:
             made.append(entry)
     share = _share(own, taken, removed)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bireme.api.managed_sets import SELF, FieldSet
+from bireme.api.managed_sets import SELF, FieldSet, key_element
 from bireme.api.managed_types import ABSENT, OPEN, Owned, Typed
 
 Tree = dict[str, Any]
@@ -27,26 +27,55 @@ class Changes:
 
 
 _NOTHING: Mapping[str, Any] = {}
+# What the server alone keeps, and nobody owns.
+UNTRACKED = frozenset(
+    (
+        "name",
+        "namespace",
+        "creationTimestamp",
+        "selfLink",
+        "uid",
+        "clusterName",
+        "generation",
+        "managedFields",
+        "resourceVersion",
+    )
+)
 
 
-def compare(typed: Typed, old: Tree, new: Tree, *, zero: Mapping[str, Any] = _NOTHING) -> Changes:
-    """What differs between two states of an object; `zero` is what fields at its root are when they are absent."""
+def compare(
+    typed: Typed, old: Mapping[str, Any], new: Mapping[str, Any], *, zero: Mapping[str, Any] = _NOTHING
+) -> Changes:
+    """What differs between two states of an object; `zero` is what fields at its root are when they are absent.
+
+    What nobody can own is passed over.
+    """
     changed: FieldSet = {}
     removed: FieldSet = {}
-    for name in sorted({*old, *new}):
+    for name in {*old, *new}:
         before, after = old.get(name, ABSENT), new.get(name, ABSENT)
+        if before is after:
+            continue
         if name in zero:
             before = zero[name] if before is ABSENT else before
             after = zero[name] if after is ABSENT else after
-        if before is after:
-            continue
+        if name == "metadata":
+            before, after = _told(before), _told(after)
+            if before == after:
+                continue
         _note(typed.field(name), before, after, f"f:{name}", changed, removed)
     return Changes(changed, removed)
 
 
+def _told(metadata: Any) -> Any:
+    if not isinstance(metadata, dict):
+        return metadata
+    return {name: value for name, value in metadata.items() if name not in UNTRACKED}
+
+
 def _note(typed: Typed | None, old: Any, new: Any, element: str, changed: FieldSet, removed: FieldSet) -> None:
     """Put what differs below `element` into the sets of its parent."""
-    if typed is None or (type(old) is type(new) and old == new):
+    if typed is None or (old == new and type(old) is type(new)):
         return
     if old is ABSENT:
         changed[element] = everything(typed, new)
@@ -73,14 +102,43 @@ def _suits(owned: Owned, value: Any) -> bool:
 
 def _fields(typed: Typed, old: Any, new: Any, changed: FieldSet, removed: FieldSet) -> None:
     old, new = old or {}, new or {}
-    for name in sorted({*old, *new}):
-        _note(typed.field(name), old.get(name, ABSENT), new.get(name, ABSENT), f"f:{name}", changed, removed)
+    fields, items = typed.fields, typed.items
+    for name, after in new.items():
+        before = old.get(name, ABSENT)
+        if before is after or (before == after and type(before) is type(after)):
+            continue
+        below = fields.get(name) or items
+        if below is None:
+            continue
+        if below.owned is Owned.WHOLE:
+            changed[f"f:{name}"] = _IN
+        else:
+            _note(below, before, after, f"f:{name}", changed, removed)
+    for name, before in old.items():
+        if name not in new:
+            _note(typed.field(name), before, ABSENT, f"f:{name}", changed, removed)
+
+
+def _keyed_items(typed: Typed, old: Any, new: Any, changed: FieldSet, removed: FieldSet) -> None:
+    """Mostly the same items stand in the same order, so that they pair up as they are."""
+    try:
+        keys = [typed.key_of(item) for item in new]
+        paired = len(old) == len(new) == len(set(keys)) and keys == [typed.key_of(item) for item in old]
+    except (KeyError, TypeError):
+        paired = False
+    if not paired:
+        _items(typed, old, new, changed, removed)
+        return
+    items = typed.items or OPEN
+    for key, before, after in zip(keys, old, new, strict=True):
+        if before != after:
+            _note(items, before, after, key_element(typed.keys, *key), changed, removed)
 
 
 def _items(typed: Typed, old: Any, new: Any, changed: FieldSet, removed: FieldSet) -> None:
     before, after = by_element(typed, old), by_element(typed, new)
     items = typed.items or OPEN
-    for element in sorted({*before, *after}):
+    for element in {**after, **before}:
         was, now = before.get(element, _NO_ITEMS), after.get(element, _NO_ITEMS)
         if len(was) > 1 or len(now) > 1:
             # Items of one key are only ever compared as a whole.
@@ -93,7 +151,7 @@ def _items(typed: Typed, old: Any, new: Any, changed: FieldSet, removed: FieldSe
 _NO_ITEMS: list[Any] = []
 _BELOW: dict[Owned, Callable[[Typed, Any, Any, FieldSet, FieldSet], None]] = {
     Owned.FIELDS: _fields,
-    Owned.KEYS: _items,
+    Owned.KEYS: _keyed_items,
     Owned.VALUES: _items,
 }
 
@@ -119,14 +177,23 @@ def everything(typed: Typed, value: Any) -> FieldSet:
     made: FieldSet = {SELF: _IN}
     if owned is Owned.FIELDS:
         fields, items = typed.fields, typed.items
-        for name in sorted(value):
+        for name in value:
             below = fields.get(name) or items
             if below is not None:
                 made[f"f:{name}"] = _IN if below.owned is Owned.WHOLE else everything(below, value[name])
     else:
         items = typed.items or OPEN
-        for element, found in sorted(by_element(typed, value).items()):
+        for element, found in by_element(typed, value).items():
             made[element] = everything(items, found[0]) if len(found) == 1 else _IN
+    return made
+
+
+def metadata_of(typed: Typed, metadata: Tree) -> FieldSet:
+    """What is in the set below the metadata of a new object."""
+    made: FieldSet = {}
+    for name, value in metadata.items():
+        if name not in UNTRACKED and (below := typed.field(name)) is not None:
+            made[f"f:{name}"] = everything(below, value)
     return made
 
 
@@ -135,13 +202,13 @@ def fields_of(typed: Typed, tree: Any) -> FieldSet:
     made: FieldSet = {}
     owned = typed.of(tree)
     if owned is Owned.FIELDS:
-        for name in sorted(tree):
+        for name in tree:
             below = typed.field(name)
             if below is not None:
                 _speak(below, tree[name], f"f:{name}", made, named=name in typed.fields)
     elif owned in (Owned.KEYS, Owned.VALUES):
         items = typed.items or OPEN
-        for element, found in sorted(by_element(typed, tree).items()):
+        for element, found in by_element(typed, tree).items():
             _speak(items, found[0], element, made, named=False)
     return made
 

@@ -7,6 +7,7 @@ Source: KEP 555 and `fieldpath` of sigs.k8s.io/structured-merge-diff.
 """
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -152,8 +153,10 @@ def _json(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
-def key_element(keys: dict[str, Any]) -> str:
-    """The path element of a list item that is known by `keys`."""
+@lru_cache(maxsize=4096, typed=True)
+def key_element(names: tuple[str, ...], *values: Any) -> str:
+    """The path element of a list item that is known by these keys. Raises TypeError for keys that are no scalars."""
+    keys = dict(zip(names, values, strict=True))
     return "k:" + orjson.dumps(keys, option=orjson.OPT_SORT_KEYS).decode()
 
 

@@ -54,15 +54,19 @@ class Typed:
         """The path element of a list item. Raises KeyError where it lacks a key, TypeError where it has none."""
         if self.owned is Owned.VALUES:
             return value_element(item)
+        return key_element(self.keys, *self.key_of(item))
+
+    def key_of(self, item: Any) -> tuple[Any, ...]:
+        """What the item of a list is known by; raises as `element` does."""
         if not isinstance(item, dict):
             raise TypeError(item)
-        keys = {}
+        if len(self.keys) == 1 and (only := item.get(self.keys[0])) is not None:
+            return (only,)
+        found = []
         for name in self.keys:
             value = item.get(name)
-            if value is None:
-                value = KEY_DEFAULTS[name]
-            keys[name] = value
-        return key_element(keys)
+            found.append(KEY_DEFAULTS[name] if value is None else value)
+        return tuple(found)
 
 
 OPEN = Typed(Owned.AS_IT_COMES)

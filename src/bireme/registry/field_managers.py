@@ -7,7 +7,8 @@ Source: KEP 555, and the `managedfields` package of apimachinery.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -23,11 +24,12 @@ from bireme.api.apply import (
     left_after,
 )
 from bireme.api.managed import APPLY, UPDATE, Entry, Manager
-from bireme.api.managed_diff import compare, everything
-from bireme.api.managed_sets import FieldSet, difference
+from bireme.api.managed_diff import compare, everything, fields_of, metadata_of
+from bireme.api.managed_sets import FieldSet
 from bireme.api.managed_types import Owned, TypeBook, Typed
 from bireme.api.times import rfc3339
 from bireme.registry import conversion
+from bireme.registry.applying import check_config
 from bireme.registry.intake import Intake
 from bireme.registry.kinds import Kind
 from bireme.registry.options import Call
@@ -35,8 +37,9 @@ from bireme.registry.reset_fields import ignored, without_zeros
 from bireme.registry.strategy import is_builtin
 
 Tree = dict[str, Any]
-MOST_SPECS = 1024
-LONGEST_SPEC = 32 << 10
+# Specs and configurations that are remembered; at most some 16 MB of each.
+MOST_TEXTS = 512
+LONGEST_TEXT = 32 << 10
 UNKNOWN = "unknown"
 KUBECTL = "kubectl"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
@@ -50,6 +53,7 @@ class Apply:
     config: Tree
     force: bool
     subresource: str = ""
+    fields: FieldSet = field(default_factory=dict)
 
 
 class FieldManagers:
@@ -59,7 +63,10 @@ class FieldManagers:
         self._intake = intake
         self._clock = clock
         self._types = TypeBook()
+        # Writing a time costs more than telling that it is still the same second.
+        self._second: tuple[datetime | None, str] = (None, "")
         self._specs: dict[tuple[Typed, bytes], FieldSet | None] = {}
+        self._configs: dict[tuple[Typed, bytes], FieldSet] = {}
 
     def typed(self, kind: Kind) -> Typed:
         """How objects of the kind are owned."""
@@ -70,7 +77,8 @@ class FieldManagers:
         share = self._everything(kind, conversion.from_stored(kind, tree))
         if share:
             manager = Manager(call.field_manager or UNKNOWN, UPDATE, kind.resource.api_version)
-            tree["metadata"]["managedFields"] = managed.encode([Entry(manager, share, self._now())])
+            metadata = tree["metadata"]
+            metadata["managedFields"] = managed.encode([Entry(manager, share, metadata["creationTimestamp"])])
 
     def updated(
         self, kind: Kind, new: Tree, old: Tree, call: Call, *, said: Any = None, subresource: str = ""
@@ -92,12 +100,26 @@ class FieldManagers:
             conversion.from_stored(kind, new),
             zero=_ZERO if is_builtin(kind.resource) else {},
         )
+        if not changes and kept is not None:
+            new["metadata"]["managedFields"] = kept
+            return
         manager = Manager(call.field_manager or UNKNOWN, UPDATE, kind.resource.api_version, subresource)
         after = managed.updated(entries, manager, changes, ignored(kind, subresource), now=self._now())
-        if after == entries and kept is not None:
-            new["metadata"]["managedFields"] = kept
-        elif after:
+        if after:
             new["metadata"]["managedFields"] = managed.encode(after)
+
+    def spoken_of(self, kind: Kind, config: Any, *, namespace: str, name: str) -> FieldSet:
+        """The fields that a configuration speaks of, if it is one for that kind. Raises BadRequest, NotTyped.
+
+        Remembered, since the same one is mostly applied again and again.
+        """
+        typed, text = self.typed(kind), orjson.dumps(config)
+        known = self._configs.get((typed, text))
+        if known is None:
+            check_config(kind, typed, config, namespace=namespace, name=name)
+            known = fields_of(typed, config)
+            _remember(self._configs, (typed, text), known)
+        return known
 
     def applied(self, kind: Kind, live: Tree, said: Apply, call: Call) -> Tree:
         """What `live` (in the kind's version) becomes by an apply, with its owners. Raises Conflict."""
@@ -123,7 +145,9 @@ class FieldManagers:
     ) -> Applied:
         manager = Manager(call.field_manager, APPLY, kind.resource.api_version, said.subresource)
         limits = ignored(kind, said.subresource)
-        return apply(self.typed(kind), live, said.config, entries, manager, limits, force=force, now=self._now())
+        return apply(
+            self.typed(kind), live, said.config, said.fields, entries, manager, limits, force=force, now=self._now()
+        )
 
     def _taken_over(
         self, kind: Kind, live: Tree, said: Apply, entries: list[Entry], call: Call, error: Clashes
@@ -147,18 +171,19 @@ class FieldManagers:
         typed, skipped = self.typed(kind), ignored(kind, "")
         builtin = is_builtin(kind.resource)
         made: FieldSet = {}
-        for name in sorted(tree):
+        for name in tree:
             element = f"f:{name}"
             below = typed.field(name)
             if below is None or element in skipped or element in ("f:apiVersion", "f:kind"):
                 continue
-            if name == "spec" and builtin:
+            share: FieldSet | None
+            if name == "metadata":
+                share = metadata_of(below, tree[name]) or None
+            elif name == "spec" and builtin:
                 share = self._spec(kind, below, tree[name])
             else:
                 share = everything(below, tree[name])
-                if name == "metadata":
-                    share = difference({element: share}, managed.NOT_TRACKED).get(element)
-                elif builtin and name in ("template", "status"):
+                if builtin and name in ("template", "status"):
                     share = without_zeros(kind.resource.kind, name, share)
             if share is not None:
                 made[element] = share
@@ -172,14 +197,23 @@ class FieldManagers:
             return self._specs[place]
         share = everything(typed, spec)
         made = without_zeros(kind.resource.kind, "spec", share) if typed.owned is not Owned.WHOLE else share
-        if len(text) <= LONGEST_SPEC:
-            if len(self._specs) >= MOST_SPECS:
-                del self._specs[next(iter(self._specs))]
-            self._specs[place] = made
+        _remember(self._specs, place, made)
         return made
 
     def _now(self) -> str:
-        return rfc3339(self._clock.now())
+        now = self._clock.now().replace(microsecond=0)
+        if now != self._second[0]:
+            self._second = (now, rfc3339(now))
+        return self._second[1]
+
+
+def _remember(known: dict[tuple[Typed, bytes], Any], place: tuple[Typed, bytes], made: Any) -> None:
+    """Keep what was worked out; the oldest goes where there are too many."""
+    if len(place[1]) > LONGEST_TEXT:
+        return
+    if len(known) >= MOST_TEXTS:
+        del known[next(iter(known))]
+    known[place] = made
 
 
 def _last_applied(config: Tree) -> str:
@@ -193,10 +227,12 @@ def _last_applied(config: Tree) -> str:
 
 
 def same_but_for_times(new: Tree, old: Tree) -> bool:
-    """Whether two states differ at most in when their managers wrote, which is no change."""
+    """Whether two states, which do differ, do so only in when their managers wrote: that is no change."""
+    after, before = new["metadata"], old["metadata"]
+    if after.get("managedFields") == before.get("managedFields"):
+        return False
     if any(new.get(name) != old.get(name) for name in {*new, *old} if name != "metadata"):
         return False
-    after, before = new["metadata"], old["metadata"]
     if any(after.get(name) != before.get(name) for name in {*after, *before} if name != "managedFields"):
         return False
     owners = managed.forgotten_times

@@ -8,7 +8,6 @@ from bireme.api.errors import BadRequest, Cause
 from bireme.api.kinds import meta
 from bireme.api.scheme import Resource
 from bireme.api.selectors import LabelSelector
-from bireme.registry.applying import check_config
 from bireme.registry.field_managers import Apply
 from bireme.registry.kinds import Kind, kind_of
 from bireme.registry.options import Call
@@ -67,8 +66,8 @@ async def change_scale(
 
 async def apply_scale(registry: Registry, kind: Kind, namespace: str, name: str, said: Apply, call: Call) -> Document:
     """Apply a Scale: its replicas are owned as those of the object. Raises Conflict, Invalid, NotFound."""
-    typed = registry.field_managers.typed(SCALE)
-    scale = check_config(SCALE, typed, said.config, namespace=namespace, name=name)
+    registry.field_managers.spoken_of(SCALE, said.config, namespace=namespace, name=name)
+    scale = said.config
     registry.item(kind, namespace, name)
     metadata = dict(scale.get("metadata") or {})
     config: Tree = {"apiVersion": kind.resource.api_version, "kind": kind.resource.kind, "metadata": metadata}

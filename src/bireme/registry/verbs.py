@@ -10,7 +10,7 @@ their own (`scale.py`, `pods.py`, `token_requests.py`). Source: the Kubernetes d
 
 import random as chance
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bireme.aio.clock import Clock
@@ -20,7 +20,7 @@ from bireme.api.patch import clone
 from bireme.api.scheme import Scheme
 from bireme.registry import conversion, creation
 from bireme.registry.admission.chain import Attributes, Chain, Plugin
-from bireme.registry.applying import check_absent, check_config
+from bireme.registry.applying import check_absent
 from bireme.registry.deletion import is_over, plan_delete
 from bireme.registry.field_managers import Apply, FieldManagers, same_but_for_times
 from bireme.registry.intake import Intake
@@ -219,15 +219,15 @@ class Registry(Reader):
         self, kind: Kind, namespace: str, name: str, said: Apply, call: Call, *, subresource: str = ""
     ) -> tuple[Document, bool]:
         """Apply a configuration; the flag says whether that made the object. Raises Conflict, Invalid, …"""
-        typed = self.field_managers.typed(kind)
-        config = check_config(kind, typed, said.config, namespace=namespace, name=name)
+        fields = self.field_managers.spoken_of(kind, said.config, namespace=namespace, name=name)
+        said = replace(said, fields=fields)
         for _ in range(PATCH_TRIES):
             item = self.store.get(kind.key(namespace, name))
             old = None if item is None else document_of(kind, item).tree()
             if old is None and subresource:
                 raise not_found(kind.resource.plural, name, group=kind.resource.group)
             if old is None:
-                check_absent(kind, name, config)
+                check_absent(kind, name, said.config)
             live = conversion.from_stored(kind, old) if old is not None else _nothing(kind)
             # What follows changes its tree in place, and may have to be done again.
             tree = clone(self.field_managers.applied(kind, live, said, call))
