@@ -235,6 +235,7 @@ class ResourceDoor:
         return _success(201)
 
     async def _token(self, route: Route, tree: Tree, call: Call) -> Tree:
+        await self._registry.admit(route.kind, route.namespace, route.name, "token", tree, call)
         return await request_token(self._registry, self._tokens, route.kind, route.namespace, route.name, tree, call)
 
     async def _connect(self, route: Route, request: Request) -> Answer:

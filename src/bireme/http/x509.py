@@ -49,6 +49,14 @@ def requested_key(request: bytes) -> bytes:
     return _public_pem(public_key)
 
 
+def requested_subject(request: bytes) -> tuple[str, tuple[str, ...]]:
+    """The common name ("" for none) and organizations that a PKCS#10 request asks for. ValueError if malformed."""
+    subject = x509.load_pem_x509_csr(request).subject
+    names = [str(one.value) for one in subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    groups = tuple(str(one.value) for one in subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME))
+    return names[0] if names else "", groups
+
+
 class Signer:
     """Signs with an authority's certificate and key, both in PEM. ValueError for another kind of key."""
 

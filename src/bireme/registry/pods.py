@@ -10,7 +10,6 @@ from bireme.api.errors import ApiError, BadRequest, Cause, Conflict, TooManyRequ
 from bireme.api.kinds import meta
 from bireme.api.selectors import LabelSelector
 from bireme.api.times import rfc3339
-from bireme.registry.admission.chain import Attributes
 from bireme.registry.kinds import Kind
 from bireme.registry.options import Call, DeleteOptions
 from bireme.registry.verbs import Deleted, Raced, Registry
@@ -25,9 +24,7 @@ async def bind(registry: Registry, kind: Kind, namespace: str, name: str, bindin
     target = binding.get("target") or {}
     if not isinstance(target, dict) or not target.get("name") or target.get("kind", "Node") not in ("", "Node"):
         raise BadRequest('Binding in version "v1" cannot be handled as a Binding: target must name a Node')
-    attributes = Attributes("CREATE", kind, namespace, name, binding, None, call, "binding")
-    await registry.admission.admit(attributes)
-    await registry.admission.validate(attributes)
+    await registry.admit(kind, namespace, name, "binding", binding, call)
     said = binding.get("metadata") or {}
     while True:
         item, tree = registry.read(kind, namespace, name)
@@ -84,9 +81,7 @@ async def evict(
     registry: Registry, kind: Kind, namespace: str, name: str, eviction: Tree, options: DeleteOptions, call: Call
 ) -> Deleted:
     """Delete the pod if the disruption budget that covers it allows. Raises TooManyRequests where not."""
-    attributes = Attributes("CREATE", kind, namespace, name, eviction, None, call, "eviction")
-    await registry.admission.admit(attributes)
-    await registry.admission.validate(attributes)
+    await registry.admit(kind, namespace, name, "eviction", eviction, call)
     while True:
         item, tree = registry.read(kind, namespace, name)
         if _needs_no_budget(tree):

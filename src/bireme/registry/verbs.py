@@ -170,6 +170,12 @@ class Registry(Reader):
         await rules.after_write(tree, None)
         return document
 
+    async def admit(self, kind: Kind, namespace: str, name: str, deed: str, body: Tree, call: Call) -> None:
+        """Let admission fill in and refuse the `body` of a deed on an object: binding, eviction, token."""
+        attributes = Attributes("CREATE", kind, namespace, name, body, None, call, deed)
+        await self.admission.admit(attributes)
+        await self.admission.validate(attributes)
+
     async def update(
         self, kind: Kind, namespace: str, name: str, tree: Tree, call: Call, *, subresource: str = ""
     ) -> tuple[Document, bool]:

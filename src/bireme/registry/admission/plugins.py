@@ -11,6 +11,7 @@ from bireme.registry.admission.default_toleration_seconds import DefaultTolerati
 from bireme.registry.admission.deny_external_ips import DenyServiceExternalIPs
 from bireme.registry.admission.limit_ranger import LimitRanger
 from bireme.registry.admission.namespace_lifecycle import NamespaceLifecycle
+from bireme.registry.admission.node_restriction import NodeRestriction
 from bireme.registry.admission.pod_security import PodSecurity
 from bireme.registry.admission.pod_topology_labels import PodTopologyLabels
 from bireme.registry.admission.priority import Priority
@@ -28,6 +29,7 @@ def default_plugins(objects: Objects, chance: random.Random, *, more: Collection
         ("NamespaceLifecycle", lambda: NamespaceLifecycle(objects)),
         ("LimitRanger", lambda: LimitRanger(objects)),
         ("ServiceAccount", lambda: ServiceAccount(objects, chance)),
+        ("NodeRestriction", lambda: NodeRestriction(objects)),
         ("TaintNodesByCondition", TaintNodesByCondition),
         ("PodSecurity", lambda: PodSecurity(objects)),
         ("Priority", lambda: Priority(objects)),
