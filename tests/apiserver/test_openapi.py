@@ -3,13 +3,14 @@ from typing import Any
 import orjson
 import pytest
 
-from bireme.api import definitions as known
 from bireme.api.scheme import Scheme, builtin
 from bireme.apiserver import openapi
+from bireme.apiserver.custom_schemas import CustomDefinitions
 from bireme.apiserver.openapi import V2_PROTOBUF, OpenApiPages
+from bireme.registry.kinds import Kinds
 
 scheme = builtin()
-definitions = known.builtin()
+definitions = CustomDefinitions(Kinds(Scheme()))
 GROUP_VERSIONS = [(group, version) for group in scheme.groups() for version in scheme.versions(group)]
 
 

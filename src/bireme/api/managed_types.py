@@ -12,7 +12,7 @@ from enum import Enum, auto
 from typing import Any
 
 from bireme.api.managed_sets import key_element, value_element
-from bireme.api.shape import Field, Form, Node
+from bireme.api.shape import DEDUCED, Field, Form, Node
 
 ABSENT: Any = object()
 
@@ -98,6 +98,8 @@ class TypeBook:
             made.owned = Owned.FIELDS
             made.fields = {name: self._field(said) for name, said in node.fields.items()}
             made.items = None if node.items is None else self._typed(node.items, "", (), "")
+        elif node is DEDUCED:
+            made.owned, made.items = Owned.AS_IT_COMES, made
         elif node.form is Form.LIST and list_type in ("map", "set"):
             made.owned = Owned.KEYS if list_type == "map" else Owned.VALUES
             made.keys = keys

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from bireme.api.kinds.meta import Object
 from bireme.api.resources_table import ALL, GROUP_ORDER, ROWS, SHARED_STORAGE, SUBRESOURCES, Row
+from bireme.api.versions import by_priority
 
 ALL_VERBS = frozenset(ALL.split())
 IN_HOUSE_MODULES = ("mesos", "marathon", "jobs")
@@ -67,6 +68,7 @@ class Resource:
     fields: tuple[str, ...] = ()
     definition: str = ""
     storage: "Resource | None" = None
+    list_kind: str = ""
 
     @property
     def gvk(self) -> Gvk:
@@ -77,6 +79,11 @@ class Resource:
     def api_version(self) -> str:
         """`apps/v1`, or `v1` for the core group."""
         return self.gvk.api_version
+
+    @property
+    def is_custom(self) -> bool:
+        """Whether it is a user who brought this kind; only such ones say what their lists are called."""
+        return bool(self.list_kind)
 
     @property
     def has_status(self) -> bool:
@@ -152,7 +159,8 @@ class Scheme:
 
     def versions(self, group: str) -> list[str]:
         """Versions of a group, the preferred one first."""
-        return list(dict.fromkeys(item.version for item in self._by_path.values() if item.group == group))
+        found = dict.fromkeys(item.version for item in self._by_path.values() if item.group == group)
+        return sorted(found, key=by_priority)
 
     def of_group_version(self, group: str, version: str) -> list[Resource]:
         """Resources of one group and version, by plural."""
@@ -218,6 +226,11 @@ def definition_of(gvk: Gvk) -> str:
     """The schema's name of a kind of the Kubernetes groups."""
     prefix = _DEFINITION_PREFIXES.get(gvk.group, f"io.k8s.api.{gvk.group.partition('.')[0]}")
     return f"{prefix}.{gvk.version}.{gvk.kind}"
+
+
+def definition_of_custom(gvk: Gvk) -> str:
+    """The schema's name of a kind that a user brought: `com.example.stable.v1.CronTab`."""
+    return ".".join((*reversed(gvk.group.split(".")), gvk.version, gvk.kind))
 
 
 def _subresources(names: Iterable[str], owner: Gvk) -> tuple[Subresource, ...]:

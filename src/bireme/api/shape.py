@@ -44,6 +44,10 @@ class Node:
     atomic: bool = False
 
 
+DEDUCED = Node(Form.ANY, "deduced")
+"""What has no schema and is taken as it comes."""
+
+
 @dataclass(slots=True, eq=False)
 class Field:
     """A field of an object: its type, and how lists and maps in it are merged."""

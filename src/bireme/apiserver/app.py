@@ -63,7 +63,7 @@ class ApiServer:
         self.health = health or Health()
         self.metrics = metrics or Metrics()
         self._authenticator = Authenticator(tokens)
-        self._documents = Documents(registry.scheme, tokens, address=address)
+        self._documents = Documents(registry.kinds, registry.scheme, tokens, address=address)
         self._in_flight = InFlight(self.metrics)
         self._overdue = Overdue(REQUEST_S)
         self._uid = uid or registry.new_uid

@@ -3,11 +3,13 @@
 import orjson
 
 from bireme.api.scheme import Scheme
+from bireme.apiserver.custom_schemas import CustomDefinitions
 from bireme.apiserver.discovery import DiscoveryPages
 from bireme.apiserver.negotiation import answer, takes_gzip, wants_pretty
 from bireme.apiserver.openapi import OpenApiPages
 from bireme.apiserver.pages import Page
 from bireme.http.interface import Request, Response
+from bireme.registry.kinds import Kinds
 from bireme.registry.tokens import ServiceAccountTokens
 
 INDEX = (
@@ -28,14 +30,20 @@ INDEX = (
 class Documents:
     """Answers GETs of paths that lead to no objects. `address` is the server's own, host:port."""
 
-    def __init__(self, scheme: Scheme, tokens: ServiceAccountTokens | None, *, address: str) -> None:
+    def __init__(self, kinds: Kinds, scheme: Scheme, tokens: ServiceAccountTokens | None, *, address: str) -> None:
         self._tokens = tokens
+        self._kinds = kinds
+        self._generation = kinds.generation
         self._discovery = DiscoveryPages(scheme, address=address)
-        self._schemas = OpenApiPages(scheme)
+        self._schemas = OpenApiPages(scheme, CustomDefinitions(kinds))
 
     def answer(self, request: Request) -> Response | None:
         """The page at the request's path; None if there is none."""
         path = request.path.rstrip("/") or "/"
+        if self._generation != self._kinds.generation:
+            self._generation = self._kinds.generation
+            self._discovery.forget()
+            self._schemas.forget()
         if path.startswith("/api"):
             return _from_page(request, self._discovery.page(path, request.headers.get("accept", "")))
         if path.startswith("/openapi/"):

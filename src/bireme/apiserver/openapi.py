@@ -12,12 +12,13 @@ from urllib.parse import quote
 
 import orjson
 
-from bireme.api import definitions as known
-from bireme.api.definitions import INT_OR_STRING, QUANTITY, REF, Definitions
+from bireme.api.definitions import INT_OR_STRING, QUANTITY, REF
 from bireme.api.scheme import Resource, Scheme
 from bireme.apiserver import gnostic
+from bireme.apiserver.custom_schemas import CustomDefinitions
 from bireme.apiserver.operations import DELETE_OPTIONS, PATCH, STATUS, paths_of
 from bireme.apiserver.pages import Page
+from bireme.registry.kinds import Kinds
 
 Tree = dict[str, Any]
 
@@ -34,7 +35,7 @@ _V2_TYPES = {QUANTITY: {"type": "string"}, INT_OR_STRING: {"type": "string", "fo
 _V3_FORMATS = {INT_OR_STRING: {"format": "int-or-string"}}
 
 
-def document_v2(scheme: Scheme, definitions: Definitions) -> Tree:
+def document_v2(scheme: Scheme, definitions: CustomDefinitions) -> Tree:
     """The v2 document of all that is served."""
     resources = scheme.resources()
     return {
@@ -47,7 +48,7 @@ def document_v2(scheme: Scheme, definitions: Definitions) -> Tree:
     }
 
 
-def document_v3(scheme: Scheme, definitions: Definitions, group: str, version: str) -> Tree | None:
+def document_v3(scheme: Scheme, definitions: CustomDefinitions, group: str, version: str) -> Tree | None:
     """The v3 document of one group and version, with the schemas that it needs; None if that is not served."""
     resources = scheme.of_group_version(group, version)
     if not resources:
@@ -64,7 +65,7 @@ def document_v3(scheme: Scheme, definitions: Definitions, group: str, version: s
     }
 
 
-def index_v3(scheme: Scheme, definitions: Definitions) -> Tree:
+def index_v3(scheme: Scheme, definitions: CustomDefinitions) -> Tree:
     """The index at `/openapi/v3`: where each group and version is described, and its hash."""
     paths: Tree = {}
     for group in scheme.groups():
@@ -75,9 +76,9 @@ def index_v3(scheme: Scheme, definitions: Definitions) -> Tree:
     return {"paths": paths}
 
 
-def hash_v3(scheme: Scheme, definitions: Definitions, group: str, version: str) -> str:
+def hash_v3(scheme: Scheme, definitions: CustomDefinitions, group: str, version: str) -> str:
     """Changes whenever the document of a group and version may have."""
-    digest = hashlib.sha256(f"{_EDITION} {definitions.digest}".encode())
+    digest = hashlib.sha256(f"{_EDITION} {definitions.digest_of(group, version)}".encode())
     for resource in scheme.of_group_version(group, version):
         told = sorted((item.name, item.kind, *sorted(item.verbs)) for item in resource.subresources)
         digest.update(repr((resource.gvk, resource.plural, sorted(resource.verbs), told)).encode())
@@ -87,9 +88,9 @@ def hash_v3(scheme: Scheme, definitions: Definitions, group: str, version: str) 
 class OpenApiPages:
     """The documents as bytes, each made when it is first asked for; that of v2 takes some tenths of a second."""
 
-    def __init__(self, scheme: Scheme, definitions: Definitions | None = None) -> None:
+    def __init__(self, scheme: Scheme, definitions: CustomDefinitions | None = None) -> None:
         self._scheme = scheme
-        self._definitions = definitions or known.builtin()
+        self._definitions = definitions or CustomDefinitions(Kinds(Scheme()))
         self._pages: dict[str, Page] = {}
 
     def forget(self) -> None:
@@ -146,7 +147,7 @@ def _place(group: str, version: str) -> str:
 
 
 def _reachable(
-    resources: Iterable[Resource], definitions: Definitions, scheme: Scheme, *, v3: bool = False
+    resources: Iterable[Resource], definitions: CustomDefinitions, scheme: Scheme, *, v3: bool = False
 ) -> dict[str, Tree]:
     """The definitions of the resources, of what their paths name, and of all that these refer to."""
     waiting = [STATUS, DELETE_OPTIONS, PATCH]
@@ -162,8 +163,8 @@ def _reachable(
     return dict(sorted(made.items()))
 
 
-def _definition(name: str, definitions: Definitions, scheme: Scheme, *, v3: bool) -> Tree:
-    definition = definitions.get(name)
+def _definition(name: str, definitions: CustomDefinitions, scheme: Scheme, *, v3: bool) -> Tree:
+    definition = definitions.get(name, v3=v3)
     if v3:
         definition = {**definition, **_V3_FORMATS.get(name, {})}
     elif name in _V2_TYPES:

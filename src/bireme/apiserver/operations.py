@@ -132,13 +132,19 @@ def _operation(
         "operationId": f"{deed}{_family(resource, capital=True)}{resource.version.title()}{title}",
         "tags": [f"{_family(resource, capital=False)}_{resource.version}"],
         "description": f"{deed} {resource.kind}",
-        "consumes": list(PATCHES) if verb == "patch" and not connects else ["*/*"],
+        "consumes": _patches(resource, kind) if verb == "patch" and not connects else ["*/*"],
         "produces": ["*/*"] if not answer else [JSON, YAML],
         "parameters": parameters,
         "responses": {**responses, "401": {"description": "Unauthorized"}},
         "x-kubernetes-action": "connect" if connects else action,
         "x-kubernetes-group-version-kind": kind._asdict(),
     }
+
+
+def _patches(resource: Resource, kind: Gvk) -> list[str]:
+    """The patches that are taken; how lists are merged strategically is not known of custom kinds."""
+    custom = resource.is_custom and kind == resource.gvk
+    return [media for media in PATCHES if not (custom and "strategic" in media)]
 
 
 def _bodies(verb: str, definition: str) -> list[Tree]:

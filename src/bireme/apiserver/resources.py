@@ -99,7 +99,7 @@ class ResourceDoor:
         document = await self._registry.get(route.kind, route.namespace, route.name, resource_version=version)
         kind = route.kind
         if route.subresource == "scale":
-            kind, document = scale.SCALE, scale.scale_document(document)
+            kind, document = scale.SCALE, scale.scale_document(route.kind, document)
         return answer(request, self._view(kind, wanted, request).object(document), media=wanted.media)
 
     async def _list(self, route: Route, request: Request, user: Identity) -> Answer:
@@ -182,10 +182,12 @@ class ResourceDoor:
         return self._answer_document(kind, request, document, call, status=201 if created else 200)
 
     def _patcher(self, route: Route, request: Request, call: Call, media: str) -> Callable[[Tree], Tree]:
-        if media not in (JSON_PATCH, MERGE, STRATEGIC):
+        custom = route.kind.custom is not None and route.subresource != "scale"
+        taken = (JSON_PATCH, MERGE) if custom else (JSON_PATCH, MERGE, STRATEGIC)
+        if media not in taken:
             raise UnsupportedMediaType(
                 "the body of the request was in an unknown format - accepted media types include: "
-                f"{JSON_PATCH}, {MERGE}, {STRATEGIC}, {APPLY}"
+                f"{', '.join((*taken, APPLY))}"
             )
         patch = bodies.read_patch(request, call)
         if media == JSON_PATCH:

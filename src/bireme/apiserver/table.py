@@ -12,7 +12,9 @@ from typing import Any
 from bireme.api.scheme import Resource
 from bireme.apiserver.columns import apps, autoscaling, batch, cluster, core, extension, mesos, networking, storage
 from bireme.apiserver.columns.column import CREATED, NAME, Column, Printer
+from bireme.apiserver.columns.custom import custom_printer
 from bireme.apiserver.columns.pods import COMPLETED
+from bireme.registry.kinds import Kind
 
 _GROUPS: Mapping[str, Mapping[str, Printer]] = {
     "": core.PRINTERS,
@@ -63,6 +65,11 @@ def row_conditions(resource: Resource, tree: dict[str, Any]) -> list[dict[str, s
     if phase not in COMPLETED:
         return []
     return [{"type": "Completed", "status": "True", "reason": phase, "message": COMPLETED[phase]}]
+
+
+def printer_of(kind: Kind) -> Printer:
+    """The printer of a kind."""
+    return custom_printer(kind.custom) if kind.custom is not None else _printer(kind.resource)
 
 
 def _printer(resource: Resource) -> Printer:

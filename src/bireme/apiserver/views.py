@@ -121,9 +121,10 @@ class TableView:
         self._version = f"meta.k8s.io/{version}"
         self._include = include
         self._now = now
-        self._columns = orjson.dumps([_column(column) for column in table.columns(kind.resource)])
+        self._printer = table.printer_of(kind)
+        self._columns = orjson.dumps([_column(column) for column in self._printer.columns])
         self._partial = PartialView(kind, version)
-        self.key: Hashable = ("table", kind.resource.version, version, include)
+        self.key: Hashable = ("table", kind, version, include)
 
     def object(self, document: Document) -> bytes:
         return self._table(self._rows_of([document]), str(document.revision or ""))
@@ -161,7 +162,7 @@ class TableView:
 
     def _row(self, document: Document, revision: int | None) -> bytes:
         tree = conversion.from_stored(self._kind, document.tree())
-        cells = table.row(self._kind.resource, tree, self._now())
+        cells = self._printer.cells(tree, self._now())
         row: dict[str, Any] = {"cells": cells}
         conditions = table.row_conditions(self._kind.resource, tree)
         if conditions:

@@ -16,6 +16,8 @@ _DEPRECATED: Mapping[tuple[str, str], str] = {
 
 def deprecation_of(kind: Kind) -> str:
     """What whoever uses `kind` is warned of; "" for most."""
+    if kind.custom is not None:
+        return kind.custom.deprecation
     return _DEPRECATED.get((kind.resource.group, kind.resource.kind), "")
 
 

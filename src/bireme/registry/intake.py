@@ -31,49 +31,65 @@ class Intake:
 
     def node(self, kind: Kind) -> Node:
         """The compiled definition of a kind."""
-        return self._schema.node(kind.definition)
+        return self._schema.node(kind.definition) if kind.custom is None else kind.custom.shape
 
     def take(self, kind: Kind, tree: Tree, call: Call) -> Tree:
         """`tree` checked for types and pruned (in place), in the form that is stored. Raises BadRequest.
 
         Unknown and repeated fields are refused, warned of or passed over, as the caller asked.
         """
-        self.settle(kind.resource.gvk, kind.definition, tree, call)
+        if kind.custom is None:
+            self.settle(kind.resource.gvk, kind.definition, tree, call)
+        else:
+            _check_kind(kind.resource.gvk, tree)
+            _tell(kind.resource.gvk, kind.custom.settle(tree), call)
         _drop_empty(tree.setdefault("metadata", {}))
         return to_stored(kind, tree)
 
     def settle(self, gvk: Gvk, definition: str, tree: Tree, call: Call) -> None:
         """Check and prune the body of any kind in place; see `take`."""
         _check_kind(gvk, tree)
-        findings = self._schema.settle(tree, definition)
-        if findings.problems:
-            raise schemas.cannot_be_handled(gvk, findings.problems[0].message)
-        if call.field_validation == "Ignore" or not (findings.unknown or call.duplicates):
-            return
-        faults = schemas.strict_faults(findings.unknown, call.duplicates)
-        if call.field_validation == "Strict":
-            raise schemas.cannot_be_handled(gvk, "strict decoding error: " + ", ".join(faults[:SHOWN_PROBLEMS]))
-        for fault in faults:
-            call.warn(fault)
+        _tell(gvk, self._schema.settle(tree, definition), call)
 
     def fill(self, kind: Kind, tree: Tree, *, subresource: str = "") -> None:
         """Fill in the kind's defaults, in place; beside a status, everything has them already."""
-        if subresource == "status":
+        if kind.custom is not None:
+            kind.custom.fill(tree)
+        elif subresource == "status":
             apply_to_status(kind.stored, tree)
         else:
             apply_defaults(kind.stored, tree)
 
     def check(self, kind: Kind, tree: Tree) -> None:
         """Raise Invalid where a new object breaks a rule of its kind."""
-        self._raise(kind, tree, validate(kind.stored, tree))
+        causes = validate(kind.stored, tree)
+        if kind.custom is not None:
+            causes += kind.custom.faults(tree, None)
+        self._raise(kind, tree, causes)
 
     def check_update(self, kind: Kind, tree: Tree, old: Tree, *, subresource: str) -> None:
         """Raise Invalid where an updated object breaks a rule, or changes what may not change."""
-        self._raise(kind, tree, validate_update(kind.stored, tree, old, subresource=subresource))
+        causes = validate_update(kind.stored, tree, old, subresource=subresource)
+        if kind.custom is not None:
+            causes += kind.custom.faults(tree, old, status=subresource == "status")
+        self._raise(kind, tree, causes)
 
     def _raise(self, kind: Kind, tree: Tree, causes: list[Cause]) -> None:
         if causes:
             raise invalid(kind.resource, tree["metadata"].get("name") or "", causes)
+
+
+def _tell(gvk: Gvk, findings: schemas.Findings, call: Call) -> None:
+    """Refuse or warn of what was found in a body, as the caller asked."""
+    if findings.problems:
+        raise schemas.cannot_be_handled(gvk, findings.problems[0].message)
+    if call.field_validation == "Ignore" or not (findings.unknown or call.duplicates):
+        return
+    faults = schemas.strict_faults(findings.unknown, call.duplicates)
+    if call.field_validation == "Strict":
+        raise schemas.cannot_be_handled(gvk, "strict decoding error: " + ", ".join(faults[:SHOWN_PROBLEMS]))
+    for fault in faults:
+        call.warn(fault)
 
 
 def _drop_empty(metadata: Tree) -> None:

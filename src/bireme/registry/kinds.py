@@ -3,13 +3,18 @@
 from dataclasses import dataclass
 
 from bireme.api.scheme import Resource, Scheme
+from bireme.registry.custom import Custom
 from bireme.registry.record import prefix_of
-from bireme.registry.strategy import Strategy, strategy_of
+from bireme.registry.strategy import CUSTOM, Strategy, strategy_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Kind:
-    """`resource` as clients see it, `stored` as it is kept (itself, but for the second versions)."""
+    """`resource` as clients see it, `stored` as it is kept (itself, but for the second versions).
+
+    `custom` is for kinds that users brought; these are handled in the version that is asked for, whatever version
+    they are kept in.
+    """
 
     resource: Resource
     stored: Resource
@@ -18,6 +23,7 @@ class Kind:
     prefix: bytes
     list_head: bytes
     definition: str
+    custom: Custom | None = None
 
     @property
     def is_alias(self) -> bool:
@@ -36,14 +42,28 @@ class Kind:
 
 
 class Kinds:
-    """The kinds of a scheme by their place in the API."""
+    """The kinds of a scheme by their place in the API. `generation` rises whenever they change."""
 
     def __init__(self, scheme: Scheme) -> None:
         self._by_path = {(r.group, r.version, r.plural): kind_of(r) for r in scheme.resources()}
+        self.generation = 0
 
     def at(self, group: str, version: str, plural: str) -> Kind | None:
         """The kind that is served there."""
         return self._by_path.get((group, version, plural))
+
+    def add(self, kind: Kind) -> None:
+        """Serve a kind, in place of any that was served there."""
+        resource = kind.resource
+        self._by_path[resource.group, resource.version, resource.plural] = kind
+        self.generation += 1
+
+    def remove(self, kind: Kind) -> None:
+        """Serve a kind no more."""
+        place = (kind.resource.group, kind.resource.version, kind.resource.plural)
+        if self._by_path.get(place) is kind:
+            del self._by_path[place]
+            self.generation += 1
 
     def all(self) -> list[Kind]:
         """Every kind, aliases too."""
@@ -59,6 +79,26 @@ def kind_of(resource: Resource) -> Kind:
         strategy_of(resource),
         stored.key_prefix,
         prefix_of(stored),
-        f'{{"kind":"{resource.kind}List","apiVersion":"{resource.api_version}","metadata":'.encode(),
+        _list_head(resource),
         resource.definition,
     )
+
+
+def custom_kind(custom: Custom) -> Kind:
+    """The kind of one version that a user brought."""
+    resource = custom.resource
+    return Kind(
+        resource,
+        resource,
+        CUSTOM,
+        resource.key_prefix,
+        prefix_of(resource),
+        _list_head(resource),
+        resource.definition,
+        custom,
+    )
+
+
+def _list_head(resource: Resource) -> bytes:
+    kind = resource.list_kind or f"{resource.kind}List"
+    return f'{{"kind":"{kind}","apiVersion":"{resource.api_version}","metadata":'.encode()

@@ -10,9 +10,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from bireme.aio.clock import Clock
+from bireme.aio.uids import new_uid
 from bireme.api.errors import NotFound, not_found
 from bireme.api.scheme import Scheme
 from bireme.registry import lists
+from bireme.registry.custom_conversion import Converter
+from bireme.registry.custom_reading import (
+    Changes,
+    ConvertingWatcher,
+    Target,
+    converted_page,
+    needs_conversion,
+    stored_selection,
+)
 from bireme.registry.kinds import Kind, Kinds
 from bireme.registry.lists import Page
 from bireme.registry.options import ListOptions, WatchOptions
@@ -44,10 +54,11 @@ class Reader:
 
     def __init__(self, store: Store, scheme: Scheme, clock: Clock) -> None:
         self.store = store
-        self.scheme = scheme
+        self.scheme = scheme = Scheme(scheme.resources())  # to which custom kinds come
         self.clock = clock
         self.kinds = Kinds(scheme)
         self.cache = WatchCache(store, scheme, clock)
+        self.converter = Converter(new_uid)
         self._trees: dict[str, tuple[Revision, Tree]] = {}
         self._lists: dict[tuple[str, str, str, str], tuple[str, Revision, list[Tree]]] = {}
 
@@ -121,7 +132,19 @@ class Reader:
         """The object of that name. Raises NotFound; Timeout where it is asked to be newer than it can be."""
         if resource_version and (version := lists.parse_version(resource_version)) > self.store.revision:
             await self.cache.wait_fresh(version)
-        return document_of(kind, self.item(kind, namespace, name))
+        return await self.document(kind, self.item(kind, namespace, name))
+
+    async def document(self, kind: Kind, item: Item) -> Document:
+        """What the store holds there, in the version of `kind`."""
+        custom = kind.custom
+        if custom is None or not custom.stale(item.value, item.revision):
+            return document_of(kind, item)
+        (value,) = await self.converter.bytes_of(custom, [(item.key, item.value, item.revision)])
+        return Document(value, item.revision, kind.prefix)
+
+    async def tree(self, kind: Kind, item: Item) -> Tree:
+        """A new tree of what the store holds there, in the version of `kind`."""
+        return (await self.document(kind, item)).tree()
 
     async def list(self, kind: Kind, selection: Selection, options: ListOptions) -> Page:
         """A page of what `selection` chooses, in key order."""
@@ -129,14 +152,18 @@ class Reader:
         version = lists.parse_version(options.resource_version)
         exact = version if options.match == "Exact" or (version and options.limit and not options.match) else 0
         await self.cache.wait_fresh(max(version, self.store.revision))
-        return lists.read_page(
+        chosen, custom = selection, kind.custom
+        if custom is not None and needs_conversion(custom):
+            chosen = stored_selection(selection)
+        page = lists.read_page(
             self.store,
             self.cache.of(kind.stored),
-            selection,
+            chosen,
             options,
             exact=exact,
             revision=self.cache.revision,
         )
+        return page if custom is None else await converted_page(self.converter, custom, selection, page)
 
     async def watch(self, kind: Kind, selection: Selection, options: WatchOptions, view: View) -> Watching:
         """A watch of what `selection` chooses, from where `options` say. Raises Expired for too long ago."""
@@ -145,6 +172,8 @@ class Reader:
         await self.cache.wait_fresh(max(version, self.store.revision))
         cache = self.cache.of(kind.stored)
         initial = options.initial_events if options.initial_events is not None else version == 0
+        if kind.custom is not None and needs_conversion(kind.custom):
+            return await self._watch_converted(kind, selection, view, version if version and not initial else None)
         if not initial and version:
             return Watching(None, cache.watch(selection, view, after=version), version)
         revision = self.cache.revision
@@ -152,6 +181,25 @@ class Reader:
         if initial:
             records = lists.read_page(self.store, cache, selection, ListOptions(), exact=0, revision=revision).records
         return Watching(records, cache.watch(selection, view, after=revision), revision)
+
+    async def _watch_converted(self, kind: Kind, selection: Selection, view: View, after: int | None) -> Watching:
+        """A watch of a custom kind whose objects are kept in another version; None is from what there is on."""
+        custom, cache, chosen = kind.custom, self.cache.of(kind.stored), stored_selection(selection)
+        assert custom is not None
+        revision = self.cache.revision if after is None else after
+        changes = Changes(chosen)
+        inner = cache.watch(changes.selection, changes, after=revision)
+        records = None
+        if after is None:
+            page = lists.read_page(self.store, cache, chosen, ListOptions(), exact=0, revision=revision)
+            try:
+                records = (await converted_page(self.converter, custom, selection, page)).records
+            except BaseException:
+                inner.close()
+                raise
+        return Watching(
+            records, ConvertingWatcher(inner, changes, Target(self.converter, custom, selection, view)), revision
+        )
 
 
 def document_of(kind: Kind, item: Item) -> Document:

@@ -26,12 +26,18 @@ class ResourceCache:
     """Records, recent changes and watchers of one kind of object; `revision` tells how far they have come."""
 
     def __init__(
-        self, resource: Resource, rounds: Rounds | None = None, *, revision: Callable[[], int] = lambda: 0
+        self,
+        resource: Resource,
+        rounds: Rounds | None = None,
+        *,
+        reader: HeaderReader | None = None,
+        revision: Callable[[], int] = lambda: 0,
     ) -> None:
         self.resource = resource
         self.revision = revision
         self._rounds = rounds
-        self.reader = HeaderReader(resource)
+        self.reader = reader or HeaderReader(resource)
+        self.loaded = 0
         self.records: dict[str, Record] = {}
         self.history: deque[Change] = deque()
         self.oldest = 0

@@ -19,6 +19,12 @@ class Rules:
         """As `before_create`, for an update of `old`."""
         return _nothing
 
+    def before_delete(self, tree: Tree) -> None:
+        """Change the object, in place, that is about to be deleted or marked."""
+
+    async def after_mark(self, tree: Tree) -> None:
+        """The object is marked: something still holds it."""
+
     async def after_write(self, tree: Tree, old: Tree | None) -> None:
         """The write stands."""
 

@@ -1,6 +1,7 @@
 """The scale of an object: its replicas as autoscaling/v1 Scale, without knowing the kind."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from bireme.api.codec.json import from_tree
@@ -8,6 +9,7 @@ from bireme.api.errors import BadRequest, Cause
 from bireme.api.kinds import meta
 from bireme.api.scheme import Resource
 from bireme.api.selectors import LabelSelector
+from bireme.api.structural.paths import at_path
 from bireme.registry.field_managers import Apply
 from bireme.registry.kinds import Kind, kind_of
 from bireme.registry.options import Call
@@ -22,23 +24,40 @@ SCALE = kind_of(
 )
 
 
-def scale_document(document: Document) -> Document:
+def scale_document(kind: Kind, document: Document) -> Document:
     """The Scale of an object with replicas, at the object's version."""
-    return Document(encode(SCALE.resource, scale_of(document.tree())), document.revision, SCALE.prefix)
+    return Document(encode(SCALE.resource, scale_of(document.tree(), _paths(kind))), document.revision, SCALE.prefix)
 
 
-def scale_of(tree: Tree) -> Tree:
+@dataclass(frozen=True, slots=True)
+class ScalePaths:
+    """Where an object has its wanted replicas, the actual ones and their selector."""
+
+    wanted: tuple[str, ...] = ("spec", "replicas")
+    actual: tuple[str, ...] = ("status", "replicas")
+    selector: tuple[str, ...] | None = ("spec", "selector")
+
+
+USUAL = ScalePaths()
+
+
+def _paths(kind: Kind) -> ScalePaths:
+    custom = kind.custom.scale_paths if kind.custom is not None else None
+    return ScalePaths(*custom) if custom is not None else USUAL
+
+
+def scale_of(tree: Tree, paths: ScalePaths = USUAL) -> Tree:
     """The Scale of an object with replicas."""
-    metadata, spec, status = tree["metadata"], tree.get("spec") or {}, tree.get("status") or {}
+    metadata, replicas = tree["metadata"], at_path(tree, paths.wanted)
     shown = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
     scale: Tree = {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
         "metadata": {name: metadata[name] for name in shown if name in metadata},
-        "spec": {"replicas": spec["replicas"]} if spec.get("replicas") else {},
-        "status": {"replicas": status.get("replicas", 0)},
+        "spec": {"replicas": replicas} if replicas else {},
+        "status": {"replicas": at_path(tree, paths.actual) or 0},
     }
-    selector = _selector_text(spec.get("selector"))
+    selector = _selector_text(at_path(tree, paths.selector) if paths.selector else None)
     if selector:
         scale["status"]["selector"] = selector
     return scale
@@ -48,9 +67,10 @@ async def change_scale(
     registry: Registry, kind: Kind, namespace: str, name: str, change: Callable[[Tree], Tree], call: Call
 ) -> Document:
     """Replace the Scale by what `change` makes of it; the new Scale. Raises Conflict, Invalid."""
+    paths = _paths(kind)
 
     def apply(tree: Tree) -> Tree:
-        scale = change(scale_of(tree))
+        scale = change(scale_of(tree, paths))
         said = scale.get("metadata")
         if scale.get("kind", "Scale") != "Scale" or not isinstance(said, dict):
             raise BadRequest("the body must be a Scale object")
@@ -58,10 +78,16 @@ async def change_scale(
             raise BadRequest(f"the name of the object ({said['name']}) does not match the name on the URL ({name})")
         version = said.get("resourceVersion") or ""
         check_preconditions(kind.resource, name, scale, tree, uid=said.get("uid") or "", version=version)
-        return {**tree, "spec": {**(tree.get("spec") or {}), "replicas": _replicas(kind, name, scale)}}
+        return _with(tree, paths.wanted, _replicas(kind, name, scale))
 
     call.owns_through = "scale"
-    return scale_document(await registry.patch(kind, namespace, name, apply, call))
+    return scale_document(kind, await registry.patch(kind, namespace, name, apply, call))
+
+
+def _with(tree: Tree, path: tuple[str, ...], value: Any) -> Tree:
+    """A tree with `value` at a path of fields, that shares all else."""
+    name, *rest = path
+    return {**tree, name: _with(tree.get(name) or {}, tuple(rest), value) if rest else value}
 
 
 async def apply_scale(registry: Registry, kind: Kind, namespace: str, name: str, said: Apply, call: Call) -> Document:
@@ -72,10 +98,10 @@ async def apply_scale(registry: Registry, kind: Kind, namespace: str, name: str,
     metadata = dict(scale.get("metadata") or {})
     config: Tree = {"apiVersion": kind.resource.api_version, "kind": kind.resource.kind, "metadata": metadata}
     if "replicas" in (scale.get("spec") or {}):
-        config["spec"] = {"replicas": _replicas(kind, name, scale)}
+        config = _with(config, _paths(kind).wanted, _replicas(kind, name, scale))
     call.owns_through = "scale"
     document, _ = await registry.apply(kind, namespace, name, Apply(config, said.force, "scale"), call)
-    return scale_document(document)
+    return scale_document(kind, document)
 
 
 def _replicas(kind: Kind, name: str, scale: Tree) -> int:
@@ -91,6 +117,8 @@ def _replicas(kind: Kind, name: str, scale: Tree) -> int:
 def _selector_text(selector: Any) -> str:
     if not selector:
         return ""
+    if isinstance(selector, str):
+        return selector
     if "matchLabels" in selector or "matchExpressions" in selector:
         return str(LabelSelector.from_struct(from_tree(meta.LabelSelector, selector)))
     return str(LabelSelector.of(selector))

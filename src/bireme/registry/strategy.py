@@ -79,6 +79,9 @@ def is_builtin(resource: Resource) -> bool:
     return "." not in resource.group or resource.group.endswith(".k8s.io")
 
 
+CUSTOM = Strategy(update_without_version=False, counts_generations=True)
+
+
 def strategy_of(resource: Resource) -> Strategy:
     """The strategy of a kind. Kinds of other groups are treated as custom ones are."""
     name = f"{resource.api_version}/{resource.kind}"

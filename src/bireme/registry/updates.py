@@ -122,11 +122,11 @@ def _restore(tree: Tree, source: Tree, name: str) -> None:
         tree[name] = source[name]
 
 
-def count_generation(strategy: Strategy, new: Tree, old: Tree) -> None:
-    """Raise the generation of `new` if anything but metadata and status differs from `old`."""
+def count_generation(strategy: Strategy, new: Tree, old: Tree, *, has_status: bool = True) -> None:
+    """Raise the generation of `new` if anything but metadata and status (where that is a thing apart) differs."""
     if not strategy.counts_generations:
         return
-    ignored = ("metadata", "status", "kind", "apiVersion")
+    ignored = ("metadata", "status", "kind", "apiVersion") if has_status else ("metadata", "kind", "apiVersion")
     if {k: v for k, v in new.items() if k not in ignored} != {k: v for k, v in old.items() if k not in ignored}:
         new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
 

@@ -13,9 +13,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import orjson
+
 from bireme.aio.clock import Clock
 from bireme.aio.uids import new_uid
-from bireme.api.errors import AlreadyExists, ApiError, Cause, NotFound, ServiceUnavailable, not_found
+from bireme.api.errors import (
+    AlreadyExists,
+    ApiError,
+    Cause,
+    MethodNotAllowed,
+    NotFound,
+    ServiceUnavailable,
+    not_found,
+)
 from bireme.api.patch import clone
 from bireme.api.scheme import Scheme
 from bireme.registry import conversion, creation
@@ -27,8 +37,8 @@ from bireme.registry.intake import Intake
 from bireme.registry.kinds import Kind
 from bireme.registry.lists import Page
 from bireme.registry.options import Call, DeleteOptions, ListOptions
-from bireme.registry.reader import Reader, document_of
-from bireme.registry.record import Document, encode
+from bireme.registry.reader import Reader
+from bireme.registry.record import Document, encode, prefix_of
 from bireme.registry.rules import Rules
 from bireme.registry.selection import Selection
 from bireme.registry.strategy import (
@@ -116,6 +126,8 @@ class Registry(Reader):
 
         `owners` are its managed fields where the writer does not simply own it all.
         """
+        if kind.custom is not None and kind.custom.family.terminating:
+            raise MethodNotAllowed("create not allowed while custom resource definition is terminating")
         tree = self.intake.take(kind, tree, call)
         settle_namespace(kind.resource, tree, namespace)
         if name:
@@ -190,7 +202,7 @@ class Registry(Reader):
                     raise not_found(kind.resource.plural, name, group=kind.resource.group)
                 return await self.create(kind, namespace, tree, call, name=name), True
             try:
-                old = document_of(kind, item).tree()
+                old = await self.tree(kind, item)
                 return await self._replace(kind, namespace, item, old, new, call, subresource=subresource), False
             except Raced as error:
                 if version:
@@ -211,7 +223,8 @@ class Registry(Reader):
         `change` gives a new tree and leaves the one that it is given as it was.
         """
         for _ in range(PATCH_TRIES):
-            item, old = self.read(kind, namespace, name)
+            item = self.item(kind, namespace, name)
+            old = await self.tree(kind, item)
             base = old if call.names_owners else _without_owners(old)
             new = self.intake.take(kind, change(conversion.from_stored(kind, base)), call)
             settle_name(kind.resource, new, name)
@@ -229,7 +242,7 @@ class Registry(Reader):
         said = replace(said, fields=fields)
         for _ in range(PATCH_TRIES):
             item = self.store.get(kind.key(namespace, name))
-            old = None if item is None else document_of(kind, item).tree()
+            old = None if item is None else await self.tree(kind, item)
             if old is None and subresource:
                 raise not_found(kind.resource.plural, name, group=kind.resource.group)
             if old is None:
@@ -271,6 +284,8 @@ class Registry(Reader):
             raise _version_needed(kind, name)
         check_preconditions(kind.resource, name, tree, old, uid=said.get("uid") or "", version=version)
         new = prepare_update(kind.stored, tree, old, subresource=subresource)
+        if kind.custom is not None and subresource == "status":
+            new["metadata"] = {key: value for key, value in old["metadata"].items() if key != "resourceVersion"}
         check_finalizers(kind.stored, new, old)
         self.intake.fill(kind, new, subresource=subresource)
         if owners is None:
@@ -288,9 +303,10 @@ class Registry(Reader):
         old["metadata"].pop("resourceVersion", None)
         attributes = Attributes("UPDATE", kind, namespace, name, new, old, call, subresource)
         await self.admission.admit(attributes)
-        if (new == old or same_but_for_times(new, old)) and not is_over(kind.stored, new):
-            return document_of(kind, item)
-        count_generation(kind.strategy, new, old)
+        unchanged = (new == old or same_but_for_times(new, old)) and not is_over(kind.stored, new)
+        if unchanged and not _is_outdated(kind, item):
+            return await self.document(kind, item)
+        count_generation(kind.strategy, new, old, has_status=kind.custom is None or kind.resource.has_status)
         rules = self.rules_of(kind.stored.kind)
         give_back = rules.before_update(new, old, call)
         try:
@@ -329,7 +345,7 @@ class Registry(Reader):
     async def _delete(
         self, kind: Kind, namespace: str, name: str, item: Item, options: DeleteOptions, call: Call
     ) -> Deleted:
-        tree = document_of(kind, item).tree()
+        tree = await self.tree(kind, item)
         check_preconditions(kind.resource, name, {}, tree, uid=options.uid, version=options.resource_version)
         tree["metadata"].pop("resourceVersion", None)
         attributes = Attributes("DELETE", kind, namespace, name, None, tree, call)
@@ -337,16 +353,20 @@ class Registry(Reader):
         await self.admission.validate(attributes)
         if not options.propagation and kind.is_a("Job", "batch"):
             call.warn(JOB_ORPHANS)
+        rules = self.rules_of(kind.stored.kind)
+        rules.before_delete(tree)
         plan = plan_delete(kind.stored, kind.strategy, tree, options, now=self.clock.now())
         if not plan.remove and plan.tree is None:
-            return Deleted(document_of(kind, item), gone=False)
+            return Deleted(await self.document(kind, item), gone=False)
         value = encode(kind.stored, tree)
         if call.dry_run:
             return Deleted(Document(value, item.revision, kind.prefix), gone=plan.remove)
         if plan.remove:
             revision = await self._remove(kind, item, tree)
             return Deleted(Document(item.value, revision, kind.prefix), gone=True)
-        return Deleted(await self._put(kind, item.key, value, expect=item.revision), gone=False)
+        document = await self._put(kind, item.key, value, expect=item.revision)
+        await rules.after_mark(tree)
+        return Deleted(document, gone=False)
 
     async def delete_collection(
         self, kind: Kind, selection: Selection, listing: ListOptions, options: DeleteOptions, call: Call
@@ -370,13 +390,16 @@ class Registry(Reader):
         return await self._put(kind, item.key, value, expect=item.revision)
 
     async def _put(self, kind: Kind, key: str, value: bytes, *, expect: int) -> Document:
+        custom, kept = kind.custom, value
+        if custom is not None and not custom.is_storage:
+            kept = encode(custom.storage.resource, await self.converter.to_storage(custom, orjson.loads(value)))
         try:
-            item = await self.store.put(key, value, expect=Revision(expect))
+            item = await self.store.put(key, kept, expect=Revision(expect))
         except KeyConflict as error:
             raise Raced from error
         except StoreError as error:
             raise store_failure(error) from error
-        return document_of(kind, item)
+        return Document(value, item.revision, kind.prefix)
 
     async def _remove(self, kind: Kind, item: Item, tree: Tree) -> int:
         try:
@@ -399,6 +422,12 @@ def _without_owners(tree: Tree) -> Tree:
 def _nothing(kind: Kind) -> Tree:
     """What an object is applied to that is not there yet."""
     return {"apiVersion": kind.resource.api_version, "kind": kind.resource.kind, "metadata": {}}
+
+
+def _is_outdated(kind: Kind, item: Item) -> bool:
+    """Whether an object is kept in another version than its kind is now."""
+    custom = kind.custom
+    return custom is not None and not item.value.startswith(prefix_of(custom.storage.resource))
 
 
 def store_failure(error: StoreError) -> ApiError:

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 import structlog
 
 from bireme.aio.clock import Clock
-from bireme.api.errors import Cause, Timeout
+from bireme.api.errors import Cause, NotFound, Timeout
 from bireme.api.scheme import Resource, Scheme
+from bireme.registry.record import HeaderReader
 from bireme.registry.resource_cache import ResourceCache
 from bireme.registry.rounds import Rounds
 from bireme.registry.watcher import Watcher
@@ -46,9 +47,42 @@ class WatchCache:
         home = resource.stored_as
         self._caches.setdefault(home.key_prefix, ResourceCache(home, self._rounds, revision=lambda: self._revision))
 
+    def put(self, resource: Resource, reader: HeaderReader) -> None:
+        """Serve `resource`, which may have been served otherwise; its watches end, so that clients begin anew.
+
+        What is known of its past is kept unless its objects are to be selected by other fields.
+        """
+        prefix = resource.key_prefix
+        known = self._caches.get(prefix)
+        if known is not None:
+            self._end_watches(known)
+            if known.reader.field_names == reader.field_names:
+                known.resource, known.reader = resource, reader
+                return
+        cache = self._caches[prefix] = ResourceCache(
+            resource, self._rounds, reader=reader, revision=lambda: self._revision
+        )
+        if self._started:
+            cache.oldest = cache.loaded = self._store.revision
+            cache.load(reader.read(item.key, item.value, item.revision) for item in self._store.range(prefix))
+
+    def remove(self, resource: Resource) -> None:
+        """Serve `resource` no more; its watches end."""
+        cache = self._caches.pop(resource.key_prefix, None)
+        if cache is not None:
+            self._end_watches(cache)
+
+    @staticmethod
+    def _end_watches(cache: ResourceCache) -> None:
+        for watcher in cache.watchers():
+            watcher.drop()
+
     def of(self, resource: Resource) -> ResourceCache:
-        """The cache of `resource`."""
-        return self._caches[resource.stored_as.key_prefix]
+        """The cache of `resource`. Raises NotFound where it is served no more."""
+        found = self._caches.get(resource.stored_as.key_prefix)
+        if found is None:
+            raise NotFound("the server could not find the requested resource")
+        return found
 
     def start(self) -> None:
         """Load what the store holds now. Called once, before `run`."""
@@ -108,7 +142,7 @@ class WatchCache:
         for event in batch:
             cache = self._caches.get(prefix_of_key(event.key))
             if cache is not None:
-                cache.apply(event, at=at, past=event.revision <= loaded)
+                cache.apply(event, at=at, past=event.revision <= max(loaded, cache.loaded))
         self._revision = max(self._revision, batch[-1].revision)
         self._fresh.set()
 

@@ -13,8 +13,11 @@ from bireme.registry.addresses import ServiceAddresses
 from bireme.registry.admission.plugins import default_plugins
 from bireme.registry.admission.resource_quota import ResourceQuota
 from bireme.registry.bootstrap import make_start_objects
+from bireme.registry.custom_cleanup import Cleanup
+from bireme.registry.custom_kinds import CustomKinds
 from bireme.registry.expiry import expire_events
 from bireme.registry.quotas import Quotas
+from bireme.registry.rules import Rules
 from bireme.registry.verbs import Registry
 from bireme.store.interface import Store
 
@@ -38,8 +41,12 @@ def build_registry(
     registry = Registry(store, scheme, clock, uid=uid or new_uid, random=dice)
     addresses = ServiceAddresses(registry, service_range=service_range, node_ports=node_ports, random=dice)
     quotas = Quotas(registry)
-    registry.use([*default_plugins(registry, dice), ResourceQuota(quotas)], {"Service": addresses})
+    custom = CustomKinds(registry)
+    rules: dict[str, Rules] = {"Service": addresses, "CustomResourceDefinition": custom}
+    registry.use([*default_plugins(registry, dice), ResourceQuota(quotas)], rules)
     registry.tasks["quotas"] = quotas.run
+    registry.tasks["custom kinds"] = Cleanup(registry, custom).run
+    custom.load()
     registry.start()
     addresses.load()
     return registry

@@ -1,0 +1,229 @@
+"""One version of a kind that a user brought: what its definition says, compiled when it is first needed.
+
+`Family` is what the versions of one definition share: which of them objects are stored in, and how they are
+converted. Left to others: making kinds of definitions (`custom_kinds.py`), conversion (`custom_conversion.py`).
+Source: the Kubernetes documentation of CustomResourceDefinitions.
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from bireme.api import schema as schemas
+from bireme.api.decoding import Problem
+from bireme.api.definitions import META
+from bireme.api.errors import Cause
+from bireme.api.schema import Findings
+from bireme.api.scheme import Resource
+from bireme.api.shape import Node
+from bireme.api.structural.checks import Check, compile_check
+from bireme.api.structural.paths import at_path, simple_path
+from bireme.api.structural.places import Faults, ratcheted
+from bireme.api.structural.settling import Settler, compile_settler, embedded_places
+from bireme.api.structural.shapes import shape_of
+from bireme.api.validation.field import Problems
+from bireme.api.validation.meta import check_metadata
+
+Tree = dict[str, Any]
+OBJECT_META = f"{META}ObjectMeta"
+REMEMBERED = 4096
+
+
+@dataclass(slots=True, eq=False)
+class Family:
+    """The versions of one definition. `webhook` is its conversion webhook; None where only the version changes."""
+
+    name: str
+    group: str
+    storage: str
+    webhook: Tree | None
+    terminating: bool
+    versions: "dict[str, Custom]" = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class Custom:
+    """A version of a custom kind. Objects written after revision `since` are stored as this schema wants them."""
+
+    resource: Resource
+    said: Tree
+    family: Family
+    since: int = 0
+    remembered: dict[tuple[str, int], bytes] = field(default_factory=dict)
+
+    @property
+    def is_storage(self) -> bool:
+        """Whether objects are stored in this version."""
+        return self.family.storage == self.resource.version
+
+    @property
+    def storage(self) -> "Custom":
+        """The version that objects are stored in."""
+        return self.family.versions[self.family.storage]
+
+    @property
+    def deprecation(self) -> str:
+        """What users of this version are warned of; "" for most."""
+        if not self.said.get("deprecated"):
+            return ""
+        return (
+            self.said.get("deprecationWarning") or f"{self.resource.api_version} {self.resource.kind} is deprecated"
+        )
+
+    @functools.cached_property
+    def schema(self) -> Tree:
+        """The structural schema."""
+        return (self.said.get("schema") or {}).get("openAPIV3Schema") or {}
+
+    @functools.cached_property
+    def settler(self) -> Settler:
+        """What prunes and defaults objects."""
+        return compile_settler(self.schema)
+
+    @functools.cached_property
+    def shape(self) -> Node:
+        """What field ownership is read from."""
+        return shape_of(self.schema)
+
+    @functools.cached_property
+    def _check(self) -> Check | None:
+        return compile_check(self._own_schema())
+
+    @functools.cached_property
+    def _status_check(self) -> Check | None:
+        status = (self.schema.get("properties") or {}).get("status")
+        return compile_check(status) if isinstance(status, dict) else None
+
+    def _own_schema(self) -> Tree:
+        """The schema without what the rules of metadata see to."""
+        properties = {
+            k: v for k, v in (self.schema.get("properties") or {}).items() if k not in ("apiVersion", "kind")
+        }
+        return {**self.schema, "type": "object", "properties": properties} if properties else self.schema
+
+    @functools.cached_property
+    def _embedded(self) -> Callable[[Tree], list[tuple[Tree, str]]] | None:
+        return embedded_places(self.schema)
+
+    def settle(self, tree: Tree) -> Findings:
+        """Take what is unknown out of an object, in place, and tell what it was."""
+        metadata = tree.get("metadata")
+        findings = schemas.builtin().settle(metadata, OBJECT_META) if metadata else schemas.FINE
+        unknown = [f"metadata.{path}" for path in findings.unknown]
+        problems = list(findings.problems)
+        self.settler.prune(tree, "", unknown.append)
+        if self._embedded is not None:
+            for held, path in self._embedded(tree):
+                self._settle_embedded(held, path, unknown, problems)
+        return Findings(tuple(problems), tuple(unknown)) if unknown or problems else schemas.FINE
+
+    @staticmethod
+    def _settle_embedded(held: Tree, path: str, unknown: list[str], problems: list[Problem]) -> None:
+        metadata = held.get("metadata")
+        if metadata is None:
+            return
+        if not isinstance(metadata, dict):
+            problems.append(Problem(f"{path}.metadata", f"{path}.metadata must be an object"))
+            return
+        found = schemas.builtin().settle(metadata, OBJECT_META)
+        unknown += [f"{path}.metadata.{name}" for name in found.unknown]
+        problems += found.problems
+
+    def fill(self, tree: Tree) -> None:
+        """Fill in defaults and take out nulls, in place."""
+        self.settler.fill(tree)
+
+    def refill(self, tree: Tree) -> None:
+        """Prune and fill in, after somebody changed the object."""
+        self.settler.prune(tree, "", _nowhere)
+        self.settler.fill(tree)
+
+    def faults(self, tree: Tree, old: Tree | None, *, status: bool = False) -> list[Cause]:
+        """What is wrong with an object by its schema; an update is excused from what it leaves as it was."""
+        if status:
+            return self._status_faults(tree, old or {})
+        faults = Faults()
+        if self._check is not None:
+            self._check(tree, None, faults)
+        causes = ratcheted(faults, tree, old) if faults and old is not None else faults.causes
+        if self._embedded is not None:
+            causes = causes + self._embedded_faults(tree, old)
+        return causes + self._scale_faults(tree)
+
+    def _status_faults(self, tree: Tree, old: Tree) -> list[Cause]:
+        if self._status_check is None or "status" not in tree:
+            return []
+        faults = Faults("status")
+        self._status_check(tree["status"], None, faults)
+        return ratcheted(faults, tree["status"], old.get("status")) if faults else []
+
+    def _embedded_faults(self, tree: Tree, old: Tree | None) -> list[Cause]:
+        assert self._embedded is not None
+        before = {path: held for held, path in self._embedded(old)} if old else {}
+        problems = Problems()
+        for held, path in self._embedded(tree):
+            if isinstance(held, dict) and before.get(path) != held:
+                _check_embedded(problems, held, path)
+        return list(problems)
+
+    @functools.cached_property
+    def columns(self) -> list[Tree]:
+        """The printer columns."""
+        return self.said.get("additionalPrinterColumns") or []
+
+    @functools.cached_property
+    def scale_paths(self) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...] | None] | None:
+        """Where wanted replicas, actual replicas and the selector of pods stand; None without a scale."""
+        scale = (self.said.get("subresources") or {}).get("scale")
+        if not scale:
+            return None
+        wanted, actual = simple_path(scale["specReplicasPath"]), simple_path(scale["statusReplicasPath"])
+        selector = simple_path(scale.get("labelSelectorPath") or "")
+        return wanted or ("spec", "replicas"), actual or ("status", "replicas"), selector
+
+    def _scale_faults(self, tree: Tree) -> list[Cause]:
+        if self.scale_paths is None:
+            return []
+        wanted, _, _ = self.scale_paths
+        number = at_path(tree, wanted)
+        if isinstance(number, int) and number < 0:
+            text = f"Invalid value: {number}: should be a non-negative integer"
+            return [Cause("FieldValueInvalid", text, ".".join(wanted))]
+        return []
+
+    def stale(self, value: bytes, revision: int) -> bool:
+        """Whether stored bytes have to be worked on before they are an object of this version."""
+        return revision <= self.since or not self.is_storage
+
+    def present(self, tree: Tree) -> None:
+        """Make an object that is in this version by now as this schema wants it, in place."""
+        tree["apiVersion"], tree["kind"] = self.resource.api_version, self.resource.kind
+        self.refill(tree)
+
+    def read_stale(self, value: bytes, revision: int) -> Tree:
+        """The object of stored bytes in this version, where no webhook is needed for that."""
+        tree: Tree = orjson.loads(value)
+        self.present(tree)
+        if revision:
+            tree["metadata"]["resourceVersion"] = str(revision)
+        return tree
+
+
+def _nowhere(path: str) -> None:
+    """Nobody is to know."""
+
+
+def _check_embedded(problems: Problems, held: Tree, path: str) -> None:
+    for name in ("apiVersion", "kind"):
+        if not held.get(name):
+            problems.required(f"{path}.{name}", "must not be empty")
+    metadata = held.get("metadata")
+    if not metadata:
+        return
+    found = Problems()
+    resource = Resource("", "v1", held.get("kind") or "", "", "", namespaced=bool(metadata.get("namespace")))
+    check_metadata(found, resource, {"name": "unnamed", **metadata})
+    problems += [Cause(cause.reason, cause.message, f"{path}.{cause.field}") for cause in found]
