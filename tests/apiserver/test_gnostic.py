@@ -7,10 +7,11 @@ import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import Message
 
-from bireme.api import definitions as known
-from bireme.api.scheme import builtin
+from bireme.api.scheme import Scheme, builtin
 from bireme.apiserver import gnostic
+from bireme.apiserver.custom_schemas import CustomDefinitions
 from bireme.apiserver.openapi import document_v2
+from bireme.registry.kinds import Kinds
 
 FIELD = descriptor_pb2.FieldDescriptorProto
 # Message to fields, as "[*]name:type=number": a star for repeated. From OpenAPIv2.proto, what our documents use.
@@ -124,7 +125,7 @@ def without_empty_descriptions(tree: Any) -> Any:
 
 
 def test_the_whole_document_reads_back(document_class: type[Message]) -> None:
-    tree = document_v2(builtin(), known.builtin())
+    tree = document_v2(builtin(), CustomDefinitions(Kinds(Scheme())))
     message: Any = document_class.FromString(gnostic.document(tree))
     assert not unknown_fields(message)
     assert (message.swagger, message.info.version) == ("2.0", tree["info"]["version"])
@@ -135,7 +136,7 @@ def test_the_whole_document_reads_back(document_class: type[Message]) -> None:
 
 
 def test_operations_read_back(document_class: type[Message]) -> None:
-    tree = document_v2(builtin(), known.builtin())
+    tree = document_v2(builtin(), CustomDefinitions(Kinds(Scheme())))
     message: Any = document_class.FromString(gnostic.document(tree))
     name = "/apis/apps/v1/namespaces/{namespace}/deployments/{name}"
     item = next(pair.value for pair in message.paths.path if pair.name == name)
