@@ -185,13 +185,14 @@ Kubectl = Callable[..., str]
 def kubectl(server: Server, namespace: str) -> Kubectl:
     """Run kubectl in the test's namespace: `kubectl("get", "pods")`. `text` is its input; gives what it printed.
 
-    A failure is an AssertionError, unless `fails=True`: then it must fail, and gives both outputs.
+    A failure is an AssertionError, unless `fails=True`: then it must fail, and gives both outputs. `settings` are
+    variables of its environment.
     """
     program = shutil.which("kubectl")
     assert program, "kubectl is missing: tools/setup-e2e.sh installs it"
     home = server.kubeconfig.parent / "home"
 
-    def run(*words: str, text: str = "", fails: bool = False, seconds: float = 60.0) -> str:
+    def run(*words: str, text: str = "", fails: bool = False, seconds: float = 60.0, **settings: str) -> str:
         done = subprocess.run(
             [program, "--namespace", namespace, *words],
             input=text or None,
@@ -200,7 +201,7 @@ def kubectl(server: Server, namespace: str) -> Kubectl:
             text=True,
             timeout=seconds,
             check=False,
-            env={"KUBECONFIG": str(server.kubeconfig), "HOME": str(home), "PATH": os.environ["PATH"]},
+            env={"KUBECONFIG": str(server.kubeconfig), "HOME": str(home), "PATH": os.environ["PATH"], **settings},
         )
         said = f"kubectl {' '.join(words)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         assert (done.returncode != 0) is fails, said
