@@ -86,7 +86,7 @@ def _object(schema: Schema, name: str, *, root: bool) -> Type | None:
         if value is None:
             return None
         largest = schema.get("maxProperties")
-        bound = LARGEST_REQUEST // (_least_size(inside) + 6)
+        bound = LARGEST_REQUEST // (least_size(inside) + 6)
         return map_of(STRING, value, bound if largest is None else int(largest))
     properties = dict(schema.get("properties") or {})
     if root:
@@ -117,7 +117,7 @@ def _list(schema: Schema, name: str) -> Type | None:
     if element is None:
         return None
     largest = schema.get("maxItems")
-    bound = (LARGEST_REQUEST - 2) // (_least_size(items) + 1)
+    bound = (LARGEST_REQUEST - 2) // (least_size(items) + 1)
     made = list_of(element, bound if largest is None else int(largest))
     kind = schema.get("x-kubernetes-list-type", "")
     if kind in ("set", "map"):
@@ -144,7 +144,7 @@ def _text(schema: Schema) -> Type:
     return STRING.sized(LARGEST_REQUEST - 2)
 
 
-def _least_size(schema: Schema) -> int:
+def least_size(schema: Schema) -> int:
     """The fewest bytes that a value takes in JSON."""
     if schema.get("x-kubernetes-int-or-string"):
         return 1
@@ -154,7 +154,7 @@ def _least_size(schema: Schema) -> int:
             required = set(schema.get("required") or ())
             for key, said in (schema.get("properties") or {}).items():
                 if key in required and "default" not in said:
-                    size += len(key) + 4 + _least_size(said)
+                    size += len(key) + 4 + least_size(said)
             return size
         case "array":
             return 2
