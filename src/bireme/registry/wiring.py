@@ -10,8 +10,12 @@ from bireme.aio.supervise import supervise
 from bireme.aio.uids import new_uid
 from bireme.api.scheme import Scheme
 from bireme.registry.addresses import ServiceAddresses
+from bireme.registry.admission.chain import Plugin
+from bireme.registry.admission.mutating_policy import MutatingAdmissionPolicy
 from bireme.registry.admission.plugins import default_plugins
+from bireme.registry.admission.policies import Policies
 from bireme.registry.admission.resource_quota import ResourceQuota
+from bireme.registry.admission.validating_policy import ValidatingAdmissionPolicy
 from bireme.registry.bootstrap import make_start_objects
 from bireme.registry.custom_cleanup import Cleanup
 from bireme.registry.custom_kinds import CustomKinds
@@ -43,13 +47,24 @@ def build_registry(
     quotas = Quotas(registry)
     custom = CustomKinds(registry)
     rules: dict[str, Rules] = {"Service": addresses, "CustomResourceDefinition": custom}
-    registry.use([*default_plugins(registry, dice), ResourceQuota(quotas)], rules)
+    plugins = [*default_plugins(registry, dice), *policy_plugins(registry), ResourceQuota(quotas)]
+    registry.use(plugins, rules)
     registry.tasks["quotas"] = quotas.run
     registry.tasks["custom kinds"] = Cleanup(registry, custom).run
     custom.load()
     registry.start()
     addresses.load()
     return registry
+
+
+def policy_plugins(registry: Registry) -> list[Plugin]:
+    """The plugins for policies in CEL, in their order."""
+    mutating = Policies(registry, registry.kinds, "mutatingadmissionpolicies")
+    validating = Policies(registry, registry.kinds, "validatingadmissionpolicies")
+    return [
+        MutatingAdmissionPolicy(mutating, registry.field_managers.typed, registry.intake.fill),
+        ValidatingAdmissionPolicy(validating),
+    ]
 
 
 async def run_registry(registry: Registry) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from bireme.api.errors import Cause
 from bireme.api.scheme import Resource
 from bireme.api.validation import (
+    admission_policies,
     admissionregistration,
     apiextensions,
     apps,
@@ -31,7 +32,7 @@ from bireme.api.validation.meta import check_metadata, check_metadata_update
 
 _GROUPS: Mapping[str, Mapping[str, Rules]] = {
     "": core.RULES,
-    "admissionregistration.k8s.io": admissionregistration.RULES,
+    "admissionregistration.k8s.io": {**admissionregistration.RULES, **admission_policies.RULES},
     "apiextensions.k8s.io": apiextensions.RULES,
     "apps": apps.RULES,
     "autoscaling": autoscaling.RULES,

@@ -1,0 +1,164 @@
+"""ValidatingAdmissionPolicy: policies in CEL that refuse requests, warn of them, or note them for the audit.
+
+Source: the documentation of validating admission policies in Kubernetes.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from bireme.api.cel.errors import CelError, CostExceeded
+from bireme.api.cel.policies import Validation
+from bireme.api.errors import ApiError, Cause, Forbidden, Invalid, TooLarge, Unauthorized
+from bireme.registry.admission.chain import Attributes, Operation, Plugin
+from bireme.registry.admission.policies import (
+    PER_POLICY,
+    Policies,
+    Task,
+    Unbound,
+    conditions_hold,
+    with_params,
+)
+from bireme.registry.admission.policy_match import is_exempt
+from bireme.registry.admission.policy_values import Budget, Values
+from bireme.registry.kinds import Kind
+
+Tree = dict[str, Any]
+LONGEST_MESSAGE = 5120
+_FAILURES = "validation.policy.admission.k8s.io/validation_failure"
+_REASONS: dict[str, type[ApiError]] = {
+    "Unauthorized": Unauthorized,
+    "Forbidden": Forbidden,
+    "Invalid": Invalid,
+    "RequestEntityTooLarge": TooLarge,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A claim of a policy that a request does not keep."""
+
+    task: Task
+    message: str
+    reason: str = ""
+    index: int = 0
+
+    @property
+    def text(self) -> str:
+        """What is told to the user."""
+        policy, binding = self.task.known.name, self.task.binding.name
+        return f"ValidatingAdmissionPolicy '{policy}' with binding '{binding}' denied request: {self.message}"
+
+
+class ValidatingAdmissionPolicy(Plugin):
+    """See the module."""
+
+    name: ClassVar[str] = "ValidatingAdmissionPolicy"
+
+    def __init__(self, policies: Policies) -> None:
+        self._policies = policies
+
+    def handles(self, operation: Operation, kind: Kind, subresource: str) -> bool:
+        return not is_exempt(kind)
+
+    async def validate(self, attributes: Attributes) -> None:
+        if not self._policies.current():
+            return
+        denied: list[Fault] = []
+        noted: list[Fault] = []
+        for task in self._policies.for_request(attributes):
+            actions = task.binding.spec.get("validationActions") or ("Deny",)
+            for fault in self._faults(task, attributes):
+                if "Deny" in actions:
+                    denied.append(fault)
+                if "Warn" in actions:
+                    policy, binding = task.known.name, task.binding.name
+                    place = f"ValidatingAdmissionPolicy '{policy}' with binding '{binding}'"
+                    attributes.call.warn(f"Validation failed for {place}: {fault.message}")
+                if "Audit" in actions:
+                    noted.append(fault)
+        if noted:
+            attributes.call.audit[_FAILURES] = json.dumps([_audited(fault) for fault in noted], separators=(",", ":"))
+        if denied:
+            raise refusal(attributes, denied[0].text, denied[0].reason)
+
+    def _faults(self, task: Task, attributes: Attributes) -> list[Fault]:
+        known = task.known
+        if known.fault:
+            return [Fault(task, known.fault)] if known.fails else []
+        try:
+            parameters = self._policies.parameters(task, attributes)
+        except Unbound as error:
+            return [Fault(task, str(error))] if known.fails else []
+        faults: list[Fault] = []
+        for params in parameters:
+            faults += _evaluated(task, with_params(task, params, Budget(PER_POLICY)), attributes)
+        return faults
+
+
+def _evaluated(task: Task, values: Values, attributes: Attributes) -> list[Fault]:
+    known, budget = task.known, Budget(PER_POLICY)
+    try:
+        if not conditions_hold(task, values):
+            return []
+    except CelError as error:
+        return [Fault(task, str(error))] if known.fails else []
+    values = with_params(task, values["params"], budget)
+    faults: list[Fault] = []
+    for index, validation in enumerate(known.policy.validations):
+        expression = validation.program.expression.strip()
+        try:
+            holds = budget.evaluate(validation.program, values) is True
+        except CelError as error:
+            if known.fails:
+                faults.append(Fault(task, f"expression '{expression}' resulted in error: {error}", index=index))
+            if isinstance(error, CostExceeded):
+                break
+            continue
+        if not holds:
+            message = _message(validation, values, budget) or f"failed expression: {expression}"
+            faults.append(Fault(task, message, validation.said.get("reason") or "", index))
+    _annotate(task, values, budget, attributes)
+    return faults
+
+
+def _message(validation: Validation, values: Values, budget: Budget) -> str:
+    said: str = (validation.said.get("message") or "").strip()
+    if validation.message is None:
+        return said
+    try:
+        text = budget.evaluate(validation.message, values)
+    except CelError:
+        return said
+    text = text.strip() if isinstance(text, str) else ""
+    return text if text and "\n" not in text and len(text) <= LONGEST_MESSAGE else said
+
+
+def _annotate(task: Task, values: Values, budget: Budget, attributes: Attributes) -> None:
+    for key, program in task.known.policy.annotations:
+        try:
+            value = budget.evaluate(program, values)
+        except CelError:
+            continue  # an annotation that can't be worked out is left out
+        if isinstance(value, str) and value.strip():
+            attributes.call.audit[f"{task.known.name}/{key}"] = value.strip()
+
+
+def _audited(fault: Fault) -> Tree:
+    return {
+        "message": fault.message,
+        "policy": fault.task.known.name,
+        "binding": fault.task.binding.name,
+        "expressionIndex": fault.index,
+        "validationActions": fault.task.binding.spec.get("validationActions") or ["Deny"],
+    }
+
+
+def refusal(attributes: Attributes, text: str, reason: str) -> ApiError:
+    """The answer to a request that a policy refuses."""
+    resource = attributes.kind.resource
+    return _REASONS.get(reason, Invalid)(
+        f'{resource.title} "{attributes.name}" is forbidden: {text}',
+        details={"name": attributes.name, "group": resource.group, "kind": resource.plural},
+        causes=[Cause("", text)],
+    )

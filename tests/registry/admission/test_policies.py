@@ -1,0 +1,323 @@
+"""Admission policies over the real verbs: who is refused, warned, changed, and with which words."""
+
+import json
+from typing import Any
+
+import pytest
+
+from bireme.api.errors import ApiError, Forbidden, Invalid
+from bireme.http.interface import Identity
+from bireme.registry.options import Call, DeleteOptions
+from bireme.registry.verbs import Registry
+
+Tree = dict[str, Any]
+GROUP = "admissionregistration.k8s.io"
+CONFIG_MAPS = {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}
+DEPLOYMENTS = {"apiGroups": ["apps"], "apiVersions": ["v1"], "resources": ["deployments"]}
+
+
+def on(rule: Tree, *operations: str) -> Tree:
+    return {"resourceRules": [{**rule, "operations": list(operations) or ["CREATE", "UPDATE"]}]}
+
+
+async def put(registry: Registry, plural: str, name: str, spec: Tree) -> None:
+    kind = registry.kind(GROUP, "v1", plural)
+    await registry.create(kind, "", {"metadata": {"name": name}, "spec": spec}, Call())
+
+
+async def validating(registry: Registry, spec: Tree, *, name: str = "p", **binding: Any) -> None:
+    await put(registry, "validatingadmissionpolicies", name, {"matchConstraints": on(CONFIG_MAPS), **spec})
+    bound = {"policyName": name, "validationActions": ["Deny"], **binding}
+    await put(registry, "validatingadmissionpolicybindings", f"{name}-b", bound)
+
+
+async def mutating(registry: Registry, spec: Tree, *, name: str = "p", **binding: Any) -> None:
+    said = {"matchConstraints": on(CONFIG_MAPS), "reinvocationPolicy": "Never", **spec}
+    await put(registry, "mutatingadmissionpolicies", name, said)
+    await put(registry, "mutatingadmissionpolicybindings", f"{name}-b", {"policyName": name, **binding})
+
+
+async def make(registry: Registry, name: str = "c", *, call: Call | None = None, **tree: Any) -> Tree:
+    kind = registry.kind("", "v1", "configmaps")
+    body = {"metadata": {"name": name, **tree.pop("metadata", {})}, **tree}
+    return (await registry.create(kind, "default", body, call or Call())).tree()
+
+
+async def refused(registry: Registry, name: str = "c", **tree: Any) -> ApiError:
+    with pytest.raises(ApiError) as refusal:
+        await make(registry, name, **tree)
+    return refusal.value
+
+
+def claim(expression: str, **more: Any) -> Tree:
+    return {"validations": [{"expression": expression, **more}]}
+
+
+async def test_denies_in_the_words_of_kubernetes(opened):
+    async with opened() as registry:
+        await validating(registry, claim("has(object.data)"))
+        error = await refused(registry)
+        text = "ValidatingAdmissionPolicy 'p' with binding 'p-b' denied request: failed expression: has(object.data)"
+        assert isinstance(error, Invalid)
+        assert error.message == f'configmaps "c" is forbidden: {text}'
+        assert [cause.message for cause in error.causes] == [text]
+        await make(registry, data={"a": "b"})
+
+
+@pytest.mark.parametrize(
+    ("more", "message", "reason"),
+    [
+        pytest.param({"message": "needs data"}, "needs data", Invalid, id="the message"),
+        pytest.param(
+            {"messageExpression": "'no data in ' + object.metadata.name", "message": "x", "reason": "Forbidden"},
+            "no data in c",
+            Forbidden,
+            id="the message's expression, and the reason",
+        ),
+        pytest.param(
+            {"messageExpression": "object.nothing", "message": "fallback"},
+            "fallback",
+            Invalid,
+            id="an expression fails",
+        ),
+    ],
+)
+async def test_message_and_reason(opened, more, message, reason):
+    async with opened() as registry:
+        await validating(registry, claim("has(object.data)", **more))
+        error = await refused(registry)
+        assert isinstance(error, reason)
+        assert error.message.endswith(f"denied request: {message}")
+
+
+async def test_failure_policy(opened):
+    async with opened() as registry:
+        await validating(registry, {**claim("object.data.a == 'b'"), "failurePolicy": "Fail"})
+        error = await refused(registry)
+        assert error.message.endswith("expression 'object.data.a == 'b'' resulted in error: no such key: data")
+        await validating(registry, {**claim("object.nothing == 1"), "failurePolicy": "Ignore"}, name="q")
+        await make(registry, data={"a": "b"})
+
+
+async def test_takes_effect_and_stops_with_its_binding(opened):
+    async with opened() as registry:
+        await validating(registry, claim("false"))
+        await refused(registry)
+        kind = registry.kind(GROUP, "v1", "validatingadmissionpolicybindings")
+        await registry.delete(kind, "", "p-b", DeleteOptions(), Call())
+        await make(registry)
+
+
+async def test_variables_are_composed(opened):
+    async with opened() as registry:
+        spec = {
+            "variables": [
+                {"name": "labels", "expression": "object.metadata.?labels.orValue({})"},
+                {"name": "team", "expression": "'team' in variables.labels ? variables.labels['team'] : 'none'"},
+                {"name": "unused", "expression": "object.nothing.at.all"},
+            ],
+            **claim("variables.team == 'a'", messageExpression="'team is ' + variables.team"),
+        }
+        await validating(registry, spec)
+        assert (await refused(registry)).message.endswith("denied request: team is none")
+        await make(registry, metadata={"labels": {"team": "a"}})
+
+
+async def test_match_conditions_and_request(opened):
+    async with opened() as registry:
+        conditions = [{"name": "not-admin", "expression": "request.userInfo.username != 'admin'"}]
+        await validating(registry, {**claim("request.operation == 'DELETE'"), "matchConditions": conditions})
+        await make(registry, call=Call(user=Identity("admin")))
+        await refused(registry, "d", call=Call(user=Identity("eve")))
+
+
+async def test_a_condition_that_fails_refuses(opened):
+    async with opened() as registry:
+        conditions = [{"name": "broken", "expression": "object.nothing == 1"}]
+        await validating(registry, {**claim("true"), "matchConditions": conditions})
+        assert "matchCondition 'broken' failed: no such key: nothing" in (await refused(registry)).message
+
+
+async def test_selectors_of_policy_and_binding(opened):
+    async with opened() as registry:
+        chosen = {"objectSelector": {"matchLabels": {"env": "prod"}}}
+        names = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "default"}}}
+        await validating(
+            registry, {**claim("false"), "matchConstraints": {**on(CONFIG_MAPS), **chosen}}, matchResources=names
+        )
+        await make(registry, "free")
+        await refused(registry, "bound", metadata={"labels": {"env": "prod"}})
+
+
+async def test_excluded_rules(opened):
+    async with opened() as registry:
+        excluded = {"excludeResourceRules": [{**CONFIG_MAPS, "operations": ["*"], "resourceNames": ["free"]}]}
+        await validating(registry, {**claim("false"), "matchConstraints": {**on(CONFIG_MAPS), **excluded}})
+        await make(registry, "free")
+        await refused(registry, "other")
+
+
+async def test_warn_and_audit(opened):
+    async with opened() as registry:
+        spec = {
+            **claim("false", message="nope"),
+            "auditAnnotations": [{"key": "who", "valueExpression": "object.metadata.name"}],
+        }
+        await validating(registry, spec, validationActions=["Warn", "Audit"])
+        call = Call()
+        await make(registry, call=call)
+        place = "ValidatingAdmissionPolicy 'p' with binding 'p-b'"
+        assert call.warnings == [f"Validation failed for {place}: nope"]
+        assert call.audit["p/who"] == "c"
+        noted = json.loads(call.audit["validation.policy.admission.k8s.io/validation_failure"])
+        assert noted[0]["policy"] == "p"
+        assert noted[0]["validationActions"] == ["Warn", "Audit"]
+
+
+@pytest.mark.parametrize(
+    ("reference", "needed"),
+    [
+        pytest.param({"name": "limits", "namespace": "default"}, "limits", id="by name"),
+        pytest.param({"selector": {"matchLabels": {"use": "p"}}}, "limits", id="by selector, in the namespace"),
+    ],
+)
+async def test_parameters(opened, reference, needed):
+    async with opened() as registry:
+        spec = {
+            "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"},
+            **claim(
+                "size(object.metadata.name) <= int(params.data.most)", messageExpression="'over ' + params.data.most"
+            ),
+            "matchConditions": [{"name": "others", "expression": f"object.metadata.name != '{needed}'"}],
+        }
+        await make(registry, needed, data={"most": "3"}, metadata={"labels": {"use": "p"}})
+        await validating(registry, spec, paramRef={**reference, "parameterNotFoundAction": "Deny"})
+        await make(registry, "abc")
+        assert (await refused(registry, "abcd")).message.endswith("denied request: over 3")
+
+
+@pytest.mark.parametrize("action", ["Allow", "Deny"])
+async def test_parameters_that_are_not_there(opened, action):
+    async with opened() as registry:
+        spec = {"paramKind": {"apiVersion": "v1", "kind": "ConfigMap"}, **claim("false")}
+        await validating(registry, spec, paramRef={"name": "none", "parameterNotFoundAction": action})
+        if action == "Allow":
+            await make(registry)
+        else:
+            error = await refused(registry)
+            assert "no params found for policy binding with `Deny` parameterNotFoundAction" in error.message
+
+
+async def test_the_namespace_is_known(opened):
+    async with opened() as registry:
+        await validating(registry, claim("namespaceObject.metadata.name != 'default'"))
+        await refused(registry)
+
+
+async def test_policies_never_lock_policies(opened):
+    async with opened() as registry:
+        everything = {"apiGroups": ["*"], "apiVersions": ["*"], "resources": ["*"]}
+        await validating(registry, {**claim("false"), "matchConstraints": on(everything, "*")})
+        await refused(registry)
+        await put(
+            registry, "validatingadmissionpolicybindings", "x", {"policyName": "p", "validationActions": ["Deny"]}
+        )
+
+
+async def test_a_mutation_is_merged_as_an_apply(opened):
+    async with opened() as registry:
+        expression = (
+            "Object{metadata: Object.metadata{labels: Object.metadata.labels{seen: 'yes'}},"
+            " data: Object.data{size: string(size(object.data))}}"
+        )
+        patch = {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": expression}}
+        await mutating(registry, {"mutations": [patch]})
+        made = await make(registry, data={"a": "1"}, metadata={"labels": {"own": "x"}})
+        assert made["metadata"]["labels"] == {"own": "x", "seen": "yes"}
+        assert made["data"] == {"a": "1", "size": "1"}
+
+
+async def test_a_container_is_added_by_its_name(opened):
+    async with opened() as registry:
+        expression = (
+            "Object{spec: Object.spec{template: Object.spec.template{spec: Object.spec.template.spec{"
+            "initContainers: [Object.spec.template.spec.initContainers{name: 'mesh', image: 'mesh:1'}]}}}}"
+        )
+        patch = {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": expression}}
+        await mutating(registry, {"mutations": [patch], "matchConstraints": on(DEPLOYMENTS)})
+        labels = {"app": "a"}
+        pod = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+        tree = {"metadata": {"name": "d"}, "spec": {"selector": {"matchLabels": labels}, "template": pod}}
+        made = (await registry.create(registry.kind("apps", "v1", "deployments"), "default", tree, Call())).tree()
+        (container,) = made["spec"]["template"]["spec"]["initContainers"]
+        assert container["name"] == "mesh"
+        assert container["imagePullPolicy"] == "IfNotPresent", "what was added has its defaults"
+
+
+async def test_a_json_patch_with_escaped_keys(opened):
+    async with opened() as registry:
+        expression = (
+            "[JSONPatch{op: 'test', path: '/data/a', value: '1'},"
+            " JSONPatch{op: 'add', path: '/metadata/annotations', value: {}},"
+            " JSONPatch{op: 'add', path: '/metadata/annotations/' + jsonpatch.escapeKey('a.io/b'), value: 'x'},"
+            " JSONPatch{op: 'add', path: '/metadata/labels', value: {'n': string(1 + 1)}}]"
+        )
+        await mutating(registry, {"mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": expression}}]})
+        made = await make(registry, data={"a": "1"})
+        assert made["metadata"]["annotations"] == {"a.io/b": "x"}
+        assert made["metadata"]["labels"] == {"n": "2"}
+
+
+def appended(letter: str) -> Tree:
+    expression = f"Object{{data: Object.data{{trace: object.?data.?trace.orValue('') + '{letter}'}}}}"
+    return {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": expression}}
+
+
+@pytest.mark.parametrize(("again", "trace"), [("IfNeeded", "aba"), ("Never", "ab")])
+async def test_run_again_where_asked_for(opened, again, trace):
+    async with opened() as registry:
+        await mutating(registry, {"mutations": [appended("a")], "reinvocationPolicy": again}, name="a")
+        await mutating(registry, {"mutations": [appended("b")]}, name="b")
+        assert (await make(registry))["data"]["trace"] == trace
+
+
+@pytest.mark.parametrize(
+    ("expression", "fault"),
+    [
+        pytest.param("Object{metadata: Object.metadata{name: 'x'}}", "may not mutate metadata.name", id="its name"),
+        pytest.param("Object{kind: 'x'}", "may not mutate kind", id="its kind"),
+        pytest.param("Object{data: object.nothing}", "no such key: nothing", id="no such field"),
+    ],
+)
+async def test_mutations_that_can_not_be(opened, expression, fault):
+    async with opened() as registry:
+        patch = {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": expression}}
+        await mutating(registry, {"mutations": [patch]})
+        error = await refused(registry)
+        assert f"policy 'p' with binding 'p-b' denied request: {fault}" in error.message
+
+
+@pytest.mark.parametrize(
+    ("spec", "fault"),
+    [
+        pytest.param(claim("object.x ="), "compilation failed: ERROR: <input>:1:11: Syntax error", id="syntax"),
+        pytest.param(claim("size(object)"), "must evaluate to bool", id="no claim"),
+        pytest.param(claim("params.x == 1"), "undeclared reference to 'params'", id="no parameters"),
+        pytest.param(claim("variables.x == 1"), "undefined field 'x'", id="no such variable"),
+        pytest.param(claim("request.nothing == ''"), "undefined field 'nothing'", id="no such part of a request"),
+        pytest.param(claim("true", messageExpression="1"), "must evaluate to string", id="a message that is none"),
+        pytest.param({"validations": []}, "validations or auditAnnotations must contain", id="nothing to do"),
+        pytest.param(claim("true", reason="Maybe"), 'Unsupported value: "Maybe"', id="an unknown reason"),
+    ],
+)
+async def test_bad_policies_are_refused(opened, spec, fault):
+    async with opened() as registry:
+        with pytest.raises(Invalid) as refusal:
+            await validating(registry, spec)
+        assert fault in refusal.value.message
+
+
+async def test_deny_and_warn_exclude_each_other(opened):
+    async with opened() as registry:
+        with pytest.raises(Invalid, match="must not contain both Deny and Warn"):
+            await validating(registry, claim("true"), validationActions=["Deny", "Warn"])
