@@ -300,7 +300,7 @@ async def test_mutations_that_can_not_be(opened, expression, fault):
 @pytest.mark.parametrize(
     ("spec", "fault"),
     [
-        pytest.param(claim("object.x ="), "compilation failed: ERROR: <input>:1:11: Syntax error", id="syntax"),
+        pytest.param(claim("object.x ="), "compilation failed: ERROR: <input>:1:10: Syntax error", id="syntax"),
         pytest.param(claim("size(object)"), "must evaluate to bool", id="no claim"),
         pytest.param(claim("params.x == 1"), "undeclared reference to 'params'", id="no parameters"),
         pytest.param(claim("variables.x == 1"), "undefined field 'x'", id="no such variable"),

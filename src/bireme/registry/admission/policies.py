@@ -26,7 +26,9 @@ _NO_PARAMS = "no params found for policy binding with `Deny` parameterNotFoundAc
 
 
 class KindsOf(Protocol):
-    """The kinds that are served."""
+    """The kinds that are served; `generation` rises when they change."""
+
+    generation: int
 
     def all(self) -> Sequence[Kind]:
         """Every kind."""
@@ -107,7 +109,7 @@ class Policies:
         self._seen: tuple[list[Tree], list[Tree]] | None = None
         self._known: list[Known] = []
         self._versions: dict[str, list[Kind]] = {}
-        self._counted = 0
+        self._generation = -1
 
     def for_request(self, attributes: Attributes) -> Iterator[Task]:
         """The policies that apply, in the order of their names, each with each of its bindings."""
@@ -142,13 +144,13 @@ class Policies:
 
     def versions(self, kind: Kind) -> list[Kind]:
         """The kinds in which the same objects are served."""
-        every = self._kinds.all()
-        if len(every) != self._counted:
+        if self._kinds.generation != self._generation:
             self._versions.clear()
-            self._counted = len(every)
+            self._generation = self._kinds.generation
         found = self._versions.get(kind.key_prefix)
         if found is None:
-            found = self._versions[kind.key_prefix] = [each for each in every if each.key_prefix == kind.key_prefix]
+            found = [each for each in self._kinds.all() if each.key_prefix == kind.key_prefix]
+            self._versions[kind.key_prefix] = found
         return found
 
     # What there is
