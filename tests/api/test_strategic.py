@@ -243,6 +243,86 @@ def test_long_lists_take_linear_time() -> None:
     assert len(strategic_merge_patch(pod(containers=many), patch, POD)["spec"]["containers"]) == len(many)
 
 
+def merged_plainly(live: Any, patch: Any, key: str) -> Any:
+    """The rules in their plainest form, for specs whose only lists are those of `KEYS`; order aside."""
+    if isinstance(patch, dict):
+        if patch.get("$patch") == "replace":
+            return {name: value for name, value in patch.items() if name != "$patch"}
+        made = dict(live) if isinstance(live, dict) else {}
+        for name, value in patch.items():
+            if value is None:
+                made.pop(name, None)
+            else:
+                made[name] = merged_plainly(made.get(name), value, KEYS.get(name, ""))
+        return made
+    if not isinstance(patch, list):
+        return patch
+    said = [item for item in patch if item != {"$patch": "replace"}]
+    old = {} if len(said) < len(patch) else {item[key]: item for item in live or ()}
+    for item in said:
+        if item.get("$patch") == "delete":
+            old.pop(item[key], None)
+    new = {item[key]: item for item in said if "$patch" not in item}
+    return [merged_plainly(old.get(name), new.get(name, {}), key) for name in {**old, **new}]
+
+
+KEYS = {"containers": "name", "env": "name", "ports": "containerPort", "volumes": "name"}
+letters = st.sampled_from("abc")
+variables = st.fixed_dictionaries({"name": letters}, optional={"value": letters})
+live_containers = st.fixed_dictionaries(
+    {"name": letters},
+    optional={
+        "image": letters,
+        "env": st.lists(variables, max_size=3, unique_by=lambda one: one["name"]),
+        "ports": st.lists(
+            st.fixed_dictionaries({"containerPort": st.sampled_from([1, 2, 3])}, optional={"name": letters}),
+            max_size=3,
+            unique_by=lambda one: one["containerPort"],
+        ),
+    },
+)
+live_specs = st.fixed_dictionaries(
+    {},
+    optional={
+        "nodeName": letters,
+        "nodeSelector": st.dictionaries(letters, letters, max_size=3),
+        "containers": st.lists(live_containers, max_size=3, unique_by=lambda one: one["name"]),
+    },
+)
+
+
+@st.composite
+def changes(draw: st.DrawFn) -> dict[str, Any]:
+    """A spec with deletions, replacements and nulls in it."""
+    spec = draw(live_specs)
+    for name in sorted(spec):
+        if name != "containers" and draw(st.booleans()):
+            spec[name] = None
+    if isinstance(spec.get("nodeSelector"), dict) and draw(st.booleans()):
+        spec["nodeSelector"]["$patch"] = "replace"
+    for container in spec.get("containers") or ():
+        if draw(st.booleans()) and draw(st.booleans()):
+            for name in [name for name in container if name != "name"]:
+                del container[name]
+            container["$patch"] = "delete"
+        elif "env" in container and draw(st.booleans()):
+            container["env"].append({"$patch": "replace"})
+    return spec
+
+
+def unordered(tree: Any) -> Any:
+    """A tree whose lists are told apart by what they hold; an empty list or map is as good as none."""
+    if isinstance(tree, dict):
+        return {name: found for name, value in tree.items() if (found := unordered(value)) not in ({}, [])}
+    return sorted(map(unordered, tree), key=repr) if isinstance(tree, list) else tree
+
+
+@given(live_specs, changes())
+def test_as_the_plainest_rules_have_it(live: dict[str, Any], change: dict[str, Any]) -> None:
+    expected = merged_plainly({"spec": live}, {"spec": change}, "")
+    assert unordered(strategic_merge_patch({"spec": live}, {"spec": change}, POD)) == unordered(expected)
+
+
 words = ["name", "containers", "env", "value", "$patch", "$retainKeys", f"{ORDER}containers", f"{ORDER}env"]
 odd = st.recursive(
     st.none() | st.booleans() | st.integers(-2, 2) | st.sampled_from(["a", "delete", "replace", "merge"]),
