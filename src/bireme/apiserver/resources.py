@@ -20,6 +20,7 @@ from bireme.apiserver.warnings import deprecation_of, with_warnings
 from bireme.apiserver.watch import watch_frames
 from bireme.http.interface import Answer, Identity, Request, Response, Stream
 from bireme.registry import pods, scale
+from bireme.registry.eviction import evict
 from bireme.registry.field_managers import Apply
 from bireme.registry.kinds import Kind
 from bireme.registry.lists import Page
@@ -233,7 +234,7 @@ class ResourceDoor:
     async def _evict(self, route: Route, tree: Tree, call: Call) -> Tree:
         options = bodies.delete_options_of(tree.get("deleteOptions") or {})
         call.dry_run = call.dry_run or bodies.is_dry_run(tree.get("deleteOptions") or {})
-        await pods.evict(self._registry, route.kind, route.namespace, route.name, tree, options, call)
+        await evict(self._registry, route.kind, route.namespace, route.name, tree, options, call)
         return _success(201)
 
     async def _token(self, route: Route, tree: Tree, call: Call) -> Tree:

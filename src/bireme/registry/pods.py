@@ -1,18 +1,15 @@
-"""Verbs that only pods have: binding to a node, and eviction under a disruption budget.
+"""The verb that only pods have, binding to a node, and what eviction shares with it.
 
-Source: the Kubernetes documentation on writing and on disruption budgets.
+Source: the Kubernetes documentation on writing.
 """
 
 from typing import Any
 
-from bireme.api.codec.json import from_tree
-from bireme.api.errors import ApiError, BadRequest, Cause, Conflict, TooManyRequests
-from bireme.api.kinds import meta
-from bireme.api.selectors import LabelSelector
+from bireme.api.errors import BadRequest, Conflict
 from bireme.api.times import rfc3339
 from bireme.registry.kinds import Kind
-from bireme.registry.options import Call, DeleteOptions
-from bireme.registry.verbs import Deleted, Raced, Registry
+from bireme.registry.options import Call
+from bireme.registry.verbs import Raced, Registry
 
 Tree = dict[str, Any]
 SCHEDULED = "PodScheduled"
@@ -75,84 +72,3 @@ def set_condition(tree: Tree, kind: str, *, status: str, now: str, reason: str =
             conditions[position] = made
             return
     conditions.append(made)
-
-
-async def evict(
-    registry: Registry, kind: Kind, namespace: str, name: str, eviction: Tree, options: DeleteOptions, call: Call
-) -> Deleted:
-    """Delete the pod if the disruption budget that covers it allows. Raises TooManyRequests where not."""
-    await registry.admit(kind, namespace, name, "eviction", eviction, call)
-    while True:
-        item, tree = registry.read(kind, namespace, name)
-        if _needs_no_budget(tree):
-            return await registry.delete(kind, namespace, name, options, call)
-        try:
-            await _spend_budget(registry, namespace, tree, call)
-            message = "Eviction API: evicting"
-            now = rfc3339(registry.clock.now())
-            set_condition(tree, DISRUPTION, status="True", now=now, reason="EvictionByEvictionAPI", message=message)
-            await registry.write(kind, item, tree, call)
-        except Raced:
-            continue
-        return await registry.delete(kind, namespace, name, options, call)
-
-
-def _needs_no_budget(tree: Tree) -> bool:
-    phase = (tree.get("status") or {}).get("phase", "")
-    return phase in ("Pending", "Succeeded", "Failed") or "deletionTimestamp" in tree["metadata"]
-
-
-async def _spend_budget(registry: Registry, namespace: str, pod: Tree, call: Call) -> None:
-    labels = pod["metadata"].get("labels") or {}
-    budgets = [
-        budget
-        for budget in registry.every("policy", "v1", "poddisruptionbudgets", namespace)
-        if _selector(budget).matches(labels)
-    ]
-    if len(budgets) > 1:
-        raise ApiError(
-            "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
-        )
-    if not budgets:
-        return
-    kind = registry.kind("policy", "v1", "poddisruptionbudgets")
-    item, budget = registry.read(kind, namespace, budgets[0]["metadata"]["name"])
-    status = budget.setdefault("status", {})
-    ready = any(
-        c.get("type") == "Ready" and c.get("status") == "True" for c in pod.get("status", {}).get("conditions") or ()
-    )
-    if not ready and _spares_unhealthy(budget):
-        return
-    if status.get("observedGeneration", 0) < budget["metadata"].get("generation", 0):
-        raise _refused(budget, "the disruption budget is still being processed by the server", retry_after_s=10)
-    allowed = status.get("disruptionsAllowed", 0)
-    if allowed <= 0:
-        needed, healthy = status.get("desiredHealthy", 0), status.get("currentHealthy", 0)
-        raise _refused(
-            budget,
-            f"The disruption budget {budget['metadata']['name']} needs {needed} healthy pods "
-            f"and has {healthy} currently",
-        )
-    status["disruptionsAllowed"] = allowed - 1
-    status.setdefault("disruptedPods", {})[pod["metadata"]["name"]] = rfc3339(registry.clock.now())
-    await registry.write(kind, item, budget, call)
-
-
-def _spares_unhealthy(budget: Tree) -> bool:
-    status = budget["status"]
-    if (budget.get("spec") or {}).get("unhealthyPodEvictionPolicy") == "AlwaysAllow":
-        return True
-    return bool(status.get("desiredHealthy", 0) and status.get("currentHealthy", 0) >= status["desiredHealthy"])
-
-
-def _selector(budget: Tree) -> LabelSelector:
-    selector = (budget.get("spec") or {}).get("selector")
-    return LabelSelector.from_struct(None if selector is None else from_tree(meta.LabelSelector, selector))
-
-
-def _refused(budget: Tree, message: str, *, retry_after_s: int = 1) -> TooManyRequests:
-    return TooManyRequests(
-        "Cannot evict pod as it would violate the pod's disruption budget.",
-        causes=(Cause("DisruptionBudget", message),),
-        retry_after_s=retry_after_s,
-    )
