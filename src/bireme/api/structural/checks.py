@@ -10,8 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import re2
-
+from bireme.api.cel.regex import compiled
 from bireme.api.structural.formats import FORMATS
 from bireme.api.structural.places import Faults, Place
 from bireme.api.structural.settling import items_of, values_of
@@ -133,7 +132,7 @@ def same(one: Any, other: Any) -> bool:
 def _text(schema: Tree) -> Check | None:
     least, most = schema.get("minLength"), schema.get("maxLength")
     pattern, format_name = schema.get("pattern") or "", schema.get("format") or ""
-    search = re2.compile(pattern).search if pattern else None
+    search = compiled(pattern).search if pattern else None
     fits = FORMATS.get(format_name.replace("datetime", "date-time"))
     if schema.get(INT_OR_STRING):
         fits = None
@@ -319,13 +318,13 @@ def _junctors(schema: Tree) -> Check | None:
                 _of_whole(faults, place, f"must validate one and only one schema (oneOf). {said}")
                 _take(faults, best)
         if together:
-            count, best = _alternatives(together, value, place, faults)
-            if count < len(together):
-                said = "" if count else ". None validated"
+            tried = [_tried(below, value, place, faults) for below in together]
+            wrong = [each for each in tried if each]
+            if wrong:
+                said = "" if len(wrong) < len(tried) else ". None validated"
                 _of_whole(faults, place, f"must validate all the schemas (allOf){said}")
-                for below in together:
-                    if below is not None:
-                        below(value, place, faults)
+                for each in wrong:
+                    _take(faults, each)
         if never and _alternatives(never, value, place, faults)[0]:
             _of_whole(faults, place, "must not validate the schema (not)")
 
@@ -336,14 +335,19 @@ def _alternatives(checks: list[Check | None], value: Any, place: Place, faults: 
     """How many of the schemas fit, and the faults of the one that fits best if none does."""
     count, best = 0, None
     for below in checks:
-        tried = Faults(faults.base)
-        if below is not None:
-            below(value, place, tried)
+        tried = _tried(below, value, place, faults)
         if not tried:
             count += 1
         elif best is None or len(tried) < len(best):
             best = tried
     return count, None if count else best
+
+
+def _tried(below: Check | None, value: Any, place: Place, faults: Faults) -> Faults:
+    tried = Faults(faults.base)
+    if below is not None:
+        below(value, place, tried)
+    return tried
 
 
 def _take(faults: Faults, found: Faults | None) -> None:
