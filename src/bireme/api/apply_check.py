@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from bireme.api.managed_sets import path_text
-from bireme.api.managed_types import KEY_DEFAULTS, OPEN, Owned, Typed
+from bireme.api.managed_types import OPEN, Owned, Typed
 from bireme.api.shape import Form
 
 MOST_FAULTS = 10
@@ -93,7 +93,7 @@ def _key_fault(typed: Typed, item: Any) -> str:
     if not isinstance(item, dict):
         return "associative list with keys may not contain non-map elements"
     for name in typed.keys:
-        if item.get(name) is None and name not in KEY_DEFAULTS:
+        if item.get(name) is None and name not in typed.key_defaults:
             return (
                 f'associative list with keys has an element that omits key field "{name}" '
                 "(and doesn't have default value)"

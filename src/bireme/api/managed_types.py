@@ -16,8 +16,7 @@ from bireme.api.shape import DEDUCED, Field, Form, Node
 
 ABSENT: Any = object()
 
-# Key fields of list items that may be left out, with what they mean then.
-KEY_DEFAULTS: Mapping[str, Any] = {"protocol": "TCP"}
+MOST_TYPES = 50_000
 
 
 class Owned(Enum):
@@ -39,6 +38,7 @@ class Typed:
     fields: "dict[str, Typed]" = field(default_factory=dict)
     items: "Typed | None" = None
     keys: tuple[str, ...] = ()
+    key_defaults: Mapping[str, Any] = field(default_factory=dict)
 
     def of(self, value: Any) -> Owned:
         """By what `value` is owned, whatever its schema leaves open."""
@@ -65,7 +65,7 @@ class Typed:
         found = []
         for name in self.keys:
             value = item.get(name)
-            found.append(KEY_DEFAULTS[name] if value is None else value)
+            found.append(self.key_defaults[name] if value is None else value)
         return tuple(found)
 
 
@@ -81,32 +81,31 @@ class TypeBook:
 
     def of(self, node: Node) -> Typed:
         """How an object of that shape is owned."""
-        return self._typed(node, "", (), "")
+        if len(self._known) > MOST_TYPES:
+            self._known.clear()  # definitions of custom kinds come and go
+        return self._typed(Field(node))
 
-    def _typed(self, node: Node, list_type: str, keys: tuple[str, ...], map_type: str) -> Typed:
-        place = (node, list_type, keys, map_type)
+    def _typed(self, said: Field) -> Typed:
+        if said.node is DEDUCED:
+            return OPEN
+        list_type, keys = said.list_type, said.list_map_keys
+        if not list_type and "merge" in said.patch_strategies and said.node.form is Form.LIST:
+            list_type, keys = ("map", (said.patch_merge_key,)) if said.patch_merge_key else ("set", ())
+        place = (said.node, list_type, keys, said.map_type)
         known = self._known.get(place)
         if known is None:
-            known = self._known[place] = Typed(Owned.WHOLE, node.form)
-            self._fill(known, node, list_type, keys, map_type)
+            known = self._known[place] = Typed(Owned.WHOLE, said.node.form, keys=keys, key_defaults=said.key_defaults)
+            self._fill(known, said.node, list_type, said.map_type)
         return known
 
-    def _fill(self, made: Typed, node: Node, list_type: str, keys: tuple[str, ...], map_type: str) -> None:
+    def _fill(self, made: Typed, node: Node, list_type: str, map_type: str) -> None:
         if node.form in (Form.OBJECT, Form.MAP):
             if map_type == "atomic" or (node.atomic and map_type != "granular"):
                 return
             made.owned = Owned.FIELDS
-            made.fields = {name: self._field(said) for name, said in node.fields.items()}
-            made.items = None if node.items is None else self._typed(node.items, "", (), "")
-        elif node is DEDUCED:
-            made.owned, made.items = Owned.AS_IT_COMES, made
+            made.fields = {name: self._typed(said) for name, said in node.fields.items()}
         elif node.form is Form.LIST and list_type in ("map", "set"):
             made.owned = Owned.KEYS if list_type == "map" else Owned.VALUES
-            made.keys = keys
-            made.items = None if node.items is None else self._typed(node.items, "", (), "")
-
-    def _field(self, said: Field) -> Typed:
-        list_type, keys = said.list_type, said.list_map_keys
-        if not list_type and "merge" in said.patch_strategies and said.node.form is Form.LIST:
-            list_type, keys = ("map", (said.patch_merge_key,)) if said.patch_merge_key else ("set", ())
-        return self._typed(said.node, list_type, keys, said.map_type)
+        else:
+            return
+        made.items = None if node.items is None else self._typed(Field(node.items))

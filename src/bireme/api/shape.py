@@ -4,7 +4,7 @@ A node is made with all that it reaches when a kind is first asked for. Source: 
 of the Kubernetes OpenAPI document; type names as Go prints them, since error messages carry them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
@@ -58,6 +58,7 @@ class Field:
     map_type: str = ""
     patch_strategies: frozenset[str] = frozenset()
     patch_merge_key: str = ""
+    key_defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
 # Types that are read by hand in Go, with what is to be read in their place.
@@ -86,6 +87,10 @@ _SCALARS: dict[tuple[str, str], tuple[Form, str]] = {
     ("number", ""): (Form.NUMBER, "float64"),
     ("boolean", ""): (Form.BOOLEAN, "bool"),
 }
+
+
+# Keys of list items that may be left out, with what they are then: the published schema does not tell.
+_KEY_DEFAULTS: Mapping[str, Any] = {"protocol": "TCP"}
 
 
 class Shapes:
@@ -122,6 +127,11 @@ class Shapes:
             said.get("x-kubernetes-map-type", ""),
             frozenset(strategy.split(",")) if strategy else frozenset(),
             said.get("x-kubernetes-patch-merge-key", ""),
+            {
+                name: _KEY_DEFAULTS[name]
+                for name in said.get("x-kubernetes-list-map-keys", ())
+                if name in _KEY_DEFAULTS
+            },
         )
 
     def _node_of(self, said: dict[str, Any]) -> Node:

@@ -98,7 +98,7 @@ class FieldManagers:
             self.typed(kind),
             conversion.from_stored(kind, old),
             conversion.from_stored(kind, new),
-            zero=_ZERO if is_builtin(kind.resource) else {},
+            zero=_ZERO if _is_builtin(kind) else {},
         )
         if not changes and kept is not None:
             new["metadata"]["managedFields"] = kept
@@ -169,7 +169,7 @@ class FieldManagers:
     def _everything(self, kind: Kind, tree: Tree) -> FieldSet:
         """All that a maker of `tree` owns."""
         typed, skipped = self.typed(kind), ignored(kind, "")
-        builtin = is_builtin(kind.resource)
+        builtin = _is_builtin(kind)
         made: FieldSet = {}
         for name in tree:
             element = f"f:{name}"
@@ -205,6 +205,10 @@ class FieldManagers:
         if now != self._second[0]:
             self._second = (now, rfc3339(now))
         return self._second[1]
+
+
+def _is_builtin(kind: Kind) -> bool:
+    return kind.custom is None and is_builtin(kind.resource)
 
 
 def _remember(known: dict[tuple[Typed, bytes], Any], place: tuple[Typed, bytes], made: Any) -> None:

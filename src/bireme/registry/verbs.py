@@ -288,6 +288,7 @@ class Registry(Reader):
             new["metadata"] = {key: value for key, value in old["metadata"].items() if key != "resourceVersion"}
         check_finalizers(kind.stored, new, old)
         self.intake.fill(kind, new, subresource=subresource)
+        new["metadata"].pop("managedFields", None)
         if owners is None:
             through = call.owns_through or subresource
             self.field_managers.updated(kind, new, old, call, said=said.get("managedFields"), subresource=through)

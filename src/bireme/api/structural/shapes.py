@@ -49,9 +49,12 @@ def _node(schema: Tree) -> Node:
 
 
 def _field(said: Tree) -> Field:
+    keys = tuple(said.get("x-kubernetes-list-map-keys") or ())
+    items = (items_of(said) or {}).get("properties") or {}
     return Field(
         _node(said),
         said.get("x-kubernetes-list-type") or "",
-        tuple(said.get("x-kubernetes-list-map-keys") or ()),
+        keys,
         said.get("x-kubernetes-map-type") or "",
+        key_defaults={key: items[key]["default"] for key in keys if "default" in (items.get(key) or {})},
     )
