@@ -19,15 +19,10 @@ from bireme.apiserver.errors import refusal
 from bireme.apiserver.tunnels import RegistryPlaces, Tunnels
 from bireme.assembly.api import MASTERS, Api, serve_api
 from bireme.assembly.doors import Opening, open_doors
+from bireme.assembly.parts import run_controllers, run_scheduler
 from bireme.assembly.process import run_until_stopped, set_up_logs, settle_memory
 from bireme.client.client import Client
-from bireme.client.events import EventRecorder
-from bireme.client.informer import Informer
 from bireme.config import Config
-from bireme.controllers.all import controllers
-from bireme.controllers.all import run as run_controllers
-from bireme.controllers.controller import Context
-from bireme.controllers.informers import Informers
 from bireme.controllers.settings import Settings as ControllerSettings
 from bireme.http.certificates import Pair, client_context, load_or_create_signing_key, server_context
 from bireme.http.credentials import Credentials
@@ -43,7 +38,6 @@ from bireme.mesos.core import Settings as MesosSettings
 from bireme.mesos.master import Master
 from bireme.network.services import OTHER_PROXY
 from bireme.registry.verbs import Registry
-from bireme.scheduler.scheduler import Scheduler
 from bireme.store.sqlite import SqliteStore
 
 log = structlog.get_logger(__name__)
@@ -148,22 +142,12 @@ class Core:
         return server_context(Pair.read(pki, "apiserver"), trusted=(pki / "ca.crt").read_bytes())
 
     async def _run_controllers(self) -> None:
-        client = self._api.client("system:kube-controller-manager")
-        settings = ControllerSettings(
-            root_ca=(self._config.pki / "ca.crt").read_text(), pod_range=self._config.pod_range
-        )
-        context = Context(client, Informers(client, clock=self._clock), self._clock, settings)
-        await run_controllers(context, controllers(context))
+        root_ca = (self._config.pki / "ca.crt").read_text()
+        settings = ControllerSettings(root_ca=root_ca, pod_range=self._config.pod_range)
+        await run_controllers(self._api, settings, clock=self._clock)
 
     async def _run_scheduler(self) -> None:
-        client = self._api.client("system:kube-scheduler")
-        pods = Informer(client, core.Pod, clock=self._clock)
-        nodes = Informer(client, core.Node, clock=self._clock)
-        events = EventRecorder(client, "default-scheduler", clock=self._clock)
-        scheduler = Scheduler(client, pods=pods, nodes=nodes, ledger=self._ledger, events=events, clock=self._clock)
-        async with asyncio.TaskGroup() as tasks:
-            for name, service in (("pods", pods), ("nodes", nodes), ("events", events), ("placing", scheduler)):
-                tasks.create_task(service.run(), name=f"scheduler: {name}")
+        await run_scheduler(self._api, self._ledger, clock=self._clock)
 
     def _mesos(self) -> MesosMaster:
         config = self._config

@@ -1,0 +1,42 @@
+"""Parts of a control plane as one API runs them: the controllers, the scheduler, a store to forget."""
+
+import asyncio
+
+from bireme.aio.clock import Clock
+from bireme.api.kinds import core
+from bireme.assembly.api import Api
+from bireme.client.events import EventRecorder
+from bireme.client.informer import Informer
+from bireme.controllers.all import controllers
+from bireme.controllers.all import run as run_all
+from bireme.controllers.controller import Context
+from bireme.controllers.informers import Informers
+from bireme.controllers.settings import Settings
+from bireme.ledger.ledger import Ledger
+from bireme.scheduler.scheduler import Scheduler
+from bireme.store.interface import Store
+from bireme.store.memory import MemoryStore
+
+
+def memory_store(clock: Clock) -> Store:
+    """A store that is gone with this process, for simulations."""
+    return MemoryStore(clock=clock)
+
+
+async def run_controllers(api: Api, settings: Settings, *, clock: Clock) -> None:
+    """Every controller, until cancelled."""
+    client = api.client("system:kube-controller-manager")
+    context = Context(client, Informers(client, clock=clock), clock, settings)
+    await run_all(context, controllers(context))
+
+
+async def run_scheduler(api: Api, ledger: Ledger, *, clock: Clock) -> None:
+    """The scheduler, which books in `ledger`, until cancelled."""
+    client = api.client("system:kube-scheduler")
+    pods = Informer(client, core.Pod, clock=clock)
+    nodes = Informer(client, core.Node, clock=clock)
+    events = EventRecorder(client, "default-scheduler", clock=clock)
+    scheduler = Scheduler(client, pods=pods, nodes=nodes, ledger=ledger, events=events, clock=clock)
+    async with asyncio.TaskGroup() as tasks:
+        for name, service in (("pods", pods), ("nodes", nodes), ("events", events), ("placing", scheduler)):
+            tasks.create_task(service.run(), name=f"scheduler: {name}")

@@ -1,0 +1,28 @@
+"""Addresses for hollow nodes and pods: each given to one at a time, in turn."""
+
+from ipaddress import IPv4Network
+
+
+class Pool:
+    """The host addresses of one network."""
+
+    def __init__(self, network: str) -> None:
+        self._network = IPv4Network(network)
+        self._taken: set[str] = set()
+        self._last = 0
+
+    def take(self) -> str:
+        """An address that nobody has. OverflowError when there is none."""
+        hosts = self._network.num_addresses - 2
+        if len(self._taken) >= hosts:
+            raise OverflowError(f"no address is left in {self._network}")
+        while True:
+            self._last = self._last % hosts + 1
+            address = str(self._network[self._last])
+            if address not in self._taken:
+                self._taken.add(address)
+                return address
+
+    def give_back(self, address: str) -> None:
+        """Nobody has `address` any more."""
+        self._taken.discard(address)

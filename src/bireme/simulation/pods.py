@@ -1,0 +1,171 @@
+"""The pods on hollow nodes: taken through the stages of their scripts, stopped and deleted when that is asked.
+
+A handful of workers serve all pods of all nodes, by a queue of keys: no task belongs to a pod. What a pod does is
+decided in `stages.py`; how its status looks, by the kubelet.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+
+import structlog
+
+from bireme.aio.clock import Clock
+from bireme.aio.workqueue import WorkQueue
+from bireme.api import resources
+from bireme.api.errors import ApiError, Conflict, NotFound
+from bireme.api.kinds import core
+from bireme.client.client import Client, Patch
+from bireme.client.informer import Informer, Key, key_of
+from bireme.kubelet.actual import Ending
+from bireme.kubelet.admission import refusal
+from bireme.kubelet.publisher import status_patch
+from bireme.kubelet.status import TERMINAL, Surroundings, pod_status
+from bireme.simulation.addresses import Pool
+from bireme.simulation.nodes import HollowNode, HollowNodes
+from bireme.simulation.stages import (
+    DEFAULT_RULES,
+    Life,
+    Rule,
+    Script,
+    Stage,
+    advance,
+    claimed,
+    script_of,
+    stopped,
+)
+
+log = structlog.get_logger(__name__)
+
+WORKERS = 8
+SPARE_RANGE = "100.64.0.0/10"
+"""For pods whose node was given no range."""
+
+
+class HollowPods:
+    """Runs the pods of `nodes`; see the module."""
+
+    def __init__(
+        self, client: Client, nodes: HollowNodes, *, clock: Clock, rules: Sequence[Rule] = DEFAULT_RULES
+    ) -> None:
+        self._client, self._nodes, self._clock, self._rules = client, nodes, clock, rules
+        self._queue: WorkQueue[Key] = WorkQueue(clock)
+        self._lives: dict[str, Life] = {}
+        self._leaving: dict[str, datetime] = {}
+        self._pools: dict[str, Pool] = {}
+        self.cache = Informer(client, core.Pod, clock=clock, indexes={"node": lambda pod: (pod.spec.node_name,)})
+        self.cache.on_change(self._look)
+
+    def _look(self, old: core.Pod | None, new: core.Pod | None) -> None:
+        if new is not None and self._nodes.get(new.spec.node_name) is not None:
+            self._queue.add(key_of(new))
+        gone = old is not None and (new is None or new.metadata.uid != old.metadata.uid)
+        if gone and old is not None:
+            self._let_go(old)
+
+    async def run(self) -> None:
+        """Play until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.cache.run(), name="hollow pods: cache")
+            tasks.create_task(self._queue.run(), name="hollow pods: delays")
+            for number in range(WORKERS):
+                tasks.create_task(self._work(), name=f"hollow pods: worker {number}")
+
+    async def _work(self) -> None:
+        while True:
+            key = await self._queue.take()
+            try:
+                await self._play(key)
+                self._queue.forget(key)
+            except (NotFound, Conflict):
+                self._queue.forget(key)  # deleted, or replaced: the cache will tell
+            except ApiError as error:
+                delay = self._queue.retry(key)
+                log.info("hollow pod not played", pod=str(key), error=str(error), retry_s=delay)
+            finally:
+                self._queue.done(key)
+
+    async def _play(self, key: Key) -> None:
+        pod = self.cache.get(key)
+        node = self._nodes.get(pod.spec.node_name) if pod is not None else None
+        if pod is None or node is None or not node.lives:
+            return
+        script, now = script_of(pod, self._rules), self._clock.now()
+        if pod.metadata.deletion_timestamp:
+            await self._stop(pod, node, script, now)
+        elif pod.status.phase not in TERMINAL:
+            life = self._lives.get(pod.metadata.uid) or self._begin(pod, node, now)
+            life, wait = advance(life, script, now, restarts=restarts(pod, script))
+            self._lives[pod.metadata.uid] = life
+            await self._show(pod, life, script, node, now)
+            if wait is not None:
+                self._queue.add_after(key, wait)
+
+    def _begin(self, pod: core.Pod, node: HollowNode, now: datetime) -> Life:
+        refused = self._refusal(pod, node)
+        if refused is not None:
+            return Life(Stage.ENDED, now, refused=refused)
+        address = node.settings.node_ip if pod.spec.host_network else self._pool(pod.spec.node_name).take()
+        return Life(Stage.CREATING, now, address=address)
+
+    def _refusal(self, pod: core.Pod, node: HollowNode) -> Ending | None:
+        """Why the node can't take the pod. What a scheduler placed was counted by it, and only looked at alone."""
+        placed = any(c.type == "PodScheduled" and c.status == "True" for c in pod.status.conditions)
+        beside = [
+            other
+            for other in self.cache.by_index("node", pod.spec.node_name)
+            if not placed and other.metadata.uid in self._lives and other.status.phase not in TERMINAL
+        ]
+        known = self._nodes.cache.get(Key("", node.name))
+        return refusal(pod, beside, resources.read(known.status.allocatable if known else node.machine.capacity))
+
+    async def _stop(self, pod: core.Pod, node: HollowNode, script: Script, now: datetime) -> None:
+        """Let it stop in its time, or in the time it is given, and delete it."""
+        uid = pod.metadata.uid
+        since = self._leaving.setdefault(uid, now)
+        given = float(pod.metadata.deletion_grace_period_seconds or 0)
+        left = min(script.stop_s, given) - (now - since).total_seconds()
+        if left > 0:
+            self._queue.add_after(key_of(pod), left)
+            return
+        life = self._lives.get(uid)
+        if pod.metadata.finalizers and life is not None and pod.status.phase not in TERMINAL:
+            # Somebody waits to see how it ended before he lets it go.
+            await self._show(pod, stopped(life, now), script, node, now, leaving=True)
+        if given or not pod.metadata.finalizers:
+            await self._client.delete(
+                core.Pod, pod.metadata.name, namespace=pod.metadata.namespace, grace_period_s=0, uid=uid
+            )
+
+    async def _show(
+        self, pod: core.Pod, life: Life, script: Script, node: HollowNode, now: datetime, *, leaving: bool = False
+    ) -> None:
+        actual, observed = claimed(pod, life, script, leaving=leaving)
+        status = pod_status(pod, actual, observed, now, Surroundings(node.settings.node_ip))
+        if status == pod.status:
+            return
+        body = {"metadata": {"uid": pod.metadata.uid}, "status": status_patch(pod.status, status)}
+        meta = pod.metadata
+        await self._client.patch(
+            core.Pod, meta.name, body, namespace=meta.namespace, subresource="status", how=Patch.STRATEGIC
+        )
+
+    def _pool(self, node_name: str) -> Pool:
+        node = self._nodes.cache.get(Key("", node_name))
+        network = (node.spec.pod_cidr if node is not None else "") or SPARE_RANGE
+        if network not in self._pools:
+            self._pools[network] = Pool(network)
+        return self._pools[network]
+
+    def _let_go(self, pod: core.Pod) -> None:
+        self._leaving.pop(pod.metadata.uid, None)
+        life = self._lives.pop(pod.metadata.uid, None)
+        if life is not None and life.address:
+            for pool in self._pools.values():
+                pool.give_back(life.address)
+
+
+def restarts(pod: core.Pod, script: Script) -> bool:
+    """Whether containers that ended by the script are started again."""
+    policy = pod.spec.restart_policy or "Always"
+    return policy == "Always" or (policy == "OnFailure" and script.exit_code != 0)
