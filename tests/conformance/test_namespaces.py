@@ -103,3 +103,37 @@ def test_every_namespace_has_the_root_certificate(api, namespace):
     wait_until(lambda: api.ask("GET", path).status_code == 200, what="the certificate made again")
     api.patch(path, {"data": {"ca.crt": "wrong"}})
     wait_until(lambda: api.get(path)["data"] == first["data"], what="the certificate put right")
+
+
+def test_custom_objects_are_counted_and_go_too(api, namespace):
+    group = f"{namespace}.example.com"
+    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    definition = {
+        "metadata": {"name": f"widgets.{group}"},
+        "spec": {
+            "group": group,
+            "names": {"plural": "widgets", "singular": "widget", "kind": "Widget"},
+            "scope": "Namespaced",
+            "versions": [{"name": "v1", "served": True, "storage": True, "schema": schema}],
+        },
+    }
+    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    api.create(definitions, definition)
+    try:
+        widgets = f"/apis/{group}/v1/namespaces/{namespace}/widgets"
+        wait_until(lambda: api.ask("GET", widgets).status_code == 200, what="the kind to be served")
+        name = f"count/widgets.{group}"
+        quota = f"/api/v1/namespaces/{namespace}/resourcequotas"
+        api.create(quota, {"metadata": {"name": "q"}, "spec": {"hard": {name: "1"}}})
+        wait_until(lambda: name in (api.get(f"{quota}/q").get("status") or {}).get("used", {}), what="the quota")
+        widget = {"apiVersion": f"{group}/v1", "kind": "Widget", "metadata": {"name": "a"}}
+        api.create(widgets, widget)
+        refused = api.ask("POST", widgets, {**widget, "metadata": {"name": "b"}})
+        assert refused.status_code == 403
+        assert f"exceeded quota: q, requested: {name}=1" in refused.json()["message"]
+        path = f"/api/v1/namespaces/{namespace}"
+        api.delete(path)
+        wait_until(lambda: api.ask("GET", path).status_code == 404, what="the namespace to go", seconds=40)
+        assert api.get(f"/apis/{group}/v1/widgets")["items"] == []
+    finally:
+        api.delete(f"{definitions}/widgets.{group}")

@@ -39,3 +39,13 @@ def test_times_stay_while_a_status_stays() -> None:
     assert after["NamespaceContentRemaining"].last_transition_time == ago(0)
     assert after["NamespaceFinalizersRemaining"].last_transition_time == ago(60)
     assert "Other" in after
+
+
+def test_a_server_that_does_not_answer_holds_the_namespace() -> None:
+    emptying = Emptying(undiscovered=["metrics.k8s.io/v1beta1"])
+    condition = next(item for item in conditions([], emptying, now=NOW) if "Discovery" in item.type)
+    assert (condition.status, condition.reason) == ("True", "DiscoveryFailed")
+    assert condition.message == (
+        "Discovery failed for some groups, 1 failing: unable to retrieve the complete list of server APIs: "
+        "metrics.k8s.io/v1beta1: stale GroupVersion discovery: metrics.k8s.io/v1beta1"
+    )

@@ -8,26 +8,42 @@ from datetime import datetime, timedelta
 import msgspec
 
 from bireme.api.errors import ApiError, MethodNotAllowed, NotFound
-from bireme.api.kinds import core
-from bireme.api.kinds.meta import Object
+from bireme.api.kinds import core, meta
 from bireme.api.scheme import Resource
 from bireme.api.times import rfc3339
+from bireme.client.client import object_path
 from bireme.client.informer import Key
 from bireme.controllers.changes import Update
 from bireme.controllers.controller import Controller, Watch
+from bireme.controllers.discovery import discover
 from bireme.controllers.informers import Informers
-from bireme.controllers.metadata_kinds import metadata_kind, stored_resources
 
 KUBERNETES = "kubernetes"
+_BACKGROUND = b'{"kind":"DeleteOptions","apiVersion":"v1","propagationPolicy":"Background"}'
+
+
+class _Object(msgspec.Struct):
+    metadata: meta.ObjectMeta
+
+
+class _Objects(msgspec.Struct):
+    items: list[_Object] = []
+
+
+_objects = msgspec.json.Decoder(_Objects)
 
 
 @dataclass(slots=True)
 class Emptying:
-    """How far the emptying got: objects left by `plural.group`, finalizers that hold them, errors met."""
+    """How far the emptying got: objects left by `plural.group`, finalizers that hold them, errors met.
+
+    `undiscovered`: group versions whose server did not say what it serves; something may be left there.
+    """
 
     left: Counter[str] = field(default_factory=Counter)
     held: Counter[str] = field(default_factory=Counter)
     errors: list[str] = field(default_factory=list)
+    undiscovered: list[str] = field(default_factory=list)
 
 
 def conditions(
@@ -49,12 +65,16 @@ def conditions(
 
 
 def _said(emptying: Emptying) -> Iterable[tuple[str, str, str, str]]:
-    yield (
-        "NamespaceDeletionDiscoveryFailure",
-        "False",
-        "ResourcesDiscovered",
-        "All resources successfully discovered",
-    )
+    if emptying.undiscovered:
+        stale = ", ".join(f"{name}: stale GroupVersion discovery: {name}" for name in emptying.undiscovered)
+        text = (
+            f"Discovery failed for some groups, {len(emptying.undiscovered)} failing: "
+            f"unable to retrieve the complete list of server APIs: {stale}"
+        )
+        yield "NamespaceDeletionDiscoveryFailure", "True", "DiscoveryFailed", text
+    else:
+        text = "All resources successfully discovered"
+        yield "NamespaceDeletionDiscoveryFailure", "False", "ResourcesDiscovered", text
     yield (
         "NamespaceDeletionGroupVersionParsingFailure",
         "False",
@@ -107,7 +127,7 @@ class NamespaceController(Controller):
         if not namespace.spec.finalizers:
             return None  # ours is off; the server waits for those in the metadata
         emptying = await self._empty(key.name)
-        if not emptying.left and not emptying.errors:
+        if not (emptying.left or emptying.errors or emptying.undiscovered):
             await self._finalize(namespace)
             return None
         status = core.NamespaceStatus(
@@ -119,8 +139,9 @@ class NamespaceController(Controller):
         return timedelta(seconds=self.settings.namespace_poll_s)
 
     async def _empty(self, name: str) -> Emptying:
-        emptying = Emptying()
-        namespaced = [item for item in stored_resources(self.scheme, "list", "delete") if item.namespaced]
+        served = await discover(self.client, verbs=("list", "delete"))
+        emptying = Emptying(undiscovered=served.failed)
+        namespaced = [item for item in served.resources if item.namespaced]
         pods = [item for item in namespaced if (item.group, item.plural) == ("", "pods")]
         for resource in pods:  # while they end, they may need their secrets and claims
             await self._empty_of(resource, name, emptying)
@@ -132,12 +153,11 @@ class NamespaceController(Controller):
         return emptying
 
     async def _empty_of(self, resource: Resource, namespace: str, emptying: Emptying) -> None:
-        kind = metadata_kind(*resource.gvk)
         try:
-            there = (await self.client.list(kind, namespace=namespace)).items
-            if any(not item.metadata.deletion_timestamp for item in there):
-                await self._delete_all(resource, kind, namespace, there)
-                there = (await self.client.list(kind, namespace=namespace)).items
+            there = await self._list(resource, namespace)
+            if any(not item.deletion_timestamp for item in there):
+                await self._delete_all(resource, namespace, there)
+                there = await self._list(resource, namespace)
         except NotFound:
             return  # the kind is served no more
         except ApiError as error:
@@ -146,23 +166,23 @@ class NamespaceController(Controller):
         if there:
             emptying.left[resource.title if resource.group else f"{resource.plural}."] += len(there)
         for item in there:
-            emptying.held.update(item.metadata.finalizers)
+            emptying.held.update(item.finalizers)
 
-    async def _delete_all(
-        self, resource: Resource, kind: type[Object], namespace: str, there: Sequence[Object]
-    ) -> None:
+    async def _list(self, resource: Resource, namespace: str) -> list[meta.ObjectMeta]:
+        reply = await self.client.request("GET", object_path(resource, namespace))
+        return [item.metadata for item in _objects.decode(reply.body).items]
+
+    async def _delete_all(self, resource: Resource, namespace: str, there: Sequence[meta.ObjectMeta]) -> None:
         if "deletecollection" in resource.verbs:
             try:
-                await self.client.delete_collection(kind, namespace=namespace)
+                await self.client.request("DELETE", object_path(resource, namespace), body=_BACKGROUND)
             except MethodNotAllowed:
                 pass
             else:
                 return
         for item in there:
             try:
-                await self.client.delete(
-                    kind, item.metadata.name, namespace=namespace, uid=item.metadata.uid, propagation="Background"
-                )
+                await self.client.request("DELETE", object_path(resource, namespace, item.name), body=_BACKGROUND)
             except NotFound:
                 continue
 
