@@ -44,6 +44,7 @@ from bireme.api.cel.values import kind_of
 
 _LOOSE = ("dyn", "!error!", "any")
 _NULLABLE = ("object", "google.protobuf.Timestamp", "google.protobuf.Duration", "optional_type")
+_TAKES_MIXED = ("format", "math.@max", "math.@min")
 _OPTIONAL_SELECT = "_?._"
 _TYPES = {
     **{name: type_of(kind) for name, kind in BY_NAME.items() if name not in ("timestamp", "duration")},
@@ -173,15 +174,17 @@ class _Checker:
         if space is not None and self._local(space.split(".")[0]) is None:
             function = f"{space}.{expr.function}".removeprefix(".")
             if function in self._functions:
-                return self._resolve(expr, function, None, [self.infer(each) for each in expr.args])
+                return self._resolve(expr, function, None, self._arguments(expr, function))
         target = None if expr.target is None else self.infer(expr.target)
-        if expr.function == "format" and len(expr.args) == 1 and isinstance(expr.args[0], ListOf):
-            kinds = [self._mixed(expr.args[0])]
-        else:
-            kinds = [self.infer(each) for each in expr.args]
+        kinds = self._arguments(expr, expr.function)
         if expr.function not in self._functions:
             return self.fault(expr.id, f"undeclared reference to '{expr.function}' (in container '')")
         return self._resolve(expr, expr.function, target, kinds)
+
+    def _arguments(self, expr: Call, function: str) -> list[Type]:
+        if function in _TAKES_MIXED and len(expr.args) == 1 and isinstance(expr.args[0], ListOf):
+            return [self._mixed(expr.args[0])]
+        return [self.infer(each) for each in expr.args]
 
     def _resolve(self, expr: Call, function: str, target: Type | None, kinds: list[Type]) -> Type:
         given = kinds if target is None else [target, *kinds]
@@ -233,10 +236,10 @@ class _Checker:
         return list_of(joined or self._parameter())
 
     def _mixed(self, expr: ListOf) -> Type:
-        """A list of what is to be formatted, which may hold values of several types."""
-        for element in expr.elements:
-            self.infer(element)
-        self.types[expr.id] = list_of(DYN)
+        """A list of what is to be formatted or compared, which may hold values of several types."""
+        kinds = [self.infer(element) for element in expr.elements]
+        same = all(kind == kinds[0] for kind in kinds)
+        self.types[expr.id] = list_of(kinds[0] if kinds and same else DYN)
         return self.types[expr.id]
 
     def _map(self, expr: MapOf) -> Type:

@@ -197,6 +197,8 @@ class _Estimator:
             rule = "equal"
         elif name == "@in" and self._type(parts[1]).name != "map":
             rule = "member"
+        elif name == "findAll":
+            rule = "pattern"
         for overload in overloads:
             rule = overload.cost if overload.cost in _RULES else rule
         if name in ("_[_]", "_[?_]"):

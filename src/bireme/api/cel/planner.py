@@ -232,7 +232,43 @@ class Planner:
 
         return step
 
+    def _quantified(self, expr: Comprehension, claim: Expr, wanted: bool) -> Step:
+        """`all` or `exists`: the first answer that decides, or the first failure where none does."""
+        span, coerce = self.plan(expr.range), self._item_coercion(expr)
+        depth = len(self._scope)
+        self._slot(expr.accumulator)
+        first = self._slot(expr.variable)
+        second = self._slot(expr.second) if expr.second else None
+        holds = self.plan(claim)
+        del self._scope[depth:]
+
+        def run(frame: Frame) -> bool:
+            values = frame.locals
+            failure: Exception | None = None
+            for item in _rounds(span(frame), pairs=second is not None):
+                if second is None:
+                    values[first] = item if coerce is None else coerce(item)
+                else:
+                    values[first] = item[0]
+                    values[second] = item[1] if coerce is None else coerce(item[1])
+                frame.spend(3)
+                try:
+                    if _truth(holds(frame)) is not wanted:
+                        return not wanted
+                except CostExceeded:
+                    raise
+                except FAILURES as error:
+                    failure = failure or error
+            if failure is not None:
+                raise failure
+            frame.spent += 1
+            return wanted
+
+        return run
+
     def _loop(self, expr: Comprehension) -> Step:
+        if (claim := _claim(expr)) is not None:
+            return self._quantified(expr, claim, expr.start.value is True)  # type: ignore[union-attr]
         span, start = self.plan(expr.range), self.plan(expr.start)
         coerce = self._item_coercion(expr)
         slot = self._slot(expr.accumulator)
@@ -269,6 +305,14 @@ class Planner:
         if kind.name == "list" and kind.parameters:
             return coercion_of(kind.parameters[0])
         return coercion_of(kind.parameters[1]) if kind.name == "map" and kind.parameters and expr.second else None
+
+
+def _claim(expr: Comprehension) -> Expr | None:
+    """What `all` says of each element, or `exists` of any; None for other loops."""
+    start, step = expr.start, expr.step
+    if expr.accumulator != _HIDDEN or not isinstance(start, Constant) or not isinstance(step, Call):
+        return None
+    return step.args[1] if (start.value, step.function) in ((True, "_&&_"), (False, "_||_")) else None
 
 
 def _is_growing(expr: Expr) -> bool:

@@ -4,6 +4,7 @@ Python's own engine can take exponential time on a hostile pattern; this one can
 """
 
 import functools
+from itertools import islice
 from typing import Any
 
 from bireme.api.cel.errors import CelError
@@ -31,6 +32,7 @@ def matches(text: str, pattern: str) -> bool:
     return compiled(pattern).search(text) is not None
 
 
-def find_all(text: str, pattern: str) -> list[str]:
-    """All that matches, from left to right, without overlap. Raises CelError for a wrong pattern."""
-    return [found.group(0) for found in compiled(pattern).finditer(text)]
+def find_all(text: str, pattern: str, limit: int = -1) -> list[str]:
+    """What matches, from left to right, without overlap; at most `limit`. Raises CelError for a wrong pattern."""
+    most = None if limit < 0 else limit
+    return [found.group(0) for found in islice(compiled(pattern).finditer(text), most)]

@@ -8,9 +8,10 @@ import re
 from typing import Any
 
 from bireme.api.cel.coercion import show_duration, show_timestamp
+from bireme.api.cel.cost_rules import RULES
 from bireme.api.cel.errors import CelError
 from bireme.api.cel.functions import Row
-from bireme.api.cel.library.standard import check_size, show_double
+from bireme.api.cel.library.standard import Spend, check_size, show_double
 from bireme.api.cel.regex import find_all
 from bireme.api.cel.values import TypeValue, kind_of
 
@@ -18,6 +19,9 @@ _UPPER = {code: code - 32 for code in range(ord("a"), ord("z") + 1)}
 _LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 _CLAUSE = re.compile(r"%(?:%|(?:\.(\d+))?([a-zA-Z]))")
 _LARGEST_PRECISION = 1000
+# A finding takes ten times as long as a comparison; more than these would be over any budget.
+_EACH_FOUND = 10
+_MOST_FOUND = 100_001
 
 
 def _char_at(text: str, index: int) -> str:
@@ -86,13 +90,15 @@ def _quote(text: str) -> str:
 
 
 def _find(text: str, pattern: str) -> str:
-    found = find_all(text, pattern)
+    found = find_all(text, pattern, 1)
     return found[0] if found else ""
 
 
-def _find_some(text: str, pattern: str, limit: int = -1) -> list[str]:
-    found = find_all(text, pattern)
-    return found if limit < 0 else found[:limit]
+def _find_some(spend: Spend, text: str, pattern: str, limit: int = -1) -> list[str]:
+    spend(RULES["pattern"]([text, pattern]))
+    found = find_all(text, pattern, _MOST_FOUND if limit < 0 else min(limit, _MOST_FOUND))
+    spend(len(found) * _EACH_FOUND)
+    return found
 
 
 def _escape_key(text: str) -> str:
@@ -205,7 +211,7 @@ ROWS: list[Row] = [
     ("format", "string.(list<dyn>): string", _format, "traverse"),
     ("strings.quote", "(string): string", _quote, "traverse"),
     ("find", "string.(string): string", _find, "pattern"),
-    ("findAll", "string.(string): list<string>", _find_some, "pattern"),
-    ("findAll", "string.(string, int): list<string>", _find_some, "pattern"),
+    ("findAll", "string.(string): list<string>", _find_some, "metered"),
+    ("findAll", "string.(string, int): list<string>", _find_some, "metered"),
     ("jsonpatch.escapeKey", "(string): string", _escape_key, "traverse"),
 ]
