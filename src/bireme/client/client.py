@@ -72,7 +72,8 @@ class Client:
 
     def __init__(self, transport: Transport, *, user_agent: str = "bireme", scheme: Scheme | None = None) -> None:
         self._transport = transport
-        self._scheme = scheme or builtin()
+        # Its own, to which the kinds that users bring may be added.
+        self.scheme = Scheme((scheme or builtin()).resources())
         self._headers = {"user-agent": user_agent, "accept": JSON}
 
     async def get(self, kind: type[K], name: str, *, namespace: str = "") -> K:
@@ -213,7 +214,7 @@ class Client:
         return await self.request(method, path, query=query, headers=headers, body=body)
 
     def _path(self, kind: type[Object], namespace: str, name: str = "", subresource: str = "") -> str:
-        return object_path(self._scheme.of_type(kind), namespace, name, subresource)
+        return object_path(self.scheme.of_type(kind), namespace, name, subresource)
 
 
 @functools.lru_cache(maxsize=256)

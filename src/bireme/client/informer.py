@@ -109,6 +109,11 @@ class Informer(Generic[K]):
         for obj in list(self._objects.values()):
             handler(None, obj)
 
+    def clear(self) -> None:
+        """Forget everything: the kind is followed no more."""
+        for key in list(self._objects):
+            self._apply(key, None)
+
     async def run(self) -> None:
         """Follow the server until cancelled."""
         failures = 0

@@ -21,6 +21,7 @@ from bireme.controllers.replicaset import ReplicaSetController
 from bireme.controllers.replicationcontroller import ReplicationControllerController
 from bireme.controllers.root_ca import RootCaController
 from bireme.controllers.service_account import ServiceAccountController
+from bireme.controllers.storage_version_migrator import StorageVersionMigrator
 from bireme.controllers.taint_eviction import TaintEvictionController
 
 # The garbage collector comes last: it uses the caches that the others made.
@@ -41,6 +42,7 @@ KINDS: tuple[type[Controller], ...] = (
     PvcProtectionController,
     PvProtectionController,
     DisruptionController,
+    StorageVersionMigrator,
     GarbageCollector,
 )
 

@@ -26,12 +26,13 @@ from bireme.aio.clock import Clock
 from bireme.aio.workqueue import QueueStatistics, WorkQueue
 from bireme.api.errors import AlreadyExists, ApiError, Conflict
 from bireme.api.kinds.meta import Object
-from bireme.api.scheme import Scheme, builtin, gvk_of
+from bireme.api.scheme import Scheme, gvk_of
 from bireme.client.client import Client
 from bireme.client.events import EventRecorder
 from bireme.client.informer import Informer, Key, key_of
 from bireme.controllers import acting
 from bireme.controllers.changes import Change
+from bireme.controllers.custom_kinds import CustomKinds
 from bireme.controllers.informers import STANDARD_INDEXES, Informers
 from bireme.controllers.ownership import controller_of
 from bireme.controllers.settings import Settings
@@ -89,8 +90,16 @@ class Context:
     informers: Informers
     clock: Clock
     settings: Settings = field(default_factory=Settings)
-    scheme: Scheme = field(default_factory=builtin)
     random: Random = field(default_factory=Random)
+    custom: CustomKinds = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "custom", CustomKinds(self.informers, self.client.scheme))
+
+    @property
+    def scheme(self) -> Scheme:
+        """The kinds that the client knows; those that users bring come to it."""
+        return self.client.scheme
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +135,7 @@ class Controller(ABC):
         """Make the world match the object at `key`; gives back when to look again though nothing changed."""
 
     def watch(self, watch: Watch[Any]) -> None:
-        """Let changes wake this controller; before `run` only."""
+        """Let changes wake this controller."""
         if not (watch.namespace or watch.fields):
             for index, values in STANDARD_INDEXES.items():
                 self.cache.index(watch.kind, index, values)
@@ -138,6 +147,11 @@ class Controller(ABC):
 
         informer.on_change(changed)
         self._followed.append(informer)
+
+    def unwatch(self, kind: type[Object]) -> None:
+        """Follow a kind no more, which nobody else does."""
+        self._followed = [informer for informer in self._followed if informer.kind is not kind]
+        self.cache.forget(kind)
 
     def wake(self, key: Key) -> None:
         """Look at `key` soon."""

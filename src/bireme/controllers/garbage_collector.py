@@ -51,6 +51,14 @@ class GarbageCollector(Controller):
         ]
         for item in resources:  # the whole objects where another controller follows them anyway
             self.watch(Watch(followed.get(item.gvk) or metadata_kind(*item.gvk), keys=self._changed))
+        context.custom.on_change(self._follow)
+
+    def _follow(self, old: Resource | None, new: Resource | None) -> None:
+        """A custom kind came or went."""
+        if old is not None:
+            self.unwatch(metadata_kind(*old.gvk))
+        if new is not None:
+            self.watch(Watch(metadata_kind(*new.gvk), keys=self._changed))
 
     def _changed(self, _: object, old: Object | None, new: Object | None) -> Iterable[Key]:
         if old is not None and new is not None and _tells(old) == _tells(new):

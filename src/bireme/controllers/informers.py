@@ -1,7 +1,7 @@
 """One informer for each kind and selection in this process, shared by all controllers.
 
 Knows how to find objects by their controller and their namespace, and those without a controller; who needs
-another way in adds an index with `index`. All informers are asked for before `run`.
+another way in adds an index with `index`. An informer that is asked for while `run` runs starts at once.
 """
 
 import asyncio
@@ -49,6 +49,8 @@ class Informers:
         self._clock = clock
         self._informers: dict[tuple[Any, ...], Informer[Any]] = {}
         self._indexes: set[tuple[type[Object], str]] = set()
+        self._tasks: asyncio.TaskGroup | None = None
+        self._running: dict[Informer[Any], asyncio.Task[None]] = {}
 
     def of(self, kind: type[K], *, namespace: str = "", labels: str = "", fields: str = "") -> Informer[K]:
         """The informer for a kind, made when first asked for."""
@@ -58,7 +60,19 @@ class Informers:
             informer = self._informers[key] = Informer(
                 self._client, kind, clock=self._clock, namespace=namespace, labels=labels, fields=fields
             )
+            self._start(informer)
         return informer
+
+    def forget(self, kind: type[Object]) -> None:
+        """Follow a kind no more; to who listens, its objects are gone."""
+        informer = self._informers.pop((kind, "", "", ""), None)
+        self._indexes = {(of, name) for of, name in self._indexes if of is not kind}
+        if informer is None:
+            return
+        task = self._running.pop(informer, None)
+        if task is not None:
+            task.cancel()
+        informer.clear()
 
     def kinds(self) -> list[type[Object]]:
         """Kinds of which every object is followed."""
@@ -97,6 +111,16 @@ class Informers:
     async def run(self) -> None:
         """Follow the server until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            for informer in self._informers.values():
-                name = f"informer: {informer.kind.__name__}"
-                tasks.create_task(supervise(name, informer.run, self._clock), name=name)
+            self._tasks = tasks
+            try:
+                for informer in self._informers.values():
+                    self._start(informer)
+                await asyncio.Event().wait()
+            finally:
+                self._tasks = None
+
+    def _start(self, informer: Informer[Any]) -> None:
+        if self._tasks is not None:
+            name = f"informer: {informer.kind.__name__}"
+            task = self._tasks.create_task(supervise(name, informer.run, self._clock), name=name)
+            self._running[informer] = task
