@@ -1,11 +1,13 @@
 """Kubernetes' protobuf envelope in: what typed clients send as bodies, to the tree that JSON would have given.
 
-Messages and field numbers are a table (`protobuf_fields.py`). The wire has no "unset" for plain fields: their zeros
-are dropped, but where JSON shows them. Writing is done by `protobuf_encoder.py`.
+For each message a function is written as Python text by the table of fields (`protobuf_fields.py`) and compiled when
+the message is first met, as in `protobuf_encoder.py`. The wire has no "unset" for plain fields: their zeros are
+dropped, but where JSON shows them. Fields that we don't know are passed over.
 Source: the Kubernetes documentation on HTTP and content; protobuf encoding, developers.google.com.
 """
 
 import base64
+import functools
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -19,6 +21,7 @@ from bireme.api.times import rfc3339, rfc3339_micro
 DEPTH = 64
 
 Tree = dict[str, Any]
+Decode = Callable[[bytes, int], Any]
 
 
 def is_protobuf(data: bytes) -> bool:
@@ -36,120 +39,211 @@ def decode(data: bytes) -> Tree:
         message = message_of(api_version, kind)
         if message is None:
             raise BadRequest(f'no kind "{kind}" is registered for version "{api_version}" in protobuf')
-        raw = envelope.get(2, b"")
-        tree = _Decoder().message(message, raw if isinstance(raw, bytes) else b"", 0)
-    except (ValueError, IndexError, OverflowError, TypeError) as error:
+        tree = _compiled().decoder(message)(_bytes(envelope.get(2, b"")), DEPTH)
+    except (ValueError, IndexError, OverflowError, TypeError, struct.error) as error:
         raise BadRequest(f"the protobuf body cannot be read: {error}") from error
     return {"apiVersion": api_version, "kind": kind, **tree}
 
 
 def _type_meta(data: Any) -> tuple[str, str]:
-    said = {number: _text(value) for number, value in _fields(data)}
+    said = {number: _text(value) for number, value in _fields(_bytes(data))}
     return said.get(1, ""), said.get(2, "")
 
 
-class _Decoder:
-    """Messages to trees."""
+class _Compiled:
+    """Decoders by message. They share one name space, in which they find each other as `m` and a number.
 
-    def message(self, name: str, data: bytes, depth: int) -> Any:
-        if depth > DEPTH:
-            raise ValueError(f"nested deeper than {DEPTH}")
-        if name in BY_HAND:
-            return _SPECIAL[name.rpartition(".")[2]](self, name, data, depth)
-        fields = messages()[name]
-        tree: Tree = {}
-        for number, wire in _fields(data):
-            field = fields.get(number)
-            if field is not None:
-                self._take(tree, field, wire, depth)
-        return tree
+    A decoder takes the bytes of a message and how much deeper it may go.
+    """
 
-    def _take(self, tree: Tree, field: Field, wire: Any, depth: int) -> None:
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}
+        self._space: dict[str, Any] = {
+            "number": _varint,
+            "skipped": _skipped,
+            "signed": _signed,
+            "packed": _packed,
+            "b64": base64.b64encode,
+            "unpack": struct.unpack,
+            "entry": _entry,
+        }
+
+    def decoder(self, message: str) -> Decode:
+        """The decoder of a message; one that was not yet needed compiles itself when called."""
+        found: Decode = self._space[self._name(message)]
+        return found
+
+    def _name(self, message: str) -> str:
+        known = self._names.get(message)
+        if known is None:
+            known = self._names[message] = f"m{len(self._names)}"
+            by_hand = _BY_HAND[message.rpartition(".")[2]] if message in BY_HAND else None
+            self._space[known] = by_hand or functools.partial(self._first, message, known)
+        return known
+
+    def _first(self, message: str, name: str, data: bytes, depth: int) -> Any:
+        head = f"""\
+def {name}(data, depth):
+    if not depth: raise ValueError("nested deeper than {DEPTH}")
+    depth -= 1
+    tree = {{}}
+    at, end = 0, len(data)
+    while at < end:
+        tag = data[at]; at += 1
+        if tag > 127:
+            tag += data[at] - 1 << 7; at += 1
+            if tag > 16383: tag, at = number(data, at - 2)
+        if tag & 7 == 2:
+            size = data[at]; at += 1
+            if size > 127: size, at = number(data, at - 1)
+            v = data[at:at + size]; at += size
+            if at > end: raise ValueError("unexpected EOF")
+"""
+        fields = messages()[message].values()
+        sized = "".join(_branch(12, *found) for field in fields if (found := self._sized(field)))
+        plain = "".join(_branch(8, *found) for field in fields if (found := self._plain(field)))
+        text = f"{head}{sized}            continue\n{plain}        at = skipped(data, at, tag)\n    return tree\n"
+        exec(compile(text, f"<protobuf {message}>", "exec"), self._space)
+        return self._space[name](data, depth)
+
+    def _sized(self, field: Field) -> tuple[int, str] | None:
+        """The tag of a field that has a length, and what is done with its bytes `v`."""
+        tag, name = field.number << 3 | 2, field.name
         if field.key:
-            key, value = self._entry(field, wire, depth)
-            tree.setdefault(field.name, {})[key] = value
-        elif field.repeated:
-            tree.setdefault(field.name, []).extend(self._items(field, wire, depth))
-        elif field.inline:
-            tree.update(self.message(field.kind, _bytes(wire), depth + 1))
-        else:
-            value = self._value(field.kind, wire, depth)
-            if value is not None and (value not in ("", 0) or field.optional or field.shown):
-                tree[field.name] = value
+            values = {"string": "v.decode()", "bytes": "b64(v).decode()"}
+            value = values.get(field.kind) or f"{self._name(field.kind)}(v, depth)"
+            return tag, f"k, v = entry(v); tree.setdefault({name!r}, {{}})[k.decode()] = {value}"
+        value = {"string": "v.decode()", "bytes": "b64(v).decode()"}.get(field.kind, "")
+        if field.is_message:
+            value = f"{self._name(field.kind)}(v, depth)"
+        if not value:
+            return (tag, f"tree.setdefault({name!r}, []).extend(packed(v))") if field.repeated else None
+        if field.repeated:
+            return tag, f"tree.setdefault({name!r}, []).append({value})"
+        if field.inline:
+            return tag, f"tree.update({value})"
+        if field.is_message:
+            return tag, f"v = {value}\nif v is not None: tree[{name!r}] = v"
+        return tag, f"tree[{name!r}] = {value}" if field.optional else f"if v: tree[{name!r}] = {value}"
 
-    def _entry(self, field: Field, wire: Any, depth: int) -> tuple[str, Any]:
-        parts = dict(_fields(_bytes(wire)))
-        return _text(parts.get(1, b"")), self._value(field.kind, parts.get(2, b""), depth)
-
-    def _items(self, field: Field, wire: Any, depth: int) -> list[Any]:
-        if field.kind in ("int32", "int64", "bool") and isinstance(wire, bytes):
-            return [_scalar(field.kind, number) for number in _packed(wire)]
-        return [self._value(field.kind, wire, depth)]
-
-    def _value(self, kind: str, wire: Any, depth: int) -> Any:
-        if "." in kind:
-            return self.message(kind, _bytes(wire), depth + 1)
-        return _scalar(kind, wire)
-
-    def time(self, name: str, data: bytes, depth: int) -> str | None:
-        parts = dict(_fields(data))
-        if not parts:
+    def _plain(self, field: Field) -> tuple[int, str] | None:
+        """The tag of a field that is a number, and how it is read."""
+        name = field.name
+        if field.kind == "double":
+            return field.number << 3 | 1, f'tree[{name!r}], = unpack("<d", data[at:at + 8]); at += 8'
+        if field.kind not in ("bool", "int32", "int64"):
             return None
-        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(
-            seconds=_signed(parts.get(1, 0)), microseconds=parts.get(2, 0) // 1000
-        )
-        return rfc3339_micro(moment) if name.endswith("MicroTime") else rfc3339(moment)
-
-    def text(self, name: str, data: bytes, depth: int) -> str:
-        return _text(dict(_fields(data)).get(1, b""))
-
-    def int_or_string(self, name: str, data: bytes, depth: int) -> int | str:
-        parts = dict(_fields(data))
-        return _text(parts.get(3, b"")) if parts.get(1) else _signed(parts.get(2, 0))
-
-    def raw(self, name: str, data: bytes, depth: int) -> Any:
-        inside = _bytes(dict(_fields(data)).get(1, b""))
-        if inside.startswith(MAGIC):
-            return decode(inside)
-        return parse(inside) if inside else None
-
-    def words(self, name: str, data: bytes, depth: int) -> list[str]:
-        return [_text(value) for number, value in _fields(data) if number == 1]
-
-    def duration(self, name: str, data: bytes, depth: int) -> str:
-        return f"{_signed(dict(_fields(data)).get(1, 0)) / 1e9:g}s"
-
-    def either(self, name: str, data: bytes, depth: int) -> Any:
-        """A schema, or what stands in its place: a flag or a list."""
-        fields = messages()[name]
-        schema_field = next(field for field in fields.values() if field.name == "schema")
-        others: list[Any] = []
-        allows = False
-        for number, wire in _fields(data):
-            field = fields[number]
-            if field is schema_field:
-                return self.message(field.kind, _bytes(wire), depth + 1)
-            value = self._value(field.kind, wire, depth)
-            allows = bool(value) if field.kind == "bool" else allows
-            others.append(value)
-        return allows if any(field.kind == "bool" for field in fields.values()) else others
+        read = "v = data[at]; at += 1\nif v > 127: v, at = number(data, at - 1)"
+        value = "bool(v)" if field.kind == "bool" else "signed(v) if v > 127 else v"
+        if field.repeated:
+            keep = f"tree.setdefault({name!r}, []).append({value})"
+        elif field.optional or field.shown:
+            keep = f"tree[{name!r}] = {value}"
+        else:
+            keep = f"if v: tree[{name!r}] = {value}"
+        return field.number << 3, f"{read}\n{keep}"
 
 
-_SPECIAL: Mapping[str, Callable[[_Decoder, str, bytes, int], Any]] = {
-    "Time": _Decoder.time,
-    "MicroTime": _Decoder.time,
-    "Quantity": _Decoder.text,
-    "IntOrString": _Decoder.int_or_string,
-    "FieldsV1": _Decoder.raw,
-    "RawExtension": _Decoder.raw,
-    "JSON": _Decoder.raw,
-    "Verbs": _Decoder.words,
-    "ExtraValue": _Decoder.words,
-    "Duration": _Decoder.duration,
-    "JSONSchemaPropsOrArray": _Decoder.either,
-    "JSONSchemaPropsOrBool": _Decoder.either,
-    "JSONSchemaPropsOrStringArray": _Decoder.either,
+def _branch(indent: int, tag: int, deed: str) -> str:
+    """Do `deed` where the tag is `tag`, and go on to the next field."""
+    space = " " * indent
+    lines = "".join(f"{space}    {line}\n" for line in deed.splitlines())
+    return f"{space}if tag == {tag}:\n{lines}{space}    continue\n"
+
+
+# Types that Go reads by hand.
+
+
+def _time(data: bytes, depth: int) -> str | None:
+    moment = _moment(data)
+    return None if moment is None else rfc3339(moment)
+
+
+def _micro_time(data: bytes, depth: int) -> str | None:
+    moment = _moment(data)
+    return None if moment is None else rfc3339_micro(moment)
+
+
+def _moment(data: bytes) -> datetime | None:
+    parts = dict(_fields(data))
+    if not parts:
+        return None
+    passed = timedelta(seconds=_signed(parts.get(1, 0)), microseconds=parts.get(2, 0) // 1000)
+    return datetime(1970, 1, 1, tzinfo=UTC) + passed
+
+
+def _quantity(data: bytes, depth: int) -> str:
+    if len(data) > 2 and data[0] == 0x0A and data[1] == len(data) - 2:
+        return data[2:].decode()
+    return _text(dict(_fields(data)).get(1, b""))
+
+
+def _int_or_string(data: bytes, depth: int) -> int | str:
+    parts = dict(_fields(data))
+    return _text(parts.get(3, b"")) if parts.get(1) else _signed(parts.get(2, 0))
+
+
+def _raw(data: bytes, depth: int) -> Any:
+    inside = _bytes(dict(_fields(data)).get(1, b""))
+    if inside.startswith(MAGIC):
+        return decode(inside)
+    return parse(inside) if inside else None
+
+
+def _words(data: bytes, depth: int) -> list[str]:
+    return [_text(value) for number, value in _fields(data) if number == 1]
+
+
+def _duration(data: bytes, depth: int) -> str:
+    return f"{_signed(dict(_fields(data)).get(1, 0)) / 1e9:g}s"
+
+
+def _or_bool(data: bytes, depth: int) -> Any:
+    parts = dict(_fields(data))
+    return _schema(parts[2], depth) if 2 in parts else bool(parts.get(1))
+
+
+def _or_array(data: bytes, depth: int) -> Any:
+    parts = list(_fields(data))
+    alone = [_schema(value, depth) for number, value in parts if number == 1]
+    return alone[-1] if alone else [_schema(value, depth) for number, value in parts if number == 2]
+
+
+def _or_words(data: bytes, depth: int) -> Any:
+    parts = list(_fields(data))
+    alone = [_schema(value, depth) for number, value in parts if number == 1]
+    return alone[-1] if alone else [_text(value) for number, value in parts if number == 2]
+
+
+def _schema(data: Any, depth: int) -> Any:
+    return _compiled().decoder("apiextensions_apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps")(
+        _bytes(data), depth
+    )
+
+
+_BY_HAND: Mapping[str, Decode] = {
+    "Time": _time,
+    "MicroTime": _micro_time,
+    "Quantity": _quantity,
+    "IntOrString": _int_or_string,
+    "FieldsV1": _raw,
+    "RawExtension": _raw,
+    "JSON": _raw,
+    "Verbs": _words,
+    "ExtraValue": _words,
+    "Duration": _duration,
+    "JSONSchemaPropsOrArray": _or_array,
+    "JSONSchemaPropsOrBool": _or_bool,
+    "JSONSchemaPropsOrStringArray": _or_words,
 }
+
+
+@functools.cache
+def _compiled() -> _Compiled:
+    return _Compiled()
+
+
+# The wire.
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
@@ -164,14 +258,35 @@ def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
             continue
         if wire == 2:
             size, position = _varint(data, position)
-        elif wire in (1, 5):
-            size = 8 if wire == 1 else 4
         else:
-            raise ValueError(f"wire type {wire} is not known")
+            size = _fixed(wire)
         if position + size > end:
             raise ValueError("unexpected EOF")
         yield number, data[position : position + size]
         position += size
+
+
+def _entry(data: bytes) -> tuple[bytes, bytes]:
+    """Key and value of a map's entry."""
+    if len(data) > 3 and data[0] == 0x0A and data[1] < 128:  # as nearly all are: a short key, then a short value
+        behind = 2 + data[1]
+        if behind + 2 <= len(data) and data[behind] == 0x12 and data[behind + 1] == len(data) - behind - 2 < 128:
+            return data[2:behind], data[behind + 2 :]
+    parts = dict(_fields(data))
+    return _bytes(parts.get(1, b"")), _bytes(parts.get(2, b""))
+
+
+def _skipped(data: bytes, position: int, tag: int) -> int:
+    """The place behind a number that is of no use."""
+    if tag & 7 == 0:
+        return _varint(data, position)[1]
+    return position + _fixed(tag & 7)
+
+
+def _fixed(wire: int) -> int:
+    if wire not in (1, 5):
+        raise ValueError(f"wire type {wire} is not known")
+    return 8 if wire == 1 else 4
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:
@@ -191,19 +306,7 @@ def _packed(data: bytes) -> Iterator[int]:
     position = 0
     while position < len(data):
         value, position = _varint(data, position)
-        yield value
-
-
-def _scalar(kind: str, wire: Any) -> Any:
-    if kind == "string":
-        return _text(wire)
-    if kind == "bytes":
-        return base64.b64encode(_bytes(wire)).decode()
-    if kind == "bool":
-        return bool(wire)
-    if kind == "double":
-        return struct.unpack("<d", _bytes(wire))[0]
-    return _signed(wire)
+        yield _signed(value)
 
 
 def _signed(value: Any) -> int:

@@ -105,6 +105,9 @@ class _Compiled:
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
         self._space: dict[str, Any] = {"varint": varint, "b64": base64.b64decode, "pack": struct.pack}
+        for number in range(1, 64):
+            tag = _tag(number, 2)
+            self._space[f"s{tag.hex()}"] = tuple(tag + bytes([n]) for n in range(128))
 
     def encoder(self, message: str) -> Encode:
         """The encoder of a message; one that was not yet needed compiles itself when called."""
@@ -189,7 +192,8 @@ def _deeper(lines: list[str]) -> list[str]:
 
 
 def _sized(tag: bytes) -> list[str]:
-    return [f"add({tag!r}); add(varint(len(v))); add(v)"]
+    """The lines that write the bytes `v`; a short one's length stands beside its tag."""
+    return [f"n = len(v); add(s{tag.hex()}[n] if n < 128 else {tag!r} + varint(n)); add(v)"]
 
 
 def _written_zero(field: Field) -> bytes:
