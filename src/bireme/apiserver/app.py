@@ -1,16 +1,15 @@
 """The Kubernetes API over HTTP: one door for sockets and for the parts in this process.
 
-In order: health and version for anybody, who asks and as whom, may they, is there room, then discovery or the
+In order: health and version for anybody, who asks and as whom, is it their turn, may they, then discovery or the
 resource.
 Left to others: verbs on objects (`resources.py`), the socket (`http/server.py`).
 """
 
 import asyncio
-import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from random import Random
 
-import orjson
 import structlog
 
 from bireme.aio.overdue import Overdue
@@ -20,21 +19,22 @@ from bireme.apiserver.authorization import Attempt, allows, is_public, refusal
 from bireme.apiserver.bodies import read_timeout
 from bireme.apiserver.documents import Documents
 from bireme.apiserver.errors import as_api_error, response_of
+from bireme.apiserver.flowcontrol import FlowControl, list_seats
 from bireme.apiserver.health import Health
 from bireme.apiserver.impersonation import acting
-from bireme.apiserver.limits import InFlight
-from bireme.apiserver.metrics import Metrics
+from bireme.apiserver.metrics import Metrics, flows, stored_and_watched
 from bireme.apiserver.negotiation import answer
+from bireme.apiserver.process_figures import process_figures
 from bireme.apiserver.resources import ResourceDoor, Tunnels
 from bireme.apiserver.reviews import Reviews
 from bireme.apiserver.routes import CONNECT_SUBRESOURCES, Route, find_route, is_resource_path
+from bireme.apiserver.version import build_info, version_document
 from bireme.http.interface import Answer, Identity, Request, Response, Stream
 from bireme.registry.tokens import ServiceAccountTokens
 from bireme.registry.verbs import Registry
 
 log = structlog.get_logger(__name__)
 
-BIREME_VERSION = "0.1.0"
 REQUEST_S = 60.0
 LARGEST_BODY = 3 << 20
 LONGEST_AUDIT_ID = 64
@@ -64,7 +64,11 @@ class ApiServer:
         self.metrics = metrics or Metrics()
         self._authenticator = Authenticator(tokens)
         self._documents = Documents(registry.kinds, registry.scheme, tokens, address=address)
-        self._in_flight = InFlight(self.metrics)
+        self._flows = FlowControl(registry)
+        self.metrics.add(partial(stored_and_watched, registry.cache, registry.kinds))
+        self.metrics.add(partial(flows, self._flows))
+        self.metrics.add(process_figures)
+        self.metrics.add(build_info)
         self._overdue = Overdue(REQUEST_S)
         self._uid = uid or registry.new_uid
         self._resources = ResourceDoor(
@@ -77,18 +81,26 @@ class ApiServer:
 
     async def handle(self, request: Request) -> Answer:
         """The answer to `request`."""
+        progress = Progress(self.registry.clock.monotonic())
         try:
-            made = await self._serve(request)
+            made = await self._serve(request, progress)
         except Exception as error:
             known = as_api_error(error, method=request.method, path=request.path)
             made = response_of(known, accept=request.headers.get("accept", ""))
         said = request.headers.get("audit-id", "")
         audit_id = said if 0 < len(said) <= LONGEST_AUDIT_ID else self._uid()
         if isinstance(made, Response | Stream):
-            made.headers = {**made.headers, "audit-id": audit_id, "cache-control": _caching(made)}
+            made.headers = {**made.headers, **progress.headers, "audit-id": audit_id, "cache-control": _caching(made)}
+        if progress.route is not None:
+            self._count(progress.route, progress.began, request, made)
         return made
 
-    async def _serve(self, request: Request) -> Answer:
+    def _count(self, route: Route, began: float, request: Request, made: Answer) -> None:
+        code = made.status if isinstance(made, Response | Stream) else 101
+        dry_run = bool(request.query.pairs) and "dryRun" in request.query
+        self.metrics.count(route, code, self.registry.clock.monotonic() - began, dry_run=dry_run)
+
+    async def _serve(self, request: Request, progress: "Progress") -> Answer:
         path = request.path
         if is_public(path):
             public = self._public(request)
@@ -99,16 +111,25 @@ class ApiServer:
             raise Unauthorized("Unauthorized")
         user = acting(user, request.headers)
         if not is_resource_path(path):
-            return self._document(request, user)
+            return await self._document(request, user, progress)
         watching = bool(request.query.pairs) and request.query.flag("watch")
         route = find_route(self.registry.kinds, request.method, path, watching=watching)
+        progress.route = route
         attempt = _attempt(route)
-        if not allows(user, attempt):
-            raise refusal(user, attempt)
-        made = await self._resource(route, request, user)
-        code = made.status if isinstance(made, Response | Stream) else 101
-        self.metrics.count(route.verb, route.kind.resource.plural, code)
-        return made
+        if route.subresource in CONNECT_SUBRESOURCES:
+            if not allows(user, attempt):
+                raise refusal(user, attempt)
+            return await self._resources.serve(route, request, user)
+        seats = self._width(route, request) if route.verb == "list" else 1
+        flow = self._flows.flow(user, attempt)
+        progress.headers = flow.headers
+        await self._flows.enter(flow, user, attempt, seats)
+        try:
+            if not allows(user, attempt):
+                raise refusal(user, attempt)
+            return await self._resource(route, request, user)
+        finally:
+            self._flows.leave(flow, seats)
 
     def _public(self, request: Request) -> Response | None:
         if request.method != "GET":
@@ -117,25 +138,42 @@ class ApiServer:
             return answer(request, version_document())
         return self.health.answer(request)
 
-    def _document(self, request: Request, user: Identity) -> Response:
+    def _width(self, route: Route, request: Request) -> int:
+        """The seats of a list."""
+        limit = request.query.get("limit") if request.query.pairs else ""
+        objects = len(self.registry.cache.of(route.kind.stored).records)
+        return list_seats(objects, int(limit) if limit.isdigit() and len(limit) < 10 else 0)
+
+    async def _document(self, request: Request, user: Identity, progress: "Progress") -> Response:
         attempt = Attempt(request.method.lower(), path=request.path)
+        flow = self._flows.flow(user, attempt)
+        progress.headers = flow.headers
+        await self._flows.enter(flow, user, attempt)
+        try:
+            return self._described(request, user, attempt)
+        finally:
+            self._flows.leave(flow)
+
+    def _described(self, request: Request, user: Identity, attempt: Attempt) -> Response:
         if not allows(user, attempt):
             raise refusal(user, attempt)
         if request.method != "GET":
             raise MethodNotAllowed("the server does not allow this method on the requested resource")
         if request.path == "/metrics":
             return self.metrics.answer()
+        if request.path == "/metrics/slis":
+            return self.health.figures()
         made = self._documents.answer(request)
         if made is None:
             raise NotFound("the server could not find the requested resource")
         return made
 
     async def _resource(self, route: Route, request: Request, user: Identity) -> Answer:
-        if route.verb == "watch" or route.subresource in CONNECT_SUBRESOURCES:
+        if route.verb == "watch":
             return await self._resources.serve(route, request, user)
         if len(request.body) > LARGEST_BODY:
             raise TooLarge(f"Request entity too large: limit is {LARGEST_BODY}")
-        with self._in_flight.one(mutating=route.verb not in READING):
+        with self.metrics.under_way(mutating=route.verb not in READING):
             if route.verb == "get":
                 return await self._resources.serve(route, request, user)
             try:
@@ -148,27 +186,15 @@ class ApiServer:
                 raise Timeout("request did not complete within the allotted timeout") from error
 
 
-def version_document() -> bytes:
-    """The body of /version."""
-    document = {
-        "major": "1",
-        "minor": "37",
-        "emulationMajor": "1",
-        "emulationMinor": "37",
-        "minCompatibilityMajor": "1",
-        "minCompatibilityMinor": "36",
-        "gitVersion": f"v1.37.0+bireme{BIREME_VERSION}",
-        "gitCommit": "",
-        "gitTreeState": "clean",
-        "buildDate": "2026-11-23T00:00:00Z",
-        "goVersion": f"python{platform.python_version()}",
-        "compiler": platform.python_implementation(),
-        "platform": f"{platform.system().lower()}/{_ARCHITECTURES.get(platform.machine(), platform.machine())}",
-    }
-    return orjson.dumps(document)
+class Progress:
+    """How far a request has come: when it began, what it is for, and what headers its answer has in any case."""
 
+    __slots__ = ("began", "headers", "route")
 
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+    def __init__(self, began: float) -> None:
+        self.began = began
+        self.headers: Mapping[str, str] = {}
+        self.route: Route | None = None
 
 
 def _attempt(route: Route) -> Attempt:

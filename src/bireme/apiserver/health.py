@@ -5,6 +5,7 @@ A check is a plain function that gives "" for well, else what is wrong. Source: 
 
 from collections.abc import Callable, Mapping
 
+from bireme.apiserver.exposition import MEDIA, family, sample
 from bireme.http.interface import Request, Response
 
 Check = Callable[[], str]
@@ -38,10 +39,31 @@ class Health:
         healthy = not any(results.values())
         if healthy and "verbose" not in request.query:
             return _text(200, "ok")
-        lines = [f"[+]{name} ok" if not fault else f"[-]{name} failed: {fault}" for name, fault in results.items()]
-        lines += [f"[+]{name} excluded: ok" for name in sorted(excluded & checks.keys())]
+        lines = [
+            f"[+]{name} excluded: ok"
+            if name in excluded
+            else f"[-]{name} failed: reason withheld"
+            if results[name]
+            else f"[+]{name} ok"
+            for name in checks
+        ]
+        unknown = sorted(excluded - checks.keys())
+        if unknown:
+            names = ", ".join(f'"{name}"' for name in unknown)
+            lines.append(f"warn: some health checks cannot be excluded: no matches for {names}")
         lines.append(f"{endpoint} check {'passed' if healthy else 'failed'}")
         return _text(200 if healthy else 500, "\n".join(lines) + "\n")
+
+    def figures(self) -> Response:
+        """The page /metrics/slis: each check as it is now."""
+        lines = [
+            sample("kubernetes_healthcheck", {"name": name, "type": kind}, 0 if check() else 1)
+            for kind in ("healthz", "livez", "readyz")
+            for name, check in (self._checks(kind) or {}).items()
+        ]
+        text = "This metric records the result of a single healthcheck."
+        page = "\n".join(family("kubernetes_healthcheck", "gauge", text, lines)) + "\n"
+        return Response(200, page.encode(), {}, MEDIA)
 
     def _checks(self, endpoint: str) -> dict[str, Check] | None:
         if endpoint == "livez":

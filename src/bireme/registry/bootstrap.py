@@ -1,6 +1,6 @@
 """The objects that every cluster has from the first moment on, made if they are missing.
 
-Source: the Kubernetes documentation on start-up objects. Roles and flow schemas come with the parts that use them.
+Source: the Kubernetes documentation on start-up objects. Roles come with the part that uses them.
 """
 
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ from typing import Any
 
 from bireme.api.errors import AlreadyExists
 from bireme.registry.admission.priority import SYSTEM_CLASSES
+from bireme.registry.flow_defaults import keep_flow_objects
 from bireme.registry.options import Call
 from bireme.registry.verbs import Registry
 
@@ -25,6 +26,7 @@ async def make_start_objects(
         await _ensure(registry, "", "v1", "namespaces", "", {"metadata": {"name": namespace}})
     for tree in _priority_classes():
         await _ensure(registry, "scheduling.k8s.io", "v1", "priorityclasses", "", tree)
+    await keep_flow_objects(registry)
     cidr = {"metadata": {"name": "kubernetes"}, "spec": {"cidrs": [str(service_range)]}}
     await _ensure(registry, "networking.k8s.io", "v1", "servicecidrs", "", cidr)
     service = _service(str(service_range.network_address + 1), port)

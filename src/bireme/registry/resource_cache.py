@@ -23,7 +23,10 @@ INDEXED = frozenset({"spec.nodeName"})
 
 
 class ResourceCache:
-    """Records, recent changes and watchers of one kind of object; `revision` tells how far they have come."""
+    """Records, recent changes and watchers of one kind of object; `revision` tells how far they have come.
+
+    `writes` rises with each change; `told` counts the events that watchers were told.
+    """
 
     def __init__(
         self,
@@ -41,6 +44,8 @@ class ResourceCache:
         self.records: dict[str, Record] = {}
         self.history: deque[Change] = deque()
         self.oldest = 0
+        self.writes = 0
+        self.told = 0
         self._past: dict[str, Record | None] = {}
         self._channels: dict[Hashable, dict[tuple[Selection, Hashable], Channel]] = {}
         self._watched_fields: dict[int, int] = {}
@@ -50,6 +55,7 @@ class ResourceCache:
 
     def load(self, records: Iterable[Record]) -> None:
         """Start from `records`."""
+        self.writes += 1
         for record in records:
             self._set(record)
 
@@ -68,6 +74,7 @@ class ResourceCache:
             old = self._past.get(event.key) or self._read(event.key, event.previous, event.created)
         new = self._read(event.key, event.value, event.revision)
         change = Change(event.revision, old, new, at)
+        self.writes += 1
         self.history.append(change)
         if past:
             self._past[event.key] = new
@@ -80,6 +87,7 @@ class ResourceCache:
         for channel in self._concerned(change):
             if not channel.offer(change):
                 continue
+            self.told += len(channel.members)
             if self._rounds is not None and len(channel.members) > CROWD:
                 self._rounds.add(channel)
             else:
