@@ -7,6 +7,7 @@ Source: the Kubernetes metrics reference.
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from bireme.apiserver.exposition import MEDIA, Histogram, family, sample
 from bireme.apiserver.fair_queues import Level
@@ -14,13 +15,25 @@ from bireme.apiserver.flowcontrol import WAIT_BUCKETS, Flow, FlowControl
 from bireme.apiserver.routes import Route
 from bireme.apiserver.warnings import deprecation_of
 from bireme.http.interface import Response
-from bireme.registry.kinds import Kind, Kinds
+from bireme.registry.kinds import Kinds
 from bireme.registry.watch_cache import WatchCache
 
 Source = Callable[[], str]
 
 SECONDS = (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60)
 _VERBS = {"create": "POST", "update": "PUT"}
+
+
+class _What(NamedTuple):
+    """What requests were for. Names, not kinds: those that users bring come and go."""
+
+    verb: str
+    group: str
+    version: str
+    resource: str
+    subresource: str
+    scope: str
+    dry_run: bool
 
 
 class _Served:
@@ -37,10 +50,10 @@ class Metrics:
     """Requests by what they were for, and what other parts add."""
 
     def __init__(self) -> None:
-        self._served: dict[tuple[str, Kind, str, str, bool], _Served] = {}
+        self._served: dict[_What, _Served] = {}
         self._sources: list[Source] = []
         self.in_flight = {"mutating": 0, "readOnly": 0}
-        self._deprecated: set[tuple[Kind, str]] = set()
+        self._deprecated: set[_What] = set()
 
     def add(self, source: Source) -> None:
         """Have `source` give further lines at each look."""
@@ -49,12 +62,13 @@ class Metrics:
     def count(self, route: Route, code: int, seconds: float, *, dry_run: bool = False) -> None:
         """One more request was answered."""
         scope = "resource" if route.name else "namespace" if route.namespace else "cluster"
-        key = (route.verb, route.kind, route.subresource, scope, dry_run)
+        kind = route.kind.resource
+        key = _What(route.verb, kind.group, kind.version, kind.plural, route.subresource, scope, dry_run)
         served = self._served.get(key)
         if served is None:
             served = self._served[key] = _Served()
             if deprecation_of(route.kind):
-                self._deprecated.add((route.kind, route.subresource))
+                self._deprecated.add(key)
         served.by_code[code] = served.by_code.get(code, 0) + 1
         if route.verb != "watch":
             served.seconds.observe(seconds)
@@ -99,7 +113,7 @@ class Metrics:
             line
             for key, seconds in timed
             for line in seconds.samples(sli, {"component": "apiserver", **_labels(key, dry_run=False)})
-            if not key[4]
+            if not key.dry_run
         ]
         about = "Response latency distribution in seconds, not counting webhook duration and waiting in queues."
         return [*family(name, "histogram", text, lines), *family(sli, "histogram", about, told)]
@@ -113,34 +127,34 @@ class Metrics:
         name = "apiserver_requested_deprecated_apis"
         text = "Gauge of deprecated APIs that have been requested, broken out by API group, version and resource."
         lines = [
-            sample(name, {**_resource(kind, part), "removed_release": ""}, 1)
-            for kind, part in sorted(self._deprecated, key=lambda one: (one[0].resource.title, one[1]))
+            sample(name, {**dict(labels), "removed_release": ""}, 1)
+            for labels in sorted({tuple(_resource(what).items()) for what in self._deprecated})
         ]
         return family(name, "gauge", text, lines)
 
 
-def _labels(key: tuple[str, Kind, str, str, bool], *, dry_run: bool) -> dict[str, object]:
-    verb, kind, part, scope, dry = key
-    said: dict[str, object] = {"dry_run": "All" if dry else ""} if dry_run else {}
-    return {**said, **_resource(kind, part), "scope": scope, "verb": _VERBS.get(verb, verb.upper())}
+def _labels(what: _What, *, dry_run: bool) -> dict[str, str]:
+    said = {"dry_run": "All" if what.dry_run else ""} if dry_run else {}
+    return {**said, **_resource(what), "scope": what.scope, "verb": _VERBS.get(what.verb, what.verb.upper())}
 
 
-def _resource(kind: Kind, part: str) -> dict[str, object]:
-    resource = kind.resource
+def _resource(what: _What) -> dict[str, str]:
     return {
-        "group": resource.group,
-        "version": resource.version,
-        "resource": resource.plural,
-        "subresource": part,
+        "group": what.group,
+        "version": what.version,
+        "resource": what.resource,
+        "subresource": what.subresource,
     }
 
 
 def stored_and_watched(cache: WatchCache, kinds: Kinds) -> str:
     """How much is kept, who watches, and what they were told."""
     lines: dict[str, list[str]] = {"objects": [], "stored": [], "watching": [], "events": []}
+    seen = set()
     for kind in kinds.all():
-        if kind.is_alias:
+        if kind.is_alias or kind.key_prefix in seen:
             continue
+        seen.add(kind.key_prefix)
         resource, held = kind.resource, cache.of(kind.resource)
         names = {"group": resource.group, "resource": resource.plural}
         whole = {"group": resource.group, "version": resource.version, "resource": resource.plural}
