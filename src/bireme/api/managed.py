@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 from bireme.api.managed_diff import UNTRACKED, Changes
-from bireme.api.managed_sets import FieldSet, difference, is_well_formed, touches, union, without_below
+from bireme.api.managed_sets import FieldSet, covers, difference, is_well_formed, touches, union, without_below
 
 Tree = dict[str, Any]
 
@@ -152,7 +152,7 @@ def _share(own: Entry | None, taken: FieldSet, removed: FieldSet) -> FieldSet:
     if own is None:
         return taken
     kept = difference(own.fields, removed) if removed and touches(own.fields, removed) else own.fields
-    return union(kept, taken)
+    return kept if covers(kept, taken) else union(kept, taken)
 
 
 def capped(entries: list[Entry]) -> list[Entry]:

@@ -70,7 +70,7 @@ def compare(
 def _told(metadata: Any) -> Any:
     if not isinstance(metadata, dict):
         return metadata
-    return {name: value for name, value in metadata.items() if name not in UNTRACKED}
+    return {name: metadata[name] for name in metadata.keys() - UNTRACKED}
 
 
 def _note(typed: Typed | None, old: Any, new: Any, element: str, changed: FieldSet, removed: FieldSet) -> None:

@@ -114,6 +114,19 @@ def touches(left: FieldSet, right: FieldSet) -> bool:
     return False
 
 
+def covers(left: FieldSet, right: FieldSet) -> bool:
+    """Whether all paths of `right` are in `left`."""
+    for key, below in right.items():
+        known = left.get(key)
+        if known is None:
+            return False
+        if (not below or SELF in below) and known and SELF not in known:
+            return False
+        if below and known is not below and not covers(known or {SELF: _IN}, below):
+            return False
+    return True
+
+
 def holds(fields: FieldSet, path: Iterable[str]) -> bool:
     """Whether the path, given by its elements, is in the set."""
     node: FieldSet | None = fields

@@ -10,8 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from bireme.api import schema as schemas
 from bireme.api.decoding import Problem
 from bireme.api.definitions import META
@@ -26,6 +24,7 @@ from bireme.api.structural.settling import Settler, compile_settler, embedded_pl
 from bireme.api.structural.shapes import shape_of
 from bireme.api.validation.field import Problems
 from bireme.api.validation.meta import check_metadata
+from bireme.registry.record import decode
 
 Tree = dict[str, Any]
 OBJECT_META = f"{META}ObjectMeta"
@@ -205,7 +204,7 @@ class Custom:
 
     def read_stale(self, value: bytes, revision: int) -> Tree:
         """The object of stored bytes in this version, where no webhook is needed for that."""
-        tree: Tree = orjson.loads(value)
+        tree = decode(value)
         self.present(tree)
         if revision:
             tree["metadata"]["resourceVersion"] = str(revision)

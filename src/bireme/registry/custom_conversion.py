@@ -13,7 +13,7 @@ import orjson
 
 from bireme.api.errors import ApiError
 from bireme.registry.custom import REMEMBERED, Custom
-from bireme.registry.record import Document, Record, encode
+from bireme.registry.record import Document, Record, decode, encode
 
 Tree = dict[str, Any]
 Post = Callable[[Tree, Tree, float], Awaitable[Any]]
@@ -40,7 +40,7 @@ class Converter:
 
     async def trees(self, custom: Custom, stored: Sequence[tuple[bytes, int]]) -> list[Tree]:
         """The objects of stored bytes, each with its revision, in the version of `custom`."""
-        trees: list[Tree] = [orjson.loads(value) for value, _ in stored]
+        trees = [decode(value) for value, _ in stored]
         made = await self._convert(custom, trees)
         for tree, (_, revision) in zip(made, stored, strict=True):
             custom.present(tree)

@@ -121,6 +121,17 @@ class FieldManagers:
             _remember(self._configs, (typed, text), known)
         return known
 
+    @staticmethod
+    def keep_sound(tree: Tree, owners: Any) -> None:
+        """Put the owners back, in place, where admission made something of them that says nothing."""
+        metadata = tree["metadata"]
+        said = metadata.get("managedFields")
+        if said is owners or said == owners or (said and managed.decode(said) is not None):
+            return
+        metadata.pop("managedFields", None)
+        if owners:
+            metadata["managedFields"] = owners
+
     def applied(self, kind: Kind, live: Tree, said: Apply, call: Call) -> Tree:
         """What `live` (in the kind's version) becomes by an apply, with its owners. Raises Conflict."""
         kept = live["metadata"].get("managedFields") or ()

@@ -14,6 +14,7 @@ import msgspec
 import orjson
 import structlog
 
+from bireme.api import managed_packing
 from bireme.api.errors import ApiError
 from bireme.api.scheme import Resource
 
@@ -51,7 +52,7 @@ class Document:
 
     def tree(self) -> Tree:
         """A new tree of the object, with its resource version."""
-        tree: Tree = orjson.loads(self.value)
+        tree = decode(self.value)
         if self.revision:
             tree["metadata"]["resourceVersion"] = str(self.revision)
         return tree
@@ -82,26 +83,61 @@ class Record(Document):
         self.fields = fields
 
 
+_OWNERS = b'"managedFields":['
+_FIELDS = b'"fieldsV1":"'
+_NOT_AS_SAID = ("resourceVersion", "managedFields")
+
+
 def stamp(value: bytes, revision: int, prefix: bytes) -> bytes:
-    """`value` with the resource version as the first field of its metadata."""
-    if revision == 0:
-        return value  # a dry run: nothing was written
-    if value.startswith(prefix):
-        return b'%b"resourceVersion":"%d",%b' % (prefix, revision, value[len(prefix) :])
-    tree = orjson.loads(value)
-    tree["metadata"]["resourceVersion"] = str(revision)
-    return orjson.dumps(tree)
+    """`value` as clients see it: with the resource version in its metadata (none for a dry run), and its owners."""
+    if not value.startswith(prefix):
+        tree = decode(value)
+        if revision:
+            tree["metadata"]["resourceVersion"] = str(revision)
+        return orjson.dumps(tree)
+    begin = len(prefix)
+    version = b'"resourceVersion":"%d",' % revision if revision else b""
+    if not value.startswith(_OWNERS, begin):
+        return b"%b%b%b" % (prefix, version, value[begin:]) if revision else value
+    pieces = [prefix, version]
+    while True:
+        # The set is the last field of each owner, so that what follows it tells whether it was the last one.
+        token = value.index(_FIELDS, begin) + len(_FIELDS)
+        end = value.index(b'"', token)
+        pieces += (value[begin : token - 1], managed_packing.text_of(value[token:end]))
+        begin = end + 1
+        if value[begin : begin + 2] != b"},":
+            break
+    pieces.append(value[begin:])
+    return b"".join(pieces)
 
 
 def encode(resource: Resource, tree: Mapping[str, Any]) -> bytes:
-    """The bytes to store: kind, apiVersion and metadata first, no resource version."""
-    metadata = {name: value for name, value in tree["metadata"].items() if name != "resourceVersion"}
+    """The bytes to store: kind, apiVersion and metadata first, no resource version, owners in few bytes."""
+    said = tree["metadata"]
+    owners = said.get("managedFields")
+    metadata: Tree = {"managedFields": [_packed(owner) for owner in owners]} if owners else {}
+    metadata.update((name, value) for name, value in said.items() if name not in _NOT_AS_SAID)
     head = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
     head.update((name, value) for name, value in tree.items() if name not in head)
     try:
         return orjson.dumps(head)
     except TypeError as error:
         raise ApiError(f"the object cannot be written as JSON: {error}") from error
+
+
+def _packed(owner: Tree) -> Tree:
+    made = {name: value for name, value in owner.items() if name != "fieldsV1"}
+    made["fieldsV1"] = managed_packing.packed(owner.get("fieldsV1") or {})
+    return made
+
+
+def decode(value: bytes) -> Tree:
+    """The tree of stored bytes. What the owners own is shared with other trees: don't change that in place."""
+    tree: Tree = orjson.loads(value)
+    for owner in tree["metadata"].get("managedFields") or ():
+        owner["fieldsV1"] = managed_packing.unpacked(owner["fieldsV1"])
+    return tree
 
 
 def prefix_of(resource: Resource) -> bytes:

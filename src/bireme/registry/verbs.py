@@ -13,8 +13,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import orjson
-
 from bireme.aio.clock import Clock
 from bireme.aio.uids import new_uid
 from bireme.api.errors import (
@@ -38,7 +36,7 @@ from bireme.registry.kinds import Kind
 from bireme.registry.lists import Page
 from bireme.registry.options import Call, DeleteOptions, ListOptions
 from bireme.registry.reader import Reader
-from bireme.registry.record import Document, encode, prefix_of
+from bireme.registry.record import Document, decode, encode, prefix_of
 from bireme.registry.rules import Rules
 from bireme.registry.selection import Selection
 from bireme.registry.strategy import (
@@ -158,7 +156,9 @@ class Registry(Reader):
         name = tree["metadata"].get("name") or ""
         # Refusals name the base of a generated name, so that they stay the same however often one tries.
         attributes = Attributes("CREATE", kind, namespace, base or name, tree, None, call)
+        kept = tree["metadata"].get("managedFields")
         await self.admission.admit(attributes)
+        self.field_managers.keep_sound(tree, kept)
         rules = self.rules_of(stored.kind)
         creation.complete(stored, tree, call.user)
         self.intake.check(kind, tree)
@@ -303,7 +303,9 @@ class Registry(Reader):
         name = old["metadata"]["name"]
         old["metadata"].pop("resourceVersion", None)
         attributes = Attributes("UPDATE", kind, namespace, name, new, old, call, subresource)
+        kept = new["metadata"].get("managedFields")
         await self.admission.admit(attributes)
+        self.field_managers.keep_sound(new, kept)
         unchanged = (new == old or same_but_for_times(new, old)) and not is_over(kind.stored, new)
         if unchanged and not _is_outdated(kind, item):
             return await self.document(kind, item)
@@ -393,7 +395,7 @@ class Registry(Reader):
     async def _put(self, kind: Kind, key: str, value: bytes, *, expect: int) -> Document:
         custom, kept = kind.custom, value
         if custom is not None and not custom.is_storage:
-            kept = encode(custom.storage.resource, await self.converter.to_storage(custom, orjson.loads(value)))
+            kept = encode(custom.storage.resource, await self.converter.to_storage(custom, decode(value)))
         try:
             item = await self.store.put(key, kept, expect=Revision(expect))
         except KeyConflict as error:
