@@ -38,6 +38,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     insecure_loopback: bool = False
     containers: bool = True
     log_level: str = "info"
+    admission_plugins: tuple[str, ...] = ()
 
     @property
     def pki(self) -> Path:

@@ -2,7 +2,7 @@
 
 import asyncio
 import random as chance
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -55,11 +55,17 @@ async def serve_api(
     scheme: Scheme | None = None,
     uid: Callable[[], str] = new_uid,
     random: chance.Random | None = None,
+    plugins: Collection[str] = (),
 ) -> AsyncIterator[Api]:
-    """Load what the store holds, make the objects that every cluster has, and serve until the block is left."""
+    """Load what the store holds, make the objects that every cluster has, and serve until the block is left.
+
+    `plugins` names admission plugins that are on beside those that always are.
+    """
     dice = random or chance.Random()
     services = IPv4Network(service_range)
-    registry = build_registry(store, scheme or builtin(), clock, uid=uid, random=dice, service_range=services)
+    registry = build_registry(
+        store, scheme or builtin(), clock, uid=uid, random=dice, service_range=services, plugins=plugins
+    )
     private, public = signing or signing_key()
     tokens = ServiceAccountTokens(private, public, clock=clock, uid=uid)
     tokens.look_up_in(registry)

@@ -72,6 +72,7 @@ async def main(config: Config, *, clock: Clock) -> None:
                 port=config.api_port,
                 signing=load_or_create_signing_key(config.pki),
                 tunnels=lambda registry: Tunnels(Places(registry, config), session),
+                plugins=config.admission_plugins,
             ) as api,
         ):
             await Core(config, api, clock=clock).run()

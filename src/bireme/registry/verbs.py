@@ -27,6 +27,7 @@ from bireme.api.errors import (
 from bireme.api.patch import clone
 from bireme.api.scheme import Scheme
 from bireme.registry import conversion, creation
+from bireme.registry.access import Authorizer, PastTheDoor
 from bireme.registry.admission.chain import Attributes, Chain, Plugin
 from bireme.registry.applying import check_absent
 from bireme.registry.deletion import is_over, plan_delete
@@ -95,6 +96,7 @@ class Registry(Reader):
         self._random = random or chance.Random()
         self._rules = rules or {}
         self._no_rules = Rules()
+        self.authorizer: Authorizer = PastTheDoor()
         self.tasks: dict[str, Callable[[], Awaitable[None]]] = {}  # what runs beside the verbs, by name
 
     def use(self, plugins: Sequence[Plugin], rules: dict[str, Rules]) -> None:

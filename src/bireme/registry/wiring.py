@@ -2,7 +2,7 @@
 
 import asyncio
 import random as chance
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from ipaddress import IPv4Network
 
 from bireme.aio.clock import Clock
@@ -39,6 +39,7 @@ def build_registry(
     random: chance.Random | None = None,
     service_range: IPv4Network = SERVICE_RANGE,
     node_ports: tuple[int, int] = NODE_PORTS,
+    plugins: Collection[str] = (),
 ) -> Registry:
     """A registry over `store`, loaded and ready for verbs once `run_registry` runs."""
     dice = random or chance.Random()
@@ -47,8 +48,8 @@ def build_registry(
     quotas = Quotas(registry)
     custom = CustomKinds(registry)
     rules: dict[str, Rules] = {"Service": addresses, "CustomResourceDefinition": custom}
-    plugins = [*default_plugins(registry, dice), *policy_plugins(registry), ResourceQuota(quotas)]
-    registry.use(plugins, rules)
+    chain = [*default_plugins(registry, dice, more=plugins), *policy_plugins(registry), ResourceQuota(quotas)]
+    registry.use(chain, rules)
     registry.tasks["quotas"] = quotas.run
     registry.tasks["custom kinds"] = Cleanup(registry, custom).run
     custom.load()

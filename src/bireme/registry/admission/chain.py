@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 
+from bireme.registry.access import Authorizer
 from bireme.registry.kinds import Kind
 from bireme.registry.options import Call
 
@@ -26,6 +27,15 @@ class Objects(Protocol):
 
     def every(self, group: str, version: str, plural: str, namespace: str = "") -> list[Tree]:
         """All objects of a kind, in one namespace or in all."""
+        ...
+
+
+class Judges(Protocol):
+    """Who answers what a user may do."""
+
+    @property
+    def authorizer(self) -> Authorizer:
+        """The cluster's authorizer."""
         ...
 
 

@@ -2,8 +2,15 @@
 
 import random
 from collections.abc import Callable, Collection
+from typing import Protocol
 
-from bireme.registry.admission.chain import Objects, Plugin
+from bireme.registry.admission.certificates import (
+    CertificateApproval,
+    CertificateSigning,
+    CertificateSubjectRestriction,
+    ClusterTrustBundleAttest,
+)
+from bireme.registry.admission.chain import Judges, Objects, Plugin
 from bireme.registry.admission.claim_resize import PersistentVolumeClaimResize
 from bireme.registry.admission.default_ingress_class import DefaultIngressClass
 from bireme.registry.admission.default_storage_class import DefaultStorageClass
@@ -12,6 +19,7 @@ from bireme.registry.admission.deny_external_ips import DenyServiceExternalIPs
 from bireme.registry.admission.limit_ranger import LimitRanger
 from bireme.registry.admission.namespace_lifecycle import NamespaceLifecycle
 from bireme.registry.admission.node_restriction import NodeRestriction
+from bireme.registry.admission.owner_references import OwnerReferencesPermissionEnforcement
 from bireme.registry.admission.pod_security import PodSecurity
 from bireme.registry.admission.pod_topology_labels import PodTopologyLabels
 from bireme.registry.admission.priority import Priority
@@ -19,11 +27,18 @@ from bireme.registry.admission.runtime_class import RuntimeClass
 from bireme.registry.admission.service_account import ServiceAccount
 from bireme.registry.admission.storage_object_in_use import StorageObjectInUseProtection
 from bireme.registry.admission.taint_nodes import TaintNodesByCondition
+from bireme.registry.kinds import Kinds
 
-_OPTIONAL = ("DenyServiceExternalIPs",)
+_OPTIONAL = ("DenyServiceExternalIPs", "OwnerReferencesPermissionEnforcement")
 
 
-def default_plugins(objects: Objects, chance: random.Random, *, more: Collection[str] = ()) -> list[Plugin]:
+class Surroundings(Objects, Judges, Protocol):
+    """What plugins look things up in: a registry."""
+
+    kinds: Kinds
+
+
+def default_plugins(objects: Surroundings, chance: random.Random, *, more: Collection[str] = ()) -> list[Plugin]:
     """New plugins that look up what they need in `objects`; `more` names those that are off by default."""
     ordered: tuple[tuple[str, Callable[[], Plugin]], ...] = (
         ("NamespaceLifecycle", lambda: NamespaceLifecycle(objects)),
@@ -36,10 +51,21 @@ def default_plugins(objects: Objects, chance: random.Random, *, more: Collection
         ("DefaultTolerationSeconds", DefaultTolerationSeconds),
         ("DefaultStorageClass", lambda: DefaultStorageClass(objects)),
         ("StorageObjectInUseProtection", StorageObjectInUseProtection),
+        (
+            "OwnerReferencesPermissionEnforcement",
+            lambda: OwnerReferencesPermissionEnforcement(objects, objects.kinds),
+        ),
         ("PersistentVolumeClaimResize", lambda: PersistentVolumeClaimResize(objects)),
         ("RuntimeClass", lambda: RuntimeClass(objects)),
+        ("CertificateApproval", lambda: CertificateApproval(objects)),
+        ("CertificateSigning", lambda: CertificateSigning(objects)),
+        ("ClusterTrustBundleAttest", lambda: ClusterTrustBundleAttest(objects)),
+        ("CertificateSubjectRestriction", CertificateSubjectRestriction),
         ("DefaultIngressClass", lambda: DefaultIngressClass(objects)),
         ("DenyServiceExternalIPs", DenyServiceExternalIPs),
         ("PodTopologyLabels", lambda: PodTopologyLabels(objects)),
     )
+    unknown = set(more).difference(_OPTIONAL)
+    if unknown:
+        raise ValueError(f"no admission plugin that may be turned on: {', '.join(sorted(unknown))}")
     return [make() for name, make in ordered if name not in _OPTIONAL or name in more]
