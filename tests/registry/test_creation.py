@@ -84,7 +84,7 @@ async def test_a_signing_request_says_who_made_it(opened):
     async with opened() as registry:
         spec = {
             "request": "eA==",
-            "signerName": "kubernetes.io/kube-apiserver-client",
+            "signerName": "example.com/own",
             "usages": ["client auth"],
             "username": "root",
         }
