@@ -289,3 +289,61 @@ async def test_documents_follow(opened: Opened) -> None:
         await door.ask("DELETE", f"{CRDS}/crontabs.stable.example.com")
         await door.clock.advance(2)
         assert (await door.ask("GET", "/openapi/v3")).tree["paths"] == before
+
+
+async def test_rules_hold_between_states(opened: Opened) -> None:
+    schema: Tree = {**SCHEMA, "properties": {**SCHEMA["properties"]}}
+    schema["properties"]["spec"] = {
+        **SCHEMA["properties"]["spec"],
+        "x-kubernetes-validations": [
+            {"rule": "self.replicas <= 5", "messageExpression": "'too many: %d'.format([self.replicas])"},
+            {"rule": "self.cronSpec == oldSelf.cronSpec", "message": "the time may not be changed"},
+        ],
+    }
+    async with opened() as door:
+        await door.make(CRDS, definition(schema))
+        reply = await door.ask("POST", PATH, cron_tab(replicas=6))
+        assert (reply.status, reply.tree["details"]["causes"][0]["field"]) == (422, "spec")
+        assert "too many: 6" in reply.tree["message"]
+        made = await door.make(PATH, cron_tab())
+        made["spec"]["cronSpec"] = "1"
+        reply = await door.ask("PUT", f"{PATH}/a", made)
+        assert "the time may not be changed" in reply.tree["message"]
+        reply = await door.ask("POST", PATH, cron_tab(cronSpec=1))
+        assert "some validation rules were not checked because the object was invalid" in reply.tree["message"]
+
+
+async def test_rules_that_cost_too_much_are_refused(opened: Opened) -> None:
+    schema: Tree = {
+        "type": "object",
+        "properties": {
+            "a": {
+                "type": "array",
+                "items": {"type": "array", "items": {"type": "string"}},
+                "x-kubernetes-validations": [{"rule": "self.all(x, x.all(y, y.matches('(a+)+$')))"}],
+            }
+        },
+    }
+    async with opened() as door:
+        reply = await door.ask("POST", CRDS, definition(schema))
+        assert reply.status == 422
+        assert "estimated rule cost exceeds budget" in reply.tree["message"]
+
+
+async def test_an_update_is_excused_from_what_it_leaves_as_it_was(opened: Opened) -> None:
+    stricter: Tree = {**SCHEMA, "properties": {**SCHEMA["properties"]}}
+    stricter["properties"]["spec"] = {**SCHEMA["properties"]["spec"]}
+    stricter["properties"]["spec"]["properties"] = {
+        **SCHEMA["properties"]["spec"]["properties"],
+        "cronSpec": {"type": "string", "maxLength": 3},
+    }
+    async with opened() as door:
+        await door.make(CRDS, definition())
+        await door.make(PATH, cron_tab())
+        made = (await door.ask("GET", f"{CRDS}/crontabs.stable.example.com")).tree
+        made["spec"]["versions"][0]["schema"]["openAPIV3Schema"] = stricter
+        assert (await door.ask("PUT", f"{CRDS}/crontabs.stable.example.com", made)).status == 200
+        media = "application/merge-patch+json"
+        assert (await door.ask("PATCH", f"{PATH}/a", {"spec": {"replicas": 3}}, content_type=media)).status == 200
+        refused = await door.ask("PATCH", f"{PATH}/a", {"spec": {"cronSpec": "1 2 3"}}, content_type=media)
+        assert "spec.cronSpec: Too long: may not be more than 3 bytes" in refused.tree["message"]

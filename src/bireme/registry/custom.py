@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bireme.api import schema as schemas
+from bireme.api.cel.errors import CelError
+from bireme.api.cel.rules import Rules, compile_rules
 from bireme.api.decoding import Problem
 from bireme.api.definitions import META
 from bireme.api.errors import Cause
@@ -29,6 +31,13 @@ from bireme.registry.record import decode
 Tree = dict[str, Any]
 OBJECT_META = f"{META}ObjectMeta"
 REMEMBERED = 4096
+NOT_CHECKED = (
+    "some validation rules were not checked because the object was invalid; correct the existing errors to complete "
+    "validation"
+)
+_BLOCKING = frozenset(
+    f"FieldValue{each}" for each in ("NotSupported", "Required", "TooLong", "TooMany", "TypeInvalid")
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -143,14 +152,32 @@ class Custom:
     def faults(self, tree: Tree, old: Tree | None, *, status: bool = False) -> list[Cause]:
         """What is wrong with an object by its schema; an update is excused from what it leaves as it was."""
         if status:
-            return self._status_faults(tree, old or {})
-        faults = Faults()
-        if self._check is not None:
-            self._check(tree, None, faults)
-        causes = ratcheted(faults, tree, old) if faults and old is not None else faults.causes
-        if self._embedded is not None:
-            causes = causes + self._embedded_faults(tree, old)
-        return causes + self._scale_faults(tree)
+            causes = self._status_faults(tree, old or {})
+        else:
+            faults = Faults()
+            if self._check is not None:
+                self._check(tree, None, faults)
+            causes = ratcheted(faults, tree, old) if faults and old is not None else faults.causes
+            if self._embedded is not None:
+                causes = causes + self._embedded_faults(tree, old)
+            causes = causes + self._scale_faults(tree)
+        return causes + self._broken_rules(tree, old, causes) if self._has_rules else causes
+
+    @functools.cached_property
+    def _has_rules(self) -> bool:
+        return b'"x-kubernetes-validations"' in orjson.dumps(self.schema)
+
+    @functools.cached_property
+    def _rules(self) -> Rules | None:
+        return compile_rules(self.schema)
+
+    def _broken_rules(self, tree: Tree, old: Tree | None, causes: list[Cause]) -> list[Cause]:
+        if any(cause.reason in _BLOCKING for cause in causes):
+            return [Cause("FieldValueInvalid", f'Invalid value: "null": {NOT_CHECKED}', "<nil>")]
+        try:
+            return [] if self._rules is None else self._rules.check(tree, old).problems
+        except CelError as error:  # of a definition that was stored by another release
+            return [Cause("FieldValueInvalid", f"Invalid value: rule compile error: {error}", "<nil>")]
 
     def _status_faults(self, tree: Tree, old: Tree) -> list[Cause]:
         if self._status_check is None or "status" not in tree:

@@ -79,7 +79,8 @@ def _types_of(schema: Tree) -> tuple[type, ...]:
 
 def _wrong_type(value: Any, wanted: str, place: Place, faults: Faults) -> None:
     name = _NAMES.get(value.__class__, "object")
-    faults.must(name, f'must be of type {wanted}: "{name}"', place)
+    text = f'Invalid value: "{name}": {faults.text(place)} in body must be of type {wanted}: "{name}"'
+    faults.add("FieldValueTypeInvalid", text, place)
 
 
 def _steps(schema: Tree) -> list[tuple[tuple[type, ...], Check]]:

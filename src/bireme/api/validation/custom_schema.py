@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from bireme.api.cel.errors import CelError
 from bireme.api.cel.regex import compiled
+from bireme.api.cel.rule_limits import check_rules
 from bireme.api.errors import Cause
 from bireme.api.structural.checks import compile_check
 from bireme.api.structural.places import Faults
@@ -73,6 +74,7 @@ def check_schema(problems: Problems, schema: Tree, path: str) -> None:
     _check(problems, schema, _Where(path, root=True))
     if len(problems) == found:
         _check_defaults(problems, schema, path)
+        check_rules(problems, schema, path)
 
 
 def _is_bounded(problems: Problems, schema: Tree, path: str) -> bool:
