@@ -26,7 +26,6 @@ from bireme.api.structural.settling import Settler, compile_settler, embedded_pl
 from bireme.api.structural.shapes import shape_of
 from bireme.api.validation.field import Problems
 from bireme.api.validation.meta import check_metadata
-from bireme.registry.record import decode
 
 Tree = dict[str, Any]
 OBJECT_META = f"{META}ObjectMeta"
@@ -165,7 +164,7 @@ class Custom:
 
     @functools.cached_property
     def _has_rules(self) -> bool:
-        return b'"x-kubernetes-validations"' in orjson.dumps(self.schema)
+        return "x-kubernetes-validations" in repr(self.schema)
 
     @functools.cached_property
     def _rules(self) -> Rules | None:
@@ -228,14 +227,6 @@ class Custom:
         """Make an object that is in this version by now as this schema wants it, in place."""
         tree["apiVersion"], tree["kind"] = self.resource.api_version, self.resource.kind
         self.refill(tree)
-
-    def read_stale(self, value: bytes, revision: int) -> Tree:
-        """The object of stored bytes in this version, where no webhook is needed for that."""
-        tree = decode(value)
-        self.present(tree)
-        if revision:
-            tree["metadata"]["resourceVersion"] = str(revision)
-        return tree
 
 
 def _nowhere(path: str) -> None:
