@@ -60,6 +60,7 @@ class Reader:
         self.cache = WatchCache(store, scheme, clock)
         self.converter = Converter(new_uid)
         self._trees: dict[str, tuple[Revision, Tree]] = {}
+        self._found: dict[tuple[str, str, str, str, str], tuple[str, Revision, Tree | None]] = {}
         self._lists: dict[tuple[str, str, str, str], tuple[str, Revision, list[Tree]]] = {}
 
     def start(self) -> None:
@@ -79,9 +80,19 @@ class Reader:
 
     def find(self, group: str, version: str, plural: str, namespace: str, name: str) -> Tree | None:
         """The object of that name, as it is kept, or None. Others may look at the same tree: don't change it."""
+        place = (group, version, plural, namespace, name)
+        known = self._found.get(place)
+        if known is not None and self.store.written(known[0]) == known[1]:
+            return known[2]
         kind = self.kind(group, version, plural)
+        prefix = kind.key_prefix
+        written = self.store.written(prefix)
         item = self.store.get(kind.key(namespace, name))
-        return None if item is None else self._seen(kind, item)
+        tree = None if item is None else self._seen(kind, item)
+        if len(self._found) >= SEEN_TREES:
+            self._found.clear()
+        self._found[place] = (prefix, written, tree)
+        return tree
 
     def every(self, group: str, version: str, plural: str, namespace: str = "") -> list[Tree]:
         """All objects of a kind, as they are kept; see `find`. Don't change the list either."""

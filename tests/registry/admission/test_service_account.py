@@ -9,6 +9,7 @@ from bireme.registry.admission.chain import Attributes
 from bireme.registry.admission.service_account import MOUNT_PATH, ServiceAccount
 from bireme.registry.kinds import Kinds
 from bireme.registry.options import Call
+from support.admission import Lookup, put_before
 
 
 class Accounts:
@@ -63,3 +64,72 @@ async def test_an_account_may_keep_its_token() -> None:
 async def test_a_missing_account_is_refused() -> None:
     with pytest.raises(Forbidden, match='serviceaccount "nope" not found'):
         await admitted(Accounts(), serviceAccountName="nope")
+
+
+BOUND = {
+    "metadata": {"name": "default", "uid": "u-1", "annotations": {"kubernetes.io/enforce-mountable-secrets": "true"}},
+    "secrets": [{"name": "mine"}],
+    "imagePullSecrets": [{"name": "pull"}],
+    "automountServiceAccountToken": False,
+}
+
+
+def debugger(**more: Any) -> dict[str, Any]:
+    return {"containers": [{"name": "c"}], "ephemeralContainers": [{"name": "e", **more}]}
+
+
+@pytest.mark.parametrize(
+    ("spec", "text"),
+    [
+        ({"volumes": [{"name": "v", "secret": {"secretName": "x"}}]}, 'volume with secret.secretName="x"'),
+        (
+            {"volumes": [{"name": "v", "projected": {"sources": [{"secret": {"name": "x"}}]}}]},
+            'volume with secret.secretName="x"',
+        ),
+        (
+            {"containers": [{"name": "c", "envFrom": [{"secretRef": {"name": "x"}}]}]},
+            'container c with envFrom referencing secret.secretName="x"',
+        ),
+        (
+            {"initContainers": [{"name": "i", "env": [{"name": "E", "valueFrom": {"secretKeyRef": {"name": "x"}}}]}]},
+            'init container i with envVar E referencing secret.secretName="x"',
+        ),
+        (debugger(envFrom=[{"secretRef": {"name": "x"}}]), "ephemeral container e with envFrom referencing"),
+        ({"imagePullSecrets": [{"name": "x"}]}, 'imagePullSecrets[0].name="x" is not allowed'),
+        ({"volumes": [{"name": "v", "secret": {"secretName": "mine"}}]}, ""),
+    ],
+)
+async def test_an_account_may_bind_its_pods_to_its_secrets(spec: dict[str, Any], text: str) -> None:
+    tree = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c"}], **spec}}
+    plugin = ServiceAccount(Lookup(serviceaccounts=[BOUND]), Random(1))
+    if not text:
+        await put_before(plugin, "pods", tree)
+        return
+    with pytest.raises(Forbidden) as refusal:
+        await put_before(plugin, "pods", tree)
+    assert text in refusal.value.message
+
+
+async def test_debuggers_are_bound_too() -> None:
+    plugin = ServiceAccount(Lookup(serviceaccounts=[BOUND]), Random(1))
+    old = {"metadata": {"name": "p"}, "spec": {"serviceAccountName": "default", **debugger()}}
+    new = {**old, "spec": {**old["spec"], **debugger(envFrom=[{"secretRef": {"name": "x"}}])}}
+    with pytest.raises(Forbidden, match="ephemeral container e with envFrom"):
+        await put_before(plugin, "pods", new, old=old, subresource="ephemeralcontainers")
+
+
+@pytest.mark.parametrize(
+    ("spec", "text"),
+    [
+        ({"serviceAccountName": "a"}, "may not reference service accounts"),
+        ({"volumes": [{"name": "v", "secret": {"secretName": "x"}}]}, "may not reference secrets"),
+        (
+            {"volumes": [{"name": "v", "projected": {"sources": [{"serviceAccountToken": {}}]}}]},
+            "may not use ServiceAccountToken",
+        ),
+    ],
+)
+async def test_mirror_pods_ask_for_nothing(spec: dict[str, Any], text: str) -> None:
+    tree = {"metadata": {"name": "p", "annotations": {"kubernetes.io/config.mirror": "x"}}, "spec": spec}
+    with pytest.raises(Forbidden, match=text):
+        await put_before(ServiceAccount(Lookup(), Random(1)), "pods", tree)

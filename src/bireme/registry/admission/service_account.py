@@ -7,9 +7,10 @@ import functools
 import random
 from typing import Any
 
-from bireme.api.errors import Forbidden
 from bireme.registry.admission.chain import Attributes, Objects, Operation, Plugin
+from bireme.registry.admission.refusals import refused
 from bireme.registry.kinds import Kind
+from bireme.registry.mountable_secrets import first_fault, is_enforced, secrets_of
 
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 TOKEN_S = 3607
@@ -28,26 +29,42 @@ class ServiceAccount(Plugin):
         self._random = chance
 
     def handles(self, operation: Operation, kind: Kind, subresource: str) -> bool:
-        return operation == "CREATE" and kind.is_a("Pod") and not subresource
+        return kind.is_a("Pod") and (operation, subresource) in (("CREATE", ""), ("UPDATE", "ephemeralcontainers"))
 
     async def admit(self, attributes: Attributes) -> None:
         tree = attributes.tree
-        if tree is None or _is_mirror(tree):
+        if tree is None or attributes.operation != "CREATE" or _is_mirror(tree):
             return
         spec = tree.setdefault("spec", {})
         name = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
         spec["serviceAccountName"] = spec["serviceAccount"] = name
-        account = self._objects.find("", "v1", "serviceaccounts", attributes.namespace, name)
-        if account is None:
-            raise Forbidden(
-                f'pods "{attributes.name}" is forbidden: error looking up service account '
-                f'{attributes.namespace}/{name}: serviceaccount "{name}" not found',
-                details={"name": attributes.name, "kind": "pods"},
-            )
+        account = self._account(attributes, name)
         if not spec.get("imagePullSecrets") and account.get("imagePullSecrets"):
             spec["imagePullSecrets"] = [dict(secret) for secret in account["imagePullSecrets"]]
         if _wants_token(spec, account):
             self._mount_token(spec, account["metadata"]["uid"])
+
+    async def validate(self, attributes: Attributes) -> None:
+        tree = attributes.tree
+        if tree is None:
+            return
+        spec = tree.get("spec") or {}
+        if _is_mirror(tree):
+            if attributes.operation == "CREATE" and (fault := _mirror_fault(spec)):
+                raise refused(attributes, fault)
+            return
+        account = self._account(attributes, spec.get("serviceAccountName") or "default")
+        if is_enforced(account) and (fault := first_fault(spec, account)):
+            raise refused(attributes, fault)
+
+    def _account(self, attributes: Attributes, name: str) -> Tree:
+        account = self._objects.find("", "v1", "serviceaccounts", attributes.namespace, name)
+        if account is None:
+            raise refused(
+                attributes,
+                f'error looking up service account {attributes.namespace}/{name}: serviceaccount "{name}" not found',
+            )
+        return account
 
     def _mount_token(self, spec: Tree, uid: str) -> None:
         containers = [*spec.get("initContainers", ()), *spec.get("containers", ())]
@@ -76,6 +93,18 @@ def _volume_name(chance: random.Random) -> str:
 
 def _is_mirror(tree: Tree) -> bool:
     return "kubernetes.io/config.mirror" in (tree["metadata"].get("annotations") or {})
+
+
+def _mirror_fault(spec: Tree) -> str:
+    """Why a mirror pod is refused: the files of its node may not ask for what is kept here."""
+    if spec.get("serviceAccountName") or spec.get("serviceAccount"):
+        return "a mirror pod may not reference service accounts"
+    if any(secrets_of(spec)):
+        return "a mirror pod may not reference secrets"
+    for volume in spec.get("volumes") or ():
+        if any("serviceAccountToken" in source for source in (volume.get("projected") or {}).get("sources") or ()):
+            return "a mirror pod may not use ServiceAccountToken volume projections"
+    return ""
 
 
 def _wants_token(spec: Tree, account: Tree) -> bool:
