@@ -21,6 +21,9 @@ from bireme.store.interface import Event
 HISTORY_CHANGES = 102_400
 INDEXED = frozenset({"spec.nodeName"})
 
+Listener = Callable[[Change], None]
+"""Somebody in the registry who keeps what he knows of a kind's objects up to date."""
+
 
 class ResourceCache:
     """Records, recent changes and watchers of one kind of object; `revision` tells how far they have come.
@@ -46,6 +49,7 @@ class ResourceCache:
         self.oldest = 0
         self.writes = 0
         self.told = 0
+        self._listeners: list[Listener] = []
         self._past: dict[str, Record | None] = {}
         self._channels: dict[Hashable, dict[tuple[Selection, Hashable], Channel]] = {}
         self._watched_fields: dict[int, int] = {}
@@ -53,14 +57,25 @@ class ResourceCache:
             number: {} for number, name in enumerate(resource.fields) if name in INDEXED
         }
 
+    def listen(self, listener: Listener) -> None:
+        """Have `listener` told of every object that there is, and of each change at once."""
+        self._listeners.append(listener)
+        for record in self.records.values():
+            listener(Change(record.revision, None, record, 0.0))
+
     def load(self, records: Iterable[Record]) -> None:
         """Start from `records`."""
         self.writes += 1
         for record in records:
             self._set(record)
+            for listener in self._listeners:
+                listener(Change(record.revision, None, record, 0.0))
 
     def clear(self) -> None:
         """Forget everything but the watchers, who are to be dropped by now."""
+        for record in self.records.values():
+            for listener in self._listeners:
+                listener(Change(record.revision, record, None, 0.0))
         self.records.clear()
         self.history.clear()
         self._past.clear()
@@ -84,6 +99,8 @@ class ResourceCache:
             self._set(new)
         elif (gone := self.records.pop(event.key, None)) is not None:
             self._unindex(gone)
+        for listener in self._listeners:
+            listener(change)
         for channel in self._concerned(change):
             if not channel.offer(change):
                 continue
@@ -124,6 +141,11 @@ class ResourceCache:
             if isinstance(place, tuple) and place[0] == "field":
                 self._watched_fields[place[1]] = self._watched_fields.get(place[1], 0) + 1
         return channel
+
+    def indexed(self, field: str, value: str) -> list[Record]:
+        """The records whose indexed field has that value, in no order."""
+        number = self.resource.fields.index(field)
+        return list(self._index[number].get(value, {}).values())
 
     def select(self, selection: Selection) -> list[Record] | None:
         """The records of the narrowest index that fits, in key order; None where a scan is needed."""
