@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from bireme.api.errors import TooManyRequests
 from bireme.apiserver import flows
-from bireme.apiserver.authorization import Attempt
 from bireme.apiserver.fair_queues import Level, LevelSpec, deal, level_spec, share_out
 from bireme.apiserver.flowcontrol import FlowControl, list_seats
 from bireme.http.interface import Identity
+from bireme.registry.access import Attempt
 from bireme.registry.flow_defaults import default_levels, default_schemas
 
 ROOT = "/apis/flowcontrol.apiserver.k8s.io/v1"

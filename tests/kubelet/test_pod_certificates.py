@@ -114,7 +114,7 @@ class Signer:
                 certificate_chain=chain.decode(),
                 not_before=rfc3339(leaf.not_valid_before_utc),
                 not_after=rfc3339(leaf.not_valid_after_utc),
-                begin_refresh_at=rfc3339(now + timedelta(hours=12)),
+                begin_refresh_at=rfc3339(now + timedelta(minutes=10)),
                 conditions=[
                     meta.Condition(
                         type="Issued", status="True", reason="Signed", last_transition_time=rfc3339(now), message=""
@@ -151,9 +151,9 @@ async def test_au_003_a_certificate_is_asked_for_shown_and_renewed(opened, autho
         assert first is not None
         assert first.startswith(b"-----BEGIN PRIVATE KEY-----")
         assert x509.load_pem_x509_certificates(first[first.index(b"-----BEGIN CERT") :])
-        await world.pass_time(13 * 3600)
+        await world.pass_time(11 * 60)
         await signer.sign()
-        await world.pass_time(300)
+        await world.pass_time(90)
         assert len(signer.seen) == 2
         assert shown(world, made, "tls.pem") != first
 

@@ -51,7 +51,7 @@ async def test_a_token_dies_with_the_pod_it_is_bound_to(opened, keys):
         body = {"metadata": {"name": "a"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
         await registry.create(pods, "default", body, Call())
         token = await ask(registry, tokens, boundObjectRef={"kind": "Pod", "name": "a"})
-        assert tokens.verify(token).extra["authentication.kubernetes.io/pod-name"] == ["a"]
+        assert tokens.verify(token).identity.extra["authentication.kubernetes.io/pod-name"] == ["a"]
         await registry.delete(pods, "default", "a", DeleteOptions(), Call())
         assert tokens.verify(token) is None
 

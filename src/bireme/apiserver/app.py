@@ -15,7 +15,7 @@ import structlog
 from bireme.aio.overdue import Overdue
 from bireme.api.errors import MethodNotAllowed, NotFound, Timeout, TooLarge, Unauthorized
 from bireme.apiserver.authentication import Authenticator
-from bireme.apiserver.authorization import Attempt, allows, is_public, refusal
+from bireme.apiserver.authorization import attempt_of, is_public
 from bireme.apiserver.bodies import read_timeout
 from bireme.apiserver.documents import Documents
 from bireme.apiserver.errors import as_api_error, response_of
@@ -30,6 +30,7 @@ from bireme.apiserver.reviews import Reviews
 from bireme.apiserver.routes import CONNECT_SUBRESOURCES, Route, find_route, is_resource_path
 from bireme.apiserver.version import build_info, version_document
 from bireme.http.interface import Answer, Identity, Request, Response, Stream
+from bireme.registry.access import Attempt, refusal
 from bireme.registry.tokens import ServiceAccountTokens
 from bireme.registry.verbs import Registry
 
@@ -73,7 +74,7 @@ class ApiServer:
         self._uid = uid or registry.new_uid
         self._resources = ResourceDoor(
             registry,
-            Reviews(self._authenticator),
+            Reviews(self._authenticator, registry.authorizer, registry.roles),
             tokens=tokens,
             tunnels=tunnels,
             random=random or Random(),
@@ -109,27 +110,30 @@ class ApiServer:
         user = self._authenticator.authenticate(request)
         if user is None:
             raise Unauthorized("Unauthorized")
-        user = acting(user, request.headers)
+        user = acting(user, request.headers, self.registry.authorizer)
         if not is_resource_path(path):
             return await self._document(request, user, progress)
         watching = bool(request.query.pairs) and request.query.flag("watch")
         route = find_route(self.registry.kinds, request.method, path, watching=watching)
         progress.route = route
-        attempt = _attempt(route)
+        attempt = attempt_of(route, request.query)
         if route.subresource in CONNECT_SUBRESOURCES:
-            if not allows(user, attempt):
-                raise refusal(user, attempt)
+            self._authorize(user, attempt)
             return await self._resources.serve(route, request, user)
         seats = self._width(route, request) if route.verb == "list" else 1
         flow = self._flows.flow(user, attempt)
         progress.headers = flow.headers
         await self._flows.enter(flow, user, attempt, seats)
         try:
-            if not allows(user, attempt):
-                raise refusal(user, attempt)
+            self._authorize(user, attempt)
             return await self._resource(route, request, user)
         finally:
             self._flows.leave(flow, seats)
+
+    def _authorize(self, user: Identity, attempt: Attempt) -> None:
+        decision = self.registry.authorizer.decide(user, attempt)
+        if not decision.allowed:
+            raise refusal(user, attempt, decision.reason)
 
     def _public(self, request: Request) -> Response | None:
         if request.method != "GET":
@@ -155,8 +159,7 @@ class ApiServer:
             self._flows.leave(flow)
 
     def _described(self, request: Request, user: Identity, attempt: Attempt) -> Response:
-        if not allows(user, attempt):
-            raise refusal(user, attempt)
+        self._authorize(user, attempt)
         if request.method != "GET":
             raise MethodNotAllowed("the server does not allow this method on the requested resource")
         if request.path == "/metrics":
@@ -195,19 +198,6 @@ class Progress:
         self.began = began
         self.headers: Mapping[str, str] = {}
         self.route: Route | None = None
-
-
-def _attempt(route: Route) -> Attempt:
-    resource = route.kind.resource
-    return Attempt(
-        route.verb,
-        resource.group,
-        resource.version,
-        resource.plural,
-        route.subresource,
-        route.name,
-        route.namespace,
-    )
 
 
 def _caching(made: Response | Stream) -> str:

@@ -4,6 +4,8 @@ Nobody is let in without one of them, but for the health paths and the version.
 Source: the Kubernetes documentation on authentication.
 """
 
+from dataclasses import replace
+
 from bireme.api.errors import Unauthorized
 from bireme.http.interface import Identity, Request
 from bireme.registry.tokens import Proven, ServiceAccountTokens
@@ -41,4 +43,4 @@ class Authenticator:
 def _authenticated(identity: Identity) -> Identity:
     if AUTHENTICATED in identity.groups:
         return identity
-    return Identity(identity.name, (*identity.groups, AUTHENTICATED), identity.uid)
+    return replace(identity, groups=(*identity.groups, AUTHENTICATED))

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping
 
 from bireme.api.errors import TooManyRequests
 from bireme.apiserver import flows
-from bireme.apiserver.authorization import Attempt
 from bireme.apiserver.fair_queues import Level, level_spec, share_out
 from bireme.apiserver.flows import FlowSchema
 from bireme.http.interface import Identity
+from bireme.registry.access import Attempt
 from bireme.registry.flow_defaults import GROUP, LEVELS, SCHEMAS, VERSION, default_levels, default_schemas
 from bireme.registry.verbs import Registry
 

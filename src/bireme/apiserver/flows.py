@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bireme.apiserver.authorization import Attempt
 from bireme.http.interface import Identity
+from bireme.registry.access import Attempt
 
 Tree = Mapping[str, Any]
 Test = Callable[[Identity, Attempt], bool]

@@ -1,30 +1,34 @@
-"""Questions about access and identity, answered from the same tables that decide: the review kinds.
+"""Questions about access and identity, answered by those who decide: the review kinds.
 
-They are created and never stored; the answer is in their status.
+They are created and never stored; the answer is in their status. Source: the Kubernetes documentation on
+authentication and authorization.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from bireme.api.errors import BadRequest, Cause, Invalid
 from bireme.apiserver.authentication import Authenticator
-from bireme.apiserver.authorization import Attempt, allows, is_trusted
 from bireme.http.interface import Identity
+from bireme.registry.access import MASTERS, Attempt, Authorizer, Decision, Verdict
 from bireme.registry.kinds import Kind
+from bireme.registry.rbac import RbacAuthorizer
+from bireme.registry.rbac_rules import EVERYTHING, Rule
 
 Tree = dict[str, Any]
 Review = Callable[[Tree, Identity, str], Tree]
 
 
 class Reviews:
-    """The answers, by kind."""
+    """The answers, by kind. `roles` tell what somebody may do altogether."""
 
-    def __init__(self, authenticator: Authenticator) -> None:
-        self._authenticator = authenticator
+    def __init__(self, authenticator: Authenticator, authorizer: Authorizer, roles: RbacAuthorizer | None) -> None:
+        self._authenticator, self._authorizer, self._roles = authenticator, authorizer, roles
         self._reviews: Mapping[str, Review] = {
-            "SelfSubjectAccessReview": _own_access,
-            "SubjectAccessReview": _access,
-            "LocalSubjectAccessReview": _access,
-            "SelfSubjectRulesReview": _own_rules,
+            "SelfSubjectAccessReview": self._own_access,
+            "SubjectAccessReview": self._access,
+            "LocalSubjectAccessReview": self._local_access,
+            "SelfSubjectRulesReview": self._own_rules,
             "SelfSubjectReview": _own_identity,
             "TokenReview": self._token,
         }
@@ -34,8 +38,11 @@ class Reviews:
         return kind.resource.kind in self._reviews and kind.resource.group.endswith(".k8s.io")
 
     def review(self, kind: Kind, tree: Tree, user: Identity, *, namespace: str) -> Tree:
-        """The question with its answer in the status."""
-        status = self._reviews[kind.resource.kind](tree.get("spec") or {}, user, namespace)
+        """The question with its answer in the status. Raises Invalid and BadRequest for one that makes no sense."""
+        spec = tree.get("spec") or {}
+        if kind.resource.kind.endswith("AccessReview"):
+            _check_access(kind, spec, namespace)
+        status = self._reviews[kind.resource.kind](spec, user, namespace)
         return {
             "kind": kind.resource.kind,
             "apiVersion": kind.resource.api_version,
@@ -51,29 +58,76 @@ class Reviews:
             return {"authenticated": False, "user": {}, "error": "invalid bearer token"}
         return {
             "authenticated": True,
-            "user": {**_user_info(proven.identity), "extra": proven.extra},
+            "user": user_info(proven.identity),
             "audiences": list(proven.audiences),
         }
 
+    def _own_access(self, spec: Tree, user: Identity, namespace: str) -> Tree:
+        return _status(self._authorizer.decide(user, _attempt(spec, namespace)))
 
-def _user_info(user: Identity) -> Tree:
+    def _access(self, spec: Tree, user: Identity, namespace: str) -> Tree:
+        asked = Identity(
+            str(spec.get("user") or ""),
+            tuple(spec.get("groups") or ()),
+            str(spec.get("uid") or ""),
+            {key: tuple(values) for key, values in (spec.get("extra") or {}).items()},
+        )
+        return _status(self._authorizer.decide(asked, _attempt(spec, namespace)))
+
+    def _local_access(self, spec: Tree, user: Identity, namespace: str) -> Tree:
+        return self._access(spec, user, namespace)
+
+    def _own_rules(self, spec: Tree, user: Identity, _: str) -> Tree:
+        namespace = str(spec.get("namespace") or "")
+        if not namespace:
+            raise BadRequest("no namespace on request")
+        rules: list[Rule] = [*EVERYTHING] if MASTERS in user.groups else []
+        missing: list[str] = []
+        if self._roles is not None:
+            bound, missing = self._roles.rules_for(user, namespace)
+            rules += bound
+        status: Tree = {
+            "resourceRules": [rule.tree() for rule in rules if not rule.paths],
+            "nonResourceRules": [rule.tree() for rule in rules if rule.paths],
+            "incomplete": bool(missing),
+        }
+        if missing:
+            status["evaluationError"] = ", ".join(missing)
+        return status
+
+
+def user_info(user: Identity) -> Tree:
+    """An identity as reviews, webhooks and the audit log tell it."""
     info: Tree = {"username": user.name, "groups": list(user.groups)}
     if user.uid:
         info["uid"] = user.uid
+    if user.extra:
+        info["extra"] = {key: list(values) for key, values in user.extra.items()}
     return info
 
 
 def _own_identity(spec: Tree, user: Identity, namespace: str) -> Tree:
-    return {"userInfo": _user_info(user)}
+    return {"userInfo": user_info(user)}
 
 
-def _own_access(spec: Tree, user: Identity, namespace: str) -> Tree:
-    return _decision(user, _attempt(spec, namespace))
+def _check_access(kind: Kind, spec: Tree, namespace: str) -> None:
+    resource, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    if (resource is None) == (path is None):
+        text = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        raise _invalid(kind, "spec.resourceAttributes", f"Invalid value: {text}")
+    if kind.resource.kind != "SelfSubjectAccessReview" and not (spec.get("user") or spec.get("groups")):
+        raise _invalid(kind, "spec.user", 'Invalid value: "": at least one of user or group must be specified')
+    if kind.resource.kind == "LocalSubjectAccessReview" and (resource or {}).get("namespace", "") != namespace:
+        raise _invalid(kind, "spec.resourceAttributes.namespace", "Invalid value: must match metadata.namespace")
 
 
-def _access(spec: Tree, user: Identity, namespace: str) -> Tree:
-    asked = Identity(str(spec.get("user") or ""), tuple(spec.get("groups") or ()), str(spec.get("uid") or ""))
-    return _decision(asked, _attempt(spec, namespace))
+def _invalid(kind: Kind, field: str, text: str) -> Invalid:
+    title = f"{kind.resource.kind}.{kind.resource.group}"
+    return Invalid(
+        f'{title} "" is invalid: {field}: {text}',
+        details={"group": kind.resource.group, "kind": kind.resource.kind},
+        causes=(Cause("FieldValueInvalid", text, field),),
+    )
 
 
 def _attempt(spec: Tree, namespace: str) -> Attempt:
@@ -83,36 +137,19 @@ def _attempt(spec: Tree, namespace: str) -> Attempt:
     asked = spec.get("resourceAttributes") or {}
     names = ("verb", "group", "version", "resource", "subresource", "name", "namespace")
     said = {name: str(asked.get(name) or "") for name in names}
-    return Attempt(**{**said, "namespace": said["namespace"] or namespace})
+    requirements = (asked.get("fieldSelector") or {}).get("requirements") or ()
+    fields = tuple(
+        (str(each.get("key")), str(each["values"][0]))
+        for each in requirements
+        if each.get("operator") == "In" and len(each.get("values") or ()) == 1
+    )
+    return Attempt(**{**said, "namespace": said["namespace"] or namespace}, fields=fields)
 
 
-def _decision(user: Identity, attempt: Attempt) -> Tree:
-    if allows(user, attempt):
-        return {"allowed": True, "reason": "the user is trusted" if is_trusted(user) else "everybody may"}
-    return {"allowed": False}
-
-
-def _own_rules(spec: Tree, user: Identity, namespace: str) -> Tree:
-    everything = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
-    own = {
-        "verbs": ["create"],
-        "apiGroups": ["authorization.k8s.io", "authentication.k8s.io"],
-        "resources": ["selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews"],
-    }
-    paths = [
-        "/api",
-        "/api/*",
-        "/apis",
-        "/apis/*",
-        "/healthz",
-        "/livez",
-        "/openapi",
-        "/openapi/*",
-        "/readyz",
-        "/version",
-    ]
-    rules: Tree = {"incomplete": False, "nonResourceRules": [{"verbs": ["get"], "nonResourceURLs": paths}]}
-    rules["resourceRules"] = [everything] if is_trusted(user) else [own]
-    if is_trusted(user):
-        rules["nonResourceRules"] = [{"verbs": ["*"], "nonResourceURLs": ["*"]}]
-    return rules
+def _status(decision: Decision) -> Tree:
+    status: Tree = {"allowed": decision.allowed}
+    if decision.verdict is Verdict.DENIED:
+        status["denied"] = True
+    if decision.reason:
+        status["reason"] = decision.reason
+    return status

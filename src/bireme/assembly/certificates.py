@@ -43,6 +43,7 @@ def leaves(config: Config) -> list[Leaf]:
         Leaf("apiserver", "kube-apiserver", hosts=(*api_names, first, *hosts)),
         Leaf("apiserver-kubelet-client", "kube-apiserver", ("system:masters",)),
         Leaf("admin", "kubernetes-admin", ("system:masters",)),
+        Leaf("node-services", "bireme:node-services"),
         Leaf("kubelet", f"system:node:{config.node_name}", ("system:nodes",), node_hosts),
     ]
 

@@ -161,7 +161,7 @@ class Core:
             cluster=config.cluster,
             insecure=config.insecure_loopback,
         )
-        client = self._api.client("system:mesos-master", groups=(MASTERS,))
+        client = self._api.client("system:mesos-master")
         master = Master(Means(client, self._ledger, self._clock, self._random), settings)
         return MesosMaster(master, authenticator=self._credentials, insecure=config.insecure_loopback)
 

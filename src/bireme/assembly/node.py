@@ -66,8 +66,12 @@ class Node:
         self._session = Session(tls=client_context((config.pki / "ca.crt").read_bytes(), pair))
         self._engine = Session()
         self._client = Client(HttpTransport(self._session, config.api_url), user_agent="bireme-node")
-        self._services = Informer(self._client, core.Service, clock=clock)
-        self._slices = Informer(self._client, discovery.EndpointSlice, clock=clock)
+        # The proxy and DNS see what every node may see, under a name of their own; the kubelet sees its own pods.
+        services = Pair.read(config.pki, "node-services")
+        self._wide_session = Session(tls=client_context((config.pki / "ca.crt").read_bytes(), services))
+        self._wide = Client(HttpTransport(self._wide_session, config.api_url), user_agent="bireme-node-services")
+        self._services = Informer(self._wide, core.Service, clock=clock)
+        self._slices = Informer(self._wide, discovery.EndpointSlice, clock=clock)
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -76,6 +80,7 @@ class Node:
         runtime = CriRuntime(str(config.containerd_socket))
         async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
             stack.push_async_callback(self._session.close)
+            stack.push_async_callback(self._wide_session.close)
             stack.push_async_callback(self._engine.close)
             stack.push_async_callback(runtime.close)
             await self._containerd.import_builtin(runtime)
@@ -164,7 +169,7 @@ class Node:
             changes=self._changes,
             clock=self._clock,
         )
-        tasks_pods = Informer(self._client, core.Pod, clock=self._clock, labels="mesos.bireme.dev/framework-id")
+        tasks_pods = Informer(self._wide, core.Pod, clock=self._clock, labels="mesos.bireme.dev/framework-id")
         dns = DnsServer(
             address=config.dns_address,
             domain=config.domain,

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from bireme.aio.supervise import supervise
+from bireme.controllers.cluster_role_aggregation import ClusterRoleAggregationController
 from bireme.controllers.controller import Context, Controller
 from bireme.controllers.deployment import DeploymentController
 from bireme.controllers.disruption import DisruptionController
@@ -43,6 +44,7 @@ KINDS: tuple[type[Controller], ...] = (
     PvProtectionController,
     DisruptionController,
     StorageVersionMigrator,
+    ClusterRoleAggregationController,
     GarbageCollector,
 )
 

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from bireme.api.errors import Forbidden
 from bireme.http.interface import Identity
+from bireme.registry.options import NOBODY
 
 MASTERS = "system:masters"
 
@@ -65,10 +66,10 @@ class Authorizer(Protocol):
 
 
 class Masters:
-    """The administrators' group may do everything."""
+    """The administrators' group may do everything, and so may the registry itself, which asks as nobody."""
 
     def decide(self, user: Identity, attempt: Attempt) -> Decision:
-        return Decision(Verdict.ALLOWED) if MASTERS in user.groups else NO_OPINION
+        return Decision(Verdict.ALLOWED) if user is NOBODY or MASTERS in user.groups else NO_OPINION
 
 
 class Union:
@@ -86,13 +87,6 @@ class Union:
             if decision.reason:
                 reasons.append(decision.reason)
         return Decision(Verdict.NO_OPINION, ", ".join(reasons)) if reasons else NO_OPINION
-
-
-class Everything:
-    """Lets everybody do everything: for registries that have no doors."""
-
-    def decide(self, user: Identity, attempt: Attempt) -> Decision:
-        return Decision(Verdict.ALLOWED)
 
 
 def refusal(user: Identity, attempt: Attempt, reason: str = "") -> Forbidden:

@@ -5,7 +5,7 @@ a service account, itself. What a user may do with a kind of object in a namespa
 binding changes. Source: the Kubernetes documentation on RBAC.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,8 +14,8 @@ import orjson
 from bireme.http.interface import Identity
 from bireme.registry.access import NO_OPINION, Attempt, Decision, Verdict
 from bireme.registry.rbac_rules import Rule, compiled
-from bireme.registry.reader import Reader
 from bireme.registry.record import Record
+from bireme.registry.resource_cache import ResourceCache
 from bireme.registry.watcher import Change
 
 Tree = dict[str, Any]
@@ -67,15 +67,16 @@ class _Known:
 
 
 class RbacAuthorizer:
-    """Decides by the roles that a registry holds, and follows their changes."""
+    """Decides by the roles and bindings in these caches, and follows their changes."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, roles: Iterable[ResourceCache], bindings: Iterable[ResourceCache]) -> None:
         self._roles: dict[tuple[str, str], tuple[Rule, ...]] = {}
         self._bindings: dict[Subject, dict[str, dict[str, Bound]]] = {}
         self._known: dict[tuple[Any, ...], _Known] = {}
-        for plural in ("clusterroles", "roles", "clusterrolebindings", "rolebindings"):
-            cache = reader.cache.of(reader.kind(GROUP, "v1", plural).stored)
-            cache.listen(self._changed if plural.endswith("bindings") else self._role_changed)
+        for cache in roles:
+            cache.listen(self._role_changed)
+        for cache in bindings:
+            cache.listen(self._changed)
 
     def decide(self, user: Identity, attempt: Attempt) -> Decision:
         """Whether a role of the user's allows it, and by which binding. RBAC never denies."""

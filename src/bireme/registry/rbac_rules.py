@@ -68,6 +68,10 @@ class Rule:
         return any(_path_matches(said, path) for said in self.paths)
 
 
+EVERYTHING = (Rule(frozenset(ALL), frozenset(ALL), frozenset(ALL)), Rule(frozenset(ALL), paths=(ALL,)))
+"""What an administrator holds."""
+
+
 def _path_matches(said: str, path: str) -> bool:
     if said in (ALL, path):
         return True

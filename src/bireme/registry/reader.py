@@ -14,6 +14,7 @@ from bireme.aio.uids import new_uid
 from bireme.api.errors import NotFound, not_found
 from bireme.api.scheme import Scheme
 from bireme.registry import lists
+from bireme.registry.access import Authorizer, Masters
 from bireme.registry.custom_conversion import Converter
 from bireme.registry.custom_reading import (
     Changes,
@@ -61,6 +62,7 @@ class Reader:
         self.converter = Converter(new_uid)
         self._trees: dict[str, tuple[Revision, Tree]] = {}
         self._found: dict[tuple[str, str, str, str, str], tuple[str, Revision, Tree | None]] = {}
+        self.authorizer: Authorizer = Masters()
         self._lists: dict[tuple[str, str, str, str], tuple[str, Revision, list[Tree]]] = {}
 
     def start(self) -> None:

@@ -27,7 +27,6 @@ class Proven:
 
     identity: Identity
     audiences: tuple[str, ...]
-    extra: dict[str, list[str]]
 
 
 class ServiceAccountTokens:
@@ -134,7 +133,7 @@ class ServiceAccountTokens:
         namespace, account = about.get("namespace", ""), about.get("serviceaccount") or {}
         if not self._holds("serviceaccounts", namespace, account):
             return None
-        extra = {"authentication.kubernetes.io/credential-id": [f"JTI={claims.get('jti', '')}"]}
+        extra: dict[str, list[str]] = {"authentication.kubernetes.io/credential-id": [f"JTI={claims.get('jti', '')}"]}
         pod = about.get("pod")
         if pod is not None:
             if not self._holds("pods", namespace, pod):
@@ -147,9 +146,10 @@ class ServiceAccountTokens:
             f"system:serviceaccount:{namespace}:{account['name']}",
             ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated"),
             account["uid"],
+            extra,
         )
         held = claims["aud"] if isinstance(claims["aud"], list) else [claims["aud"]]
-        return Proven(identity, tuple(one for one in held if one in accepted), extra)
+        return Proven(identity, tuple(one for one in held if one in accepted))
 
     def _holds(self, plural: str, namespace: str, claimed: Tree) -> bool:
         if self._objects is None:

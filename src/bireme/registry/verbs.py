@@ -27,7 +27,6 @@ from bireme.api.errors import (
 from bireme.api.patch import clone
 from bireme.api.scheme import Scheme
 from bireme.registry import conversion, creation
-from bireme.registry.access import Authorizer, PastTheDoor
 from bireme.registry.admission.chain import Attributes, Chain, Plugin
 from bireme.registry.applying import check_absent
 from bireme.registry.deletion import is_over, plan_delete
@@ -36,6 +35,7 @@ from bireme.registry.intake import Intake
 from bireme.registry.kinds import Kind
 from bireme.registry.lists import Page
 from bireme.registry.options import Call, DeleteOptions, ListOptions
+from bireme.registry.rbac import RbacAuthorizer
 from bireme.registry.reader import Reader
 from bireme.registry.record import Document, decode, encode, prefix_of
 from bireme.registry.rules import Rules
@@ -96,7 +96,7 @@ class Registry(Reader):
         self._random = random or chance.Random()
         self._rules = rules or {}
         self._no_rules = Rules()
-        self.authorizer: Authorizer = PastTheDoor()
+        self.roles: RbacAuthorizer | None = None
         self.tasks: dict[str, Callable[[], Awaitable[None]]] = {}  # what runs beside the verbs, by name
 
     def use(self, plugins: Sequence[Plugin], rules: dict[str, Rules]) -> None:

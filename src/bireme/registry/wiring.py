@@ -9,18 +9,25 @@ from bireme.aio.clock import Clock
 from bireme.aio.supervise import supervise
 from bireme.aio.uids import new_uid
 from bireme.api.scheme import Scheme
+from bireme.registry.access import Masters, Union
 from bireme.registry.addresses import ServiceAddresses
 from bireme.registry.admission.chain import Plugin
 from bireme.registry.admission.mutating_policy import MutatingAdmissionPolicy
 from bireme.registry.admission.plugins import default_plugins
 from bireme.registry.admission.policies import Policies
 from bireme.registry.admission.resource_quota import ResourceQuota
+from bireme.registry.admission.role_escalation import RoleEscalation
 from bireme.registry.admission.validating_policy import ValidatingAdmissionPolicy
 from bireme.registry.bootstrap import make_start_objects
 from bireme.registry.custom_cleanup import Cleanup
 from bireme.registry.custom_kinds import CustomKinds
 from bireme.registry.expiry import expire_events
+from bireme.registry.node_access import NodeAuthorizer
 from bireme.registry.quotas import Quotas
+from bireme.registry.rbac import GROUP as RBAC
+from bireme.registry.rbac import RbacAuthorizer
+from bireme.registry.resource_cache import ResourceCache
+from bireme.registry.role_bootstrap import reconcile_roles
 from bireme.registry.rules import Rules
 from bireme.registry.verbs import Registry
 from bireme.store.interface import Store
@@ -48,8 +55,9 @@ def build_registry(
     quotas = Quotas(registry)
     custom = CustomKinds(registry)
     rules: dict[str, Rules] = {"Service": addresses, "CustomResourceDefinition": custom}
-    chain = [*default_plugins(registry, dice, more=plugins), *policy_plugins(registry), ResourceQuota(quotas)]
-    registry.use(chain, rules)
+    escalation = RoleEscalation(registry, _authorize(registry))
+    optional = default_plugins(registry, dice, more=plugins)
+    registry.use([*optional, escalation, *policy_plugins(registry), ResourceQuota(quotas)], rules)
     registry.tasks["quotas"] = quotas.run
     registry.tasks["custom kinds"] = Cleanup(registry, custom).run
     custom.load()
@@ -66,6 +74,18 @@ def policy_plugins(registry: Registry) -> list[Plugin]:
         MutatingAdmissionPolicy(mutating, registry.field_managers.typed, registry.intake.fill),
         ValidatingAdmissionPolicy(validating),
     ]
+
+
+def _authorize(registry: Registry) -> RbacAuthorizer:
+    """Have the registry's users held to what they may do."""
+
+    def caches(*plurals: str) -> list[ResourceCache]:
+        return [registry.cache.of(registry.kind(RBAC, "v1", plural).stored) for plural in plurals]
+
+    roles = RbacAuthorizer(caches("clusterroles", "roles"), caches("clusterrolebindings", "rolebindings"))
+    registry.roles = roles
+    registry.authorizer = Union([Masters(), NodeAuthorizer(registry), roles])
+    return roles
 
 
 async def run_registry(registry: Registry) -> None:
@@ -95,6 +115,7 @@ async def fill_registry(
 ) -> None:
     """Make the objects that every cluster has, where they are missing."""
     await make_start_objects(registry, service_range=service_range, advertise_address=advertise_address, port=port)
+    await reconcile_roles(registry)
     addresses = registry.rules_of("Service")
     if isinstance(addresses, ServiceAddresses):
         await addresses.repair()

@@ -9,7 +9,7 @@ from cryptography.x509.oid import NameOID
 
 from bireme.api.errors import Forbidden
 from bireme.http.interface import Identity
-from bireme.registry.access import Attempt, Decision
+from bireme.registry.access import Attempt, Decision, Verdict
 from bireme.registry.admission.certificates import (
     CertificateApproval,
     CertificateSigning,
@@ -32,7 +32,7 @@ class Allowing:
 
     def decide(self, user: Identity, attempt: Attempt) -> Decision:
         assert (attempt.group, attempt.resource) == ("certificates.k8s.io", "signers")
-        return Decision((attempt.verb, attempt.name) == self._allowed)
+        return Decision(Verdict.ALLOWED if (attempt.verb, attempt.name) == self._allowed else Verdict.NO_OPINION)
 
 
 def request(**status: Any) -> Tree:

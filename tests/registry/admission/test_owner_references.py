@@ -4,7 +4,7 @@ import pytest
 
 from bireme.api.errors import Forbidden
 from bireme.http.interface import Identity
-from bireme.registry.access import Attempt, Decision
+from bireme.registry.access import Attempt, Decision, Verdict
 from bireme.registry.admission.owner_references import OwnerReferencesPermissionEnforcement
 from support.admission import KINDS, put_before
 
@@ -20,7 +20,7 @@ class Allowing:
 
     def decide(self, user: Identity, attempt: Attempt) -> Decision:
         resource = f"{attempt.resource}/{attempt.subresource}" if attempt.subresource else attempt.resource
-        return Decision(f"{attempt.verb} {resource}" in self._allowed)
+        return Decision(Verdict.ALLOWED if f"{attempt.verb} {resource}" in self._allowed else Verdict.NO_OPINION)
 
 
 def owned(*, blocks: bool = False, kind: str = "ReplicaSet") -> Tree:
