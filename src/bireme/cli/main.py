@@ -14,6 +14,7 @@ VERBS = {
     "env": "Print the URLs and credentials of every API, to be evaluated by a shell.",
     "kubeconfig": "Print, merge or remove the cluster's kubeconfig.",
     "image": "Import and list container images.",
+    "test-server": "Serve the API for tests, from memory, until the caller ends.",
     "explain": "Say what an error code means and what helps.",
 }
 HIDDEN = {
@@ -33,8 +34,9 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS and cmd_name not in HIDDEN:
             return None
-        module = importlib.import_module(f"bireme.cli.{HIDDEN.get(cmd_name, cmd_name)}")
-        command = getattr(module, cmd_name.replace("-", "_"))
+        name = cmd_name.replace("-", "_")
+        module = importlib.import_module(f"bireme.cli.{HIDDEN.get(cmd_name, name)}")
+        command = getattr(module, name)
         assert isinstance(command, click.Command)
         return command
 

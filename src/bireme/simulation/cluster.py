@@ -55,13 +55,18 @@ class Wishes:
 
 @dataclass(frozen=True, slots=True)
 class SimulatedCluster:
-    """The running cluster. `admin` speaks to it in this process; `nodes` are its hollow ones."""
+    """The running cluster; `nodes` are its hollow ones."""
 
-    admin: Client
+    api: Api
     nodes: HollowNodes
     clock: Clock
     url: str
     folder: Path
+
+    @property
+    def admin(self) -> Client:
+        """A client in this process that may do everything."""
+        return self.api.admin()
 
     @property
     def kubeconfig(self) -> Path:
@@ -75,19 +80,18 @@ class SimulatedCluster:
 
     async def token(self) -> str:
         """A bearer token of an account that may do everything, good for a day."""
+        admin = self.admin
         account = core.ServiceAccount(metadata=meta.ObjectMeta(name=ACCOUNT, namespace="kube-system"))
         subject = rbac.Subject(kind="ServiceAccount", name=ACCOUNT, namespace="kube-system")
         role = rbac.RoleRef(api_group="rbac.authorization.k8s.io", kind="ClusterRole", name="cluster-admin")
         binding = rbac.ClusterRoleBinding(metadata=meta.ObjectMeta(name=ACCOUNT), role_ref=role, subjects=[subject])
         for wanted in (account, binding):
             try:
-                await self.admin.create(wanted)
+                await admin.create(wanted)
             except AlreadyExists:
                 continue
         ask = authentication.TokenRequest(spec=authentication.TokenRequestSpec(expiration_seconds=TOKEN_S))
-        said = await self.admin.create_subresource(
-            core.ServiceAccount, ACCOUNT, "token", ask, namespace="kube-system"
-        )
+        said = await admin.create_subresource(core.ServiceAccount, ACCOUNT, "token", ask, namespace="kube-system")
         return str(orjson.loads(said)["status"]["token"])
 
 
@@ -116,7 +120,7 @@ async def simulated(wishes: Wishes, *, clock: Clock) -> AsyncIterator[SimulatedC
                 url = f"https://{HOST}:{door.port}"
                 write_kubeconfig(folder, url)
                 try:
-                    yield SimulatedCluster(api.admin(), nodes, clock, url, folder)
+                    yield SimulatedCluster(api, nodes, clock, url, folder)
                 finally:
                     await door.close(grace_s=0)
         finally:

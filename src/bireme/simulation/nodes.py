@@ -12,6 +12,7 @@ import msgspec
 import structlog
 
 from bireme.aio.clock import Clock
+from bireme.aio.waiting import wait_any
 from bireme.api.errors import AlreadyExists, ApiError, NotFound
 from bireme.api.kinds import coordination, core, meta
 from bireme.api.times import rfc3339_micro
@@ -76,6 +77,7 @@ class HollowNodes:
         self.cache = Informer(client, core.Node, clock=clock)
         self.cache.on_change(self._look)
         self._ailing: set[str] = set()
+        self._hurry = asyncio.Event()
 
     def get(self, name: str) -> HollowNode | None:
         """The hollow node of that name, if it is one of ours."""
@@ -130,6 +132,7 @@ class HollowNodes:
         """Let it speak again."""
         self._nodes[name].lives = True
         self._ailing.add(name)
+        self._hurry.set()
 
     def _look(self, old: core.Node | None, new: core.Node | None) -> None:
         if new is None:
@@ -137,18 +140,25 @@ class HollowNodes:
                 self._addresses.give_back(old.status.addresses[0].address if old.status.addresses else "")
         elif new.metadata.name in self._nodes:
             ready = any(c.type == "Ready" and c.status == "True" for c in new.status.conditions)
-            (self._ailing.discard if ready else self._ailing.add)(new.metadata.name)
+            if ready:
+                self._ailing.discard(new.metadata.name)
+            elif new.metadata.name not in self._ailing:
+                self._ailing.add(new.metadata.name)
+                self._hurry.set()
 
     async def run(self) -> None:
         """Renew leases, and take back what others said of nodes that live, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.cache.run(), name="hollow nodes: cache")
-            tick = 0
+            turn = 0
             while True:
-                await self._clock.sleep(RENEW_S / TICKS)
-                tick = (tick + 1) % TICKS
+                # Renewals are spread, but few nodes are not looked after more often than they need.
+                slots = min(TICKS, max(1, len(self._nodes)))
+                self._hurry.clear()
+                await wait_any(self._clock.sleep(RENEW_S / slots), self._hurry.wait())
+                turn = (turn + 1) % slots
                 for number, node in enumerate(list(self._nodes.values())):
-                    if node.lives and (number % TICKS == tick or node.name in self._ailing):
+                    if node.lives and (number % slots == turn or node.name in self._ailing):
                         await self._tend(node)
 
     async def _tend(self, node: HollowNode) -> None:
