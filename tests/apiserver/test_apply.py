@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -314,3 +316,74 @@ async def test_the_eleventh_updater_makes_the_oldest_ancient(opened):
         assert len(found) == 10
         ancient = found["ancient-changes", "Update", ""]["f:data"]
         assert sorted(ancient) == [".", "f:k00", "f:k01", "f:k02", "f:k03"]
+
+
+ODD = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 2) | st.sampled_from(["a", "80", "TCP", "1Gi"]),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.sampled_from(["name", "ports", "port", "protocol", "labels", "x"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+ODD_SERVICES = st.fixed_dictionaries(
+    {"apiVersion": st.just("v1"), "kind": st.just("Service")},
+    optional={
+        "metadata": ODD
+        | st.fixed_dictionaries({"name": st.just("web")}, optional={"labels": ODD, "finalizers": ODD}),
+        "spec": ODD | st.fixed_dictionaries({"ports": st.lists(ODD, max_size=3)}, optional={"selector": ODD}),
+        "status": ODD,
+    },
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(bodies=st.lists(ODD_SERVICES, min_size=1, max_size=5))
+async def test_odd_configurations_are_applied_or_refused(opened, bodies):
+    path = "/api/v1/namespaces/default/services/web"
+    async with opened() as door:
+        for number, body in enumerate(bodies):
+            query = f"?fieldManager=m{number % 2}&force={'true' if number % 3 else 'false'}"
+            reply = await door.ask("PATCH", path + query, body, content_type=APPLY)
+            assert reply.status < 500 or reply.tree["message"].startswith("failed to create typed patch object")
+
+
+ODD_SETS = st.recursive(
+    st.just({}) | st.none() | st.sampled_from(["~1", "x"]),
+    lambda inner: st.dictionaries(
+        st.sampled_from([".", "f:data", "f:a", 'k:{"a":1}', "k:1", "v:", 'v:"x"', "i:0", "?"]), inner, max_size=3
+    ),
+    max_leaves=5,
+)
+ODD_OWNERS = st.lists(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "manager": st.sampled_from(["m", "n"]),
+            "operation": st.sampled_from(["Apply", "Update", "Other"]),
+            "apiVersion": st.sampled_from(["v1", "v9", ""]),
+            "fieldsType": st.sampled_from(["FieldsV1", "FieldsV2"]),
+            "fieldsV1": ODD_SETS,
+            "time": st.sampled_from(["2026-01-01T00:00:00Z", "now"]),
+            "subresource": st.sampled_from(["", "status"]),
+        },
+    ),
+    max_size=3,
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(said=st.lists(ODD_OWNERS, min_size=1, max_size=4))
+async def test_odd_owners_are_taken_or_passed_over(opened, said):
+    async with opened() as door:
+        await door.make(f"{MAPS}?fieldManager=maker", config_map(a="1"))
+        for number, listed in enumerate(said):
+            body = config_map(a=str(number))
+            body["metadata"]["managedFields"] = listed
+            reply = await door.ask("PUT", f"{MAPS}/settings?fieldManager=m", body)
+            assert reply.status in (200, 400, 422), reply.tree
+            reply = await door.ask(
+                "PATCH", f"{MAPS}/settings?fieldManager=n&force=true", config_map(b="1"), content_type=APPLY
+            )
+            assert reply.status == 200, reply.tree
+            assert (await door.ask("GET", f"{MAPS}/settings")).tree["metadata"]["managedFields"]

@@ -93,6 +93,8 @@ def _key_fault(typed: Typed, item: Any) -> str:
     if not isinstance(item, dict):
         return "associative list with keys may not contain non-map elements"
     for name in typed.keys:
+        if isinstance(item.get(name), dict | list):
+            return f'associative list with keys has an element whose key field "{name}" is no scalar'
         if item.get(name) is None and name not in typed.key_defaults:
             return (
                 f'associative list with keys has an element that omits key field "{name}" '

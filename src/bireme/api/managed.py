@@ -61,7 +61,7 @@ def decode(said: Any) -> list[Entry] | None:
     """The entries of a `managedFields` list, or None if it is none."""
     if not isinstance(said, list):
         return None
-    entries: list[Entry] = []
+    entries: dict[Manager, Entry] = {}
     for item in said:
         if not isinstance(item, dict) or item.get("operation") not in (APPLY, UPDATE):
             return None
@@ -74,8 +74,8 @@ def decode(said: Any) -> list[Entry] | None:
             str(item.get("apiVersion") or ""),
             str(item.get("subresource") or ""),
         )
-        entries.append(Entry(manager, fields or {}, str(item.get("time") or "")))
-    return entries
+        entries[manager] = Entry(manager, fields or {}, str(item.get("time") or ""))
+    return list(entries.values())
 
 
 def trusted(said: Sequence[Tree]) -> list[Entry]:

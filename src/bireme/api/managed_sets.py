@@ -182,7 +182,19 @@ def is_well_formed(fields: Any) -> bool:
     """Whether what a client sent as FieldsV1 is a set."""
     if not isinstance(fields, dict):
         return False
-    return all((key == SELF or key[:2] in _KINDS) and is_well_formed(below) for key, below in fields.items())
+    return all((key == SELF or _is_element(key)) and is_well_formed(below) for key, below in fields.items())
 
 
-_KINDS = frozenset(("f:", "k:", "v:", "i:"))
+def _is_element(key: str) -> bool:
+    kind, said = key[:2], key[2:]
+    if kind == "f:":
+        return True
+    if kind == "i:":
+        return said.removeprefix("-").isdigit()
+    if kind not in ("k:", "v:"):
+        return False
+    try:
+        value = orjson.loads(said)
+    except orjson.JSONDecodeError:
+        return False
+    return kind == "v:" or isinstance(value, dict)

@@ -35,8 +35,8 @@ class Typed:
 
     owned: Owned
     form: Form = Form.ANY
-    fields: "dict[str, Typed]" = field(default_factory=dict)
-    items: "Typed | None" = None
+    fields: "dict[str, Typed]" = field(default_factory=dict, repr=False)
+    items: "Typed | None" = field(default=None, repr=False)
     keys: tuple[str, ...] = ()
     key_defaults: Mapping[str, Any] = field(default_factory=dict)
 

@@ -5,8 +5,9 @@ Source: the Kubernetes documentation on HTTP and writing.
 """
 
 import re
-from collections.abc import Mapping
 from typing import Any, Literal, cast
+
+import orjson
 
 from bireme.api.codec import json as json_codec
 from bireme.api.codec import protobuf
@@ -53,7 +54,8 @@ def read_object(request: Request, call: Call | None = None) -> Tree:
 def read_patch(request: Request, call: Call) -> Any:
     """The body of a patch; its media type was seen to. Raises BadRequest, Invalid and TooLarge."""
     if "force" in request.query:
-        raise _bad_option("force", "FieldValueForbidden", "Forbidden: may not be specified for non-apply patch")
+        text = "Forbidden: may not be specified for non-apply patch"
+        raise _bad_option("PATCH", "force", "FieldValueForbidden", text)
     call.names_owners = b"managedFields" in request.body
     duplicates: list[str] | None = [] if call.field_validation != "Ignore" else None
     patch = json_codec.parse(request.body, duplicates=duplicates)
@@ -65,7 +67,7 @@ def read_apply(request: Request, call: Call) -> tuple[Any, bool]:
     """The configuration that an apply sends, and whether it is forced. Raises BadRequest, Invalid, TooLarge."""
     if not request.query.get("fieldManager"):
         text = "Required value: is required for apply patch"
-        raise _bad_option("fieldManager", "FieldValueRequired", text)
+        raise _bad_option("PATCH", "fieldManager", "FieldValueRequired", text)
     duplicates: list[str] | None = [] if call.field_validation != "Ignore" else None
     body = request.body
     parse = json_codec.parse if body.lstrip()[:1] == b"{" else yaml_codec.parse
@@ -82,43 +84,49 @@ def read_call(request: Request, user: Identity) -> Call:
     query = request.query
     return Call(
         user=user,
-        dry_run=_dry_run(query.all("dryRun")),
-        field_manager=_manager(query.get("fieldManager"), request.headers),
-        field_validation=_validation(query.get("fieldValidation")),
+        dry_run=_dry_run(query.all("dryRun"), request.method),
+        field_manager=_manager(query.get("fieldManager"), request),
+        field_validation=_validation(query.get("fieldValidation"), request.method),
     )
 
 
-def _dry_run(values: list[str]) -> bool:
+def _dry_run(values: list[str], method: str) -> bool:
     for value in values:
         if value != "All":
-            raise _bad_option(
-                "dryRun", "FieldValueNotSupported", f'Unsupported value: "{value}": supported values: "All"'
-            )
+            text = f'Unsupported value: "{value}": supported values: "All"'
+            raise _bad_option(method, "dryRun", "FieldValueNotSupported", text)
     return bool(values)
 
 
-def _manager(said: str, headers: Mapping[str, str]) -> str:
-    if len(said) > LONGEST_MANAGER:
-        raise _bad_option(
-            "fieldManager", "FieldValueTooLong", f"Too long: may not be more than {LONGEST_MANAGER} bytes"
-        )
-    return said or headers.get("user-agent", "").partition("/")[0][:LONGEST_MANAGER]
+def _manager(said: str, request: Request) -> str:
+    """The field manager that the client names; else its User-Agent does, up to the first `/`."""
+    if not said:
+        name = request.headers.get("user-agent", "").partition("/")[0]
+        return name[:LONGEST_MANAGER] if name.isprintable() else "".join(filter(str.isprintable, name))
+    if len(said.encode()) > LONGEST_MANAGER:
+        text = f"Too long: may not be more than {LONGEST_MANAGER} bytes"
+        raise _bad_option(request.method, "fieldManager", "FieldValueTooLong", text)
+    if not said.isprintable():
+        text = f"Invalid value: {orjson.dumps(said).decode()}: should only contain printable characters"
+        raise _bad_option(request.method, "fieldManager", "FieldValueInvalid", text)
+    return said
 
 
-def _validation(said: str) -> FieldValidation:
+def _validation(said: str, method: str) -> FieldValidation:
     if said not in ("", "Ignore", "Warn", "Strict"):
-        raise _bad_option(
-            "fieldValidation",
-            "FieldValueNotSupported",
-            f'Unsupported value: "{said}": supported values: "Ignore", "Strict", "Warn"',
-        )
+        text = f'Unsupported value: "{said}": supported values: "Ignore", "Strict", "Warn"'
+        raise _bad_option(method, "fieldValidation", "FieldValueNotSupported", text)
     return cast("FieldValidation", said or "Warn")
 
 
-def _bad_option(field: str, reason: str, text: str) -> Invalid:
+_OPTIONS = {"POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions", "DELETE": "DeleteOptions"}
+
+
+def _bad_option(method: str, field: str, reason: str, text: str) -> Invalid:
+    kind = _OPTIONS.get(method, "Options")
     return Invalid(
-        f'PatchOptions.meta.k8s.io "" is invalid: {field}: {text}',
-        details={"group": "meta.k8s.io", "kind": "PatchOptions"},
+        f'{kind}.meta.k8s.io "" is invalid: {field}: {text}',
+        details={"group": "meta.k8s.io", "kind": kind},
         causes=(Cause(reason, text, field),),
     )
 
@@ -205,7 +213,7 @@ def _propagation(said: Tree) -> Literal["", "Background", "Foreground", "Orphan"
 def is_dry_run(said: Tree) -> bool:
     """Whether a DeleteOptions object asks for a dry run. Raises Invalid for what that can't mean."""
     values = said.get("dryRun")
-    return _dry_run([str(value) for value in values]) if isinstance(values, list) else False
+    return _dry_run([str(value) for value in values], "DELETE") if isinstance(values, list) else False
 
 
 def _delete_body(request: Request) -> Tree:
