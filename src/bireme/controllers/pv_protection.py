@@ -6,11 +6,9 @@ Source: the Kubernetes documentation on storage object in use protection.
 
 from datetime import timedelta
 
-import msgspec
-
 from bireme.api.kinds import core
 from bireme.client.informer import Key
-from bireme.controllers.changes import Update
+from bireme.controllers.changes import Merge
 from bireme.controllers.controller import Controller, Watch
 
 FINALIZER = "kubernetes.io/pv-protection"
@@ -39,6 +37,5 @@ class PvProtectionController(Controller):
             return None
         wanted = wanted_finalizers(volume)
         if wanted != volume.metadata.finalizers:
-            metadata = msgspec.structs.replace(volume.metadata, finalizers=wanted)
-            await self.carry_out((Update(msgspec.structs.replace(volume, metadata=metadata)),))
+            await self.carry_out((Merge(volume, {"metadata": {"finalizers": wanted or None}}, exact=True),))
         return None

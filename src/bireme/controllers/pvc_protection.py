@@ -7,11 +7,9 @@ Source: the Kubernetes documentation on storage object in use protection.
 from collections.abc import Iterable
 from datetime import timedelta
 
-import msgspec
-
 from bireme.api.kinds import core
 from bireme.client.informer import Key
-from bireme.controllers.changes import Update
+from bireme.controllers.changes import Merge
 from bireme.controllers.controller import Controller, Watch
 from bireme.controllers.informers import Informers
 from bireme.controllers.ownership import controller_of
@@ -82,8 +80,7 @@ class PvcProtectionController(Controller):
             rest = [*claim.metadata.finalizers, FINALIZER]
         else:
             return None
-        metadata = msgspec.structs.replace(claim.metadata, finalizers=rest)
-        await self.carry_out((Update(msgspec.structs.replace(claim, metadata=metadata)),))
+        await self.carry_out((Merge(claim, {"metadata": {"finalizers": rest or None}}, exact=True),))
         return None
 
     async def _in_use(self, claim: core.PersistentVolumeClaim, key: Key) -> bool:
