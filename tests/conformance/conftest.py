@@ -36,26 +36,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @dataclass(frozen=True)
 class Server:
-    """The server: where it is, and the files of its admin."""
+    """The server: where it is, the files of its admin, and a token of an account that may do everything."""
 
     url: str
     kubeconfig: Path
     pki: Path
+    token: str
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A process of its own, with controllers, a scheduler and two hollow nodes; ended with the session."""
+    """`bireme test-server`: a process of its own, with controllers, a scheduler and two hollow nodes."""
     log = (tmp_path_factory.mktemp("server") / "log").open("wb")
-    process = subprocess.Popen(
-        [sys.executable, HERE / "server.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
-    )
+    command = [sys.executable, "-m", "bireme.cli.main", "test-server", "--json", "--pods", "500"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
     assert process.stdout is not None
     assert process.stdin is not None
     line = process.stdout.readline()
     assert line, Path(log.name).read_text()
     said = json.loads(line)
-    yield Server(said["url"], Path(said["kubeconfig"]), Path(said["pki"]))
+    yield Server(said["url"], Path(said["kubeconfig"]), Path(said["ca"]).parent, said["token"])
     process.stdin.close()
     process.wait(20)
     process.stdout.close()
