@@ -157,6 +157,7 @@ class DisruptionController(Controller):
         Watch(apps.ReplicaSet, keys=budgets_of_owner),
         Watch(apps.Deployment, keys=budgets_of_owner),
         Watch(core.ReplicationController, keys=budgets_of_owner),
+        Watch(apps.StatefulSet, keys=budgets_of_owner),
     )
 
     async def reconcile(self, key: Key) -> timedelta | None:

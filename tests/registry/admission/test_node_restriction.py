@@ -18,6 +18,7 @@ Tree = dict[str, Any]
 NODE = Identity("system:node:a", ("system:nodes", "system:authenticated"))
 LEASES, CSI = "coordination.k8s.io/v1/leases", "storage.k8s.io/v1/csinodes"
 SLICES, CSR = "resource.k8s.io/v1/resourceslices", "certificates.k8s.io/v1/certificatesigningrequests"
+PCR = "certificates.k8s.io/v1/podcertificaterequests"
 PROJECTED = {"name": "v", "projected": {"sources": [{"serviceAccountToken": {"audience": "vault"}}]}}
 
 
@@ -72,6 +73,11 @@ def signing(name: str, signer: str = "kubernetes.io/kubelet-serving") -> Tree:
     request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
     pem = request.public_bytes(serialization.Encoding.PEM)
     return named("c", spec={"signerName": signer, "request": base64.b64encode(pem).decode()})
+
+
+def certificate(**changes: Any) -> Tree:
+    spec = {"nodeName": "a", "podName": "mine", "podUID": "u-mine", "serviceAccountName": "", "serviceAccountUID": ""}
+    return named("r", spec={**spec, **changes})
 
 
 def env(**source: Any) -> Tree:
@@ -176,6 +182,13 @@ REFUSED: list[tuple[str, Tree | None, Tree, str]] = [
     (SLICES, None, {"old": named("s", spec={"nodeName": "b"}), "operation": "DELETE"}, "can only delete"),
     (CSR, signing("system:node:b"), {}, "CN=system:node:a"),
     (CSR, signing("admin", "kubernetes.io/kube-apiserver-client-kubelet"), {}, "CN=system:node:a"),
+    (PCR, certificate(nodeName="b"), {}, "which is not the requesting node"),
+    (PCR, certificate(podName="other", podUID="u-other"), {}, 'not running on node "a"'),
+    (PCR, certificate(podName="gone"), {}, "while retrieving pod"),
+    (PCR, certificate(podUID="old"), {}, "contains pod UID"),
+    (PCR, certificate(serviceAccountName="admin"), {}, "contains serviceAccountName"),
+    (PCR, certificate(serviceAccountUID="u"), {}, "contains service account UID"),
+    (PCR, certificate(), {"old": certificate(), "subresource": "status"}, "unexpected operation"),
     (CSR, named("c", spec={"signerName": "kubernetes.io/kubelet-serving", "request": "eA=="}), {}, "unable to parse"),
 ]
 
@@ -194,6 +207,7 @@ ALLOWED: list[tuple[str, Tree | None, Tree]] = [
     (LEASES, named("a"), {"namespace": "kube-node-lease"}),
     (CSI, named("a"), {}),
     (SLICES, named("s", spec={"nodeName": "a"}), {}),
+    (PCR, certificate(), {}),
     (CSR, signing("system:node:a"), {}),
     (CSR, signing("anybody", "example.com/own"), {}),
 ]

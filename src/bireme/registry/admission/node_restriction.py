@@ -56,6 +56,7 @@ class NodeRestriction(Plugin):
             "csinodes.storage.k8s.io": _csi_node,
             "resourceslices.resource.k8s.io": _slice,
             "certificatesigningrequests.certificates.k8s.io": _signing_request,
+            "podcertificaterequests.certificates.k8s.io": self._pod_certificate,
         }
 
     def handles(self, operation: Operation, kind: Kind, subresource: str) -> bool:
@@ -155,6 +156,37 @@ class NodeRestriction(Plugin):
         if (pod.get("spec") or {}).get("nodeName") != node:
             return "node requested token bound to a pod scheduled on a different node"
         return self._audience_fault(spec.get("audiences") or [""], pod, node)
+
+    def _pod_certificate(self, node: str, attributes: Attributes) -> str:
+        """A kubelet asks for certificates of the pods that run on it, as the accounts that they run as."""
+        if attributes.operation != "CREATE" or attributes.subresource or attributes.tree is None:
+            return f'unexpected operation "{attributes.operation}"'
+        spec = attributes.tree.get("spec") or {}
+        if spec.get("nodeName") != node:
+            said = spec.get("nodeName") or ""
+            return f'PodCertificateRequest.Spec.NodeName="{said}", which is not the requesting node "{node}"'
+        name = spec.get("podName") or ""
+        pod = self._objects.find("", "v1", "pods", attributes.namespace, name)
+        if pod is None:
+            return f'while retrieving pod "{name}" named in the PodCertificateRequest: pods "{name}" not found'
+        there, account = pod.get("spec") or {}, self._account_of(pod, attributes.namespace)
+        head = f'PodCertificateRequest for pod "{name}" contains'
+        if there.get("nodeName") != node:
+            return f'pod "{name}" is not running on node "{node}"'
+        for field, title, known in (
+            ("podUID", "pod UID", pod["metadata"]["uid"]),
+            ("serviceAccountName", "serviceAccountName", there.get("serviceAccountName") or ""),
+            ("serviceAccountUID", "service account UID", account),
+        ):
+            if (spec.get(field) or "") != known:
+                return f'{head} {title} ("{spec.get(field) or ""}") that differs from running pod ("{known}")'
+        return ""
+
+    def _account_of(self, pod: Tree, namespace: str) -> str:
+        name = (pod.get("spec") or {}).get("serviceAccountName") or ""
+        account = self._objects.find("", "v1", "serviceaccounts", namespace, name)
+        uid: str = account["metadata"]["uid"] if account is not None else ""
+        return uid
 
     def _audience_fault(self, audiences: list[str], pod: Tree, node: str) -> str:
         """A kubelet asks for a token only for those that the pod's volumes name, or their drivers ask for."""
