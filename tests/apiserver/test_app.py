@@ -220,6 +220,8 @@ async def test_selectors(opened, query, names):
         ("resourceVersionMatch=Exact", 422),
         ("resourceVersion=0&resourceVersionMatch=Exact", 422),
         ("resourceVersion=1&resourceVersionMatch=Nope", 422),
+        ("sendInitialEvents=true&resourceVersionMatch=NotOlderThan", 422),
+        ("resourceVersion=1&continue=bm90", 400),
         ("continue=bm90IGEgdG9rZW4", 400),
         ("continue=%00", 400),
     ],
@@ -232,6 +234,54 @@ async def test_reads_that_make_no_sense(opened, query, code):
         reply = asked.result()
         assert reply.status == code
         assert reply.tree["kind"] == "Status"
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        (
+            "resourceVersionMatch=Exact",
+            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided",
+        ),
+        (
+            "resourceVersion=0&resourceVersionMatch=Exact",
+            'resourceVersionMatch: Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"',
+        ),
+        (
+            "resourceVersion=1&resourceVersionMatch=Nope",
+            'resourceVersionMatch: Unsupported value: "Nope": supported values: "", "Exact", "NotOlderThan"',
+        ),
+        (
+            "watch=1&sendInitialEvents=true",
+            "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to "
+            "NotOlderThan",
+        ),
+        (
+            "watch=1&resourceVersion=1&resourceVersionMatch=NotOlderThan",
+            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents "
+            "is provided",
+        ),
+        ("sendInitialEvents=true", "sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list"),
+    ],
+)
+async def test_what_is_wrong_with_options_is_said_as_clients_know_it(opened, query, message):
+    async with opened() as door:
+        reply = await door.ask("GET", f"{CONFIGS}?{query}")
+        assert reply.tree["message"] == f'ListOptions.meta.k8s.io "" is invalid: {message}'
+        assert reply.tree["details"]["causes"][0]["field"] == message.partition(":")[0]
+
+
+async def test_a_version_that_is_not_reached_in_time(opened):
+    async with opened() as door:
+        async with asyncio.TaskGroup() as tasks:
+            asked = tasks.create_task(door.ask("GET", f"{CONFIGS}?resourceVersion=999999"))
+            await door.clock.advance(5)
+        status = asked.result().tree
+        assert status["message"].startswith("Timeout: Too large resource version: 999999, current: ")
+        assert status["details"] == {
+            "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
+            "retryAfterSeconds": 1,
+        }
 
 
 async def test_a_list_can_show_the_past(opened):

@@ -1,6 +1,10 @@
 import asyncio
+import json
 from typing import Any
 
+from bireme.api.codec import protobuf
+from bireme.apiserver.negotiation import PROTOBUF
+from bireme.http.interface import WebSocketUpgrade
 from bireme.registry.watcher import BUFFERED_FRAMES
 
 CONFIGS = "/api/v1/namespaces/default/configmaps"
@@ -103,8 +107,63 @@ async def test_a_version_that_is_too_old_is_gone(opened):
         await door.make(CONFIGS, config("b"))
         await door.clock.advance(1000)
         version = int(made["metadata"]["resourceVersion"]) - 1
-        reply = await door.ask("GET", f"{CONFIGS}?watch=1&resourceVersion={version}")
-        assert (reply.status, reply.tree["reason"]) == (410, "Expired")
+        (event,) = [event async for event in door.watch(f"{CONFIGS}?watch=1&resourceVersion={version}")]
+        assert (event["type"], event["object"]["code"], event["object"]["reason"]) == ("ERROR", 410, "Expired")
+        assert event["object"]["message"].startswith(f"too old resource version: {version} (")
+
+
+async def test_a_version_to_come_is_waited_for(opened):
+    async with opened() as door:
+        version = int((await door.make(CONFIGS, config("a")))["metadata"]["resourceVersion"])
+        watch = door.watch(f"{CONFIGS}?watch=1&resourceVersion={version + 1}")
+        await door.make(CONFIGS, config("b"))
+        await door.make(CONFIGS, config("c"))
+        assert told([await anext(watch)]) == [("ADDED", "c")]
+        await watch.aclose()
+
+
+class Socket:
+    """The client's end of a WebSocket: what it was sent, and when it leaves."""
+
+    protocol = ""
+
+    def __init__(self) -> None:
+        self.sent: asyncio.Queue[bytes | str] = asyncio.Queue()
+        self.left = asyncio.Event()
+
+    async def send(self, message: bytes | str) -> None:
+        await self.sent.put(message)
+
+    async def receive(self) -> bytes | str | None:
+        await self.left.wait()
+        return None
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        self.left.set()
+
+
+async def test_old_clients_watch_over_a_websocket(opened):
+    async with opened() as door:
+        await door.make(CONFIGS, config("a"))
+        await door.make(CONFIGS, config("b"))
+        offer = {"upgrade": "websocket", "sec_websocket_protocol": "base64.binary.k8s.io, x"}
+        text = await door.raw("GET", f"{CONFIGS}?watch=1", **offer)
+        binary = await door.raw("GET", f"{CONFIGS}?watch=1", **offer, accept=PROTOBUF)
+        assert isinstance(text, WebSocketUpgrade)
+        assert isinstance(binary, WebSocketUpgrade)
+        assert text.protocol == "base64.binary.k8s.io"
+        first, second = Socket(), Socket()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(text.run(first))
+            tasks.create_task(binary.run(second))
+            events = [json.loads(await first.sent.get()) for _ in range(2)]
+            assert told(events) == [("ADDED", "a"), ("ADDED", "b")]
+            frames = [protobuf.decode(await second.sent.get()) for _ in range(2)]
+            assert told(frames) == [("ADDED", "a"), ("ADDED", "b")]
+            await door.ask("DELETE", f"{CONFIGS}/a")
+            assert told([json.loads(await first.sent.get())]) == [("DELETED", "a")]
+            first.left.set()
+            second.left.set()
 
 
 async def test_old_watch_paths_still_lead_there(opened):

@@ -186,7 +186,7 @@ class ApiServer:
                 with self._overdue.limit():
                     return await self._resources.serve(route, request, user)
             except TimeoutError as error:
-                raise Timeout("request did not complete within the allotted timeout") from error
+                raise Timeout("Timeout: request did not complete within the allotted timeout") from error
 
 
 class Progress:

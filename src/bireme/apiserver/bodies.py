@@ -153,6 +153,7 @@ def read_list_options(query: Query) -> ListOptions:
         continue_token=query.get("continue"),
         resource_version=query.get("resourceVersion"),
         match=query.get("resourceVersionMatch"),  # type: ignore[arg-type]
+        initial_events=query.flag("sendInitialEvents") if "sendInitialEvents" in query else None,
     )
 
 

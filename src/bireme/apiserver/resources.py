@@ -3,22 +3,22 @@
 One short method a verb. Left to others: what a verb does (`registry/`), forms (`views.py`), tunnels into pods.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
 from random import Random
 from typing import Any, Protocol
 
 from bireme.api import patch as patches
 from bireme.api.codec.protobuf_fields import message_of
-from bireme.api.errors import ServiceUnavailable, UnsupportedMediaType
+from bireme.api.errors import Expired, ServiceUnavailable, Timeout, UnsupportedMediaType
 from bireme.apiserver import bodies, components
 from bireme.apiserver.negotiation import COMPRESS_OVER, JSON, PLAIN, Accepted, accepted, answer, encoded, streamed
 from bireme.apiserver.reviews import Reviews
 from bireme.apiserver.routes import CONNECT_SUBRESOURCES, Route
 from bireme.apiserver.views import ObjectView, view_of
 from bireme.apiserver.warnings import deprecation_of, with_warnings
-from bireme.apiserver.watch import watch_frames
-from bireme.http.interface import Answer, Identity, Request, Response, Stream
+from bireme.apiserver.watch import error_frames, send_messages, watch_frames
+from bireme.http.interface import Answer, Identity, Request, Response, Stream, WebSocketUpgrade
 from bireme.registry import pods, scale
 from bireme.registry.eviction import evict
 from bireme.registry.field_managers import Apply
@@ -117,7 +117,10 @@ class ResourceDoor:
         selection = bodies.read_selection(route.kind, route.namespace, request.query, name=route.name)
         options = bodies.read_watch_options(request.query)
         view = self._view(route.kind, wanted, request)
-        watching = await self._registry.watch(route.kind, selection, options, view)
+        try:
+            watching = await self._registry.watch(route.kind, selection, options, view)
+        except (Expired, Timeout) as error:  # a watch that was allowed says so as an event
+            return _watched(request, error_frames(error, wanted.media), wanted.media)
         frames = watch_frames(
             watching,
             view,
@@ -127,7 +130,7 @@ class ResourceDoor:
             bookmarks=options.bookmarks,
             initial_events_end=bool(options.initial_events) and options.bookmarks,
         )
-        return Stream(frames, 200, {}, JSON if wanted.media == JSON else f"{wanted.media};stream=watch")
+        return _watched(request, frames, wanted.media)
 
     # Writing
 
@@ -273,6 +276,14 @@ class ResourceDoor:
         media = accepted(request.headers.get("accept", ""), forms=False).media
         headers = with_warnings({}, call.warnings)
         return answer(request, encoded(tree, media), media=media, status=status, headers=headers)
+
+
+def _watched(request: Request, frames: AsyncIterator[bytes], media: str) -> Answer:
+    """A watch as a stream, or as messages where the client wants a WebSocket."""
+    if request.headers.get("upgrade", "").lower() != "websocket":
+        return Stream(frames, 200, {}, JSON if media == JSON else f"{media};stream=watch")
+    offered = request.headers.get("sec-websocket-protocol", "").partition(",")[0].strip()
+    return WebSocketUpgrade(lambda socket: send_messages(socket, frames, media), offered)
 
 
 def _wanted(kind: Kind, request: Request, *, watch: bool = False) -> Accepted:

@@ -2,13 +2,22 @@
 
 All frames that came since the last write go out together, so a busy watch costs one write for each commit. A
 client that does not read is dropped by the watcher's bound (`registry/watch_cache.py`).
-Source: the Kubernetes documentation on reading.
+Old clients watch over a WebSocket: there each event is a message. Source: the Kubernetes documentation on reading.
 """
 
-from collections.abc import AsyncIterator
+import asyncio
+import struct
+from collections.abc import AsyncIterator, Iterator
+
+import orjson
 
 from bireme.aio.clock import Clock
+from bireme.api.codec import protobuf_encoder
+from bireme.api.errors import ApiError
+from bireme.apiserver.errors import status_of
+from bireme.apiserver.negotiation import PROTOBUF
 from bireme.apiserver.views import PIECE, ObjectView
+from bireme.http.interface import WebSocketConnection
 from bireme.registry.reader import Watching
 from bireme.registry.watch_cache import WatchCache
 
@@ -60,3 +69,44 @@ def _next_bookmark(now: float, end: float) -> float:
     """In a minute, or shortly before the end; the end itself once that is past."""
     last = end - BOOKMARK_BEFORE_END_S
     return min(now + BOOKMARK_EVERY_S, last) if now < last else end
+
+
+async def error_frames(error: ApiError, media: str) -> AsyncIterator[bytes]:
+    """The frames of a watch that cannot begin: one that says why."""
+    status = status_of(error)
+    if media == PROTOBUF:
+        yield protobuf_encoder.watch_frame("ERROR", protobuf_encoder.encode(status))
+    else:
+        yield orjson.dumps({"type": "ERROR", "object": status}) + b"\n"
+
+
+async def send_messages(socket: WebSocketConnection, frames: AsyncIterator[bytes], media: str) -> None:
+    """Send the frames of a watch as messages, until they end or the client leaves."""
+
+    async def send() -> None:
+        async for chunk in frames:
+            for message in _messages(chunk, media):
+                await socket.send(message)
+
+    async with asyncio.TaskGroup() as tasks:
+        sending = tasks.create_task(send())
+        listening = tasks.create_task(_until_left(socket))
+        sending.add_done_callback(lambda _: listening.cancel())
+        listening.add_done_callback(lambda _: sending.cancel())
+
+
+async def _until_left(socket: WebSocketConnection) -> None:
+    while await socket.receive() is not None:
+        pass
+
+
+def _messages(chunk: bytes, media: str) -> Iterator[str | bytes]:
+    """Frames one by one: text for JSON, the bytes behind the length for protobuf."""
+    if media != PROTOBUF:
+        yield from chunk.decode().splitlines()
+        return
+    position = 0
+    while position < len(chunk):
+        (size,) = struct.unpack_from(">I", chunk, position)
+        yield chunk[position + 4 : position + 4 + size]
+        position += 4 + size

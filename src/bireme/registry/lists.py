@@ -22,6 +22,7 @@ from bireme.store.interface import Store
 
 CHUNK = 512
 LATEST = -1
+MATCH = "resourceVersionMatch"
 
 
 class ContinueToken(msgspec.Struct):
@@ -54,10 +55,10 @@ def decode_token(text: str) -> ContinueToken:
         body = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
         token = msgspec.json.decode(body, type=ContinueToken)
     except (binascii.Error, ValueError, msgspec.MsgspecError) as error:
-        raise BadRequest(f"continue key is not valid: {error}") from error
+        raise BadRequest(f"invalid continue token: continue key is not valid: {error}") from error
     segments = token.start.rstrip("\0").split("/")
     if token.v != "meta.k8s.io/v1" or token.rv == 0 or not token.start or any(s in ("", ".", "..") for s in segments):
-        raise BadRequest("continue key is not valid: incorrect encoding or version")
+        raise BadRequest("invalid continue token: continue key is not valid: incorrect encoding or version")
     return token
 
 
@@ -66,47 +67,46 @@ def parse_version(text: str) -> int:
     if not text:
         return 0
     if not text.isascii() or not text.isdigit() or len(text) > 20:
-        raise BadRequest(f'Invalid value: "{text[:64]}": resourceVersion must be an unsigned decimal integer')
+        raise BadRequest(
+            f'invalid resource version: resourceVersion: Invalid value: "{text[:64]}": strconv.ParseUint: '
+            f'parsing "{text[:64]}": invalid syntax'
+        )
     return int(text)
 
 
 def check_list_options(options: ListOptions) -> None:
     """Raise Invalid or BadRequest for combinations that make no sense."""
+    if options.initial_events is not None:
+        raise _invalid([_forbidden("sendInitialEvents is forbidden for list", "sendInitialEvents")])
+    causes: list[Cause] = []
+    if options.match:
+        if not options.resource_version:
+            causes.append(_forbidden(f"{MATCH} is forbidden unless resourceVersion is provided"))
+        if options.continue_token:
+            causes.append(_forbidden(f"{MATCH} is forbidden when continue is provided"))
+        if options.match not in ("Exact", "NotOlderThan"):
+            causes.append(_unsupported(options.match, '"", "Exact", "NotOlderThan"'))
+        if options.match == "Exact" and options.resource_version == "0":
+            causes.append(_forbidden(f'{MATCH} "exact" is forbidden for resourceVersion "0"'))
+    if causes:
+        raise _invalid(causes)
     if options.continue_token and options.resource_version:
         raise BadRequest("specifying resource version is not allowed when using continue")
-    if not options.match:
-        return
-    field = "resourceVersionMatch"
-    if options.match not in ("Exact", "NotOlderThan"):
-        raise _bad_options(
-            "FieldValueNotSupported",
-            f'Unsupported value: "{options.match}": supported values: "Exact", "NotOlderThan"',
-            field,
-        )
-    if options.continue_token:
-        raise _forbidden(f"{field} is forbidden when continue is provided")
-    if not options.resource_version:
-        raise _forbidden(f"{field} is forbidden unless resourceVersion is provided")
-    if options.match == "Exact" and options.resource_version == "0":
-        raise _forbidden(f'{field} "exact" is forbidden for resourceVersion "0"')
 
 
 def check_watch_options(options: WatchOptions) -> None:
     """Raise Invalid for combinations that make no sense."""
-    if options.initial_events is None:
-        if options.match:
-            raise _forbidden("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")
-        return
-    if not options.match:
-        raise _forbidden(
-            "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan", "sendInitialEvents"
-        )
-    if options.match != "NotOlderThan":
-        raise _bad_options(
-            "FieldValueNotSupported",
-            f'Unsupported value: "{options.match}": supported values: "NotOlderThan"',
-            "resourceVersionMatch",
-        )
+    causes: list[Cause] = []
+    initial = options.initial_events is not None
+    if initial and options.match != "NotOlderThan":
+        causes.append(_forbidden(f"sendInitialEvents requires setting {MATCH} to NotOlderThan"))
+    if options.match:
+        if not initial:
+            causes.append(_forbidden(f"{MATCH} is forbidden for watch unless sendInitialEvents is provided"))
+        if options.match != "NotOlderThan":
+            causes.append(_unsupported(options.match, '"NotOlderThan"'))
+    if causes:
+        raise _invalid(causes)
 
 
 def read_page(
@@ -130,10 +130,10 @@ def _continue_page(
     token = decode_token(options.continue_token)
     start = cache.resource.key_prefix + token.start.removesuffix("\0")
     if not start.startswith(prefix):
-        raise BadRequest("continue key is not valid: it belongs to another list")
+        raise BadRequest("invalid continue token: continue key is not valid: it belongs to another list")
     exact = 0 if token.rv == LATEST else token.rv
     if exact > revision:
-        raise BadRequest("continue key is not valid: its resource version is not known here")
+        raise BadRequest("invalid continue token: continue key is not valid: its resource version is not known here")
     try:
         return _page(
             store,
@@ -243,13 +243,19 @@ def _keys(store: Store, cache: ResourceCache, prefix: str, start: str, limit: in
         size = max(size, CHUNK)
 
 
-def _forbidden(text: str, field: str = "resourceVersionMatch") -> Invalid:
-    return _bad_options("FieldValueForbidden", f"Forbidden: {text}", field)
+def _forbidden(text: str, field: str = MATCH) -> Cause:
+    return Cause("FieldValueForbidden", f"Forbidden: {text}", field)
 
 
-def _bad_options(reason: str, text: str, field: str) -> Invalid:
+def _unsupported(said: str, supported: str) -> Cause:
+    return Cause("FieldValueNotSupported", f'Unsupported value: "{said}": supported values: {supported}', MATCH)
+
+
+def _invalid(causes: list[Cause]) -> Invalid:
+    told = [f"{cause.field}: {cause.message}" for cause in causes]
+    text = told[0] if len(told) == 1 else f"[{', '.join(told)}]"
     return Invalid(
-        f'ListOptions.meta.k8s.io "" is invalid: {field}: {text}',
+        f'ListOptions.meta.k8s.io "" is invalid: {text}',
         details={"group": "meta.k8s.io", "kind": "ListOptions"},
-        causes=(Cause(reason, text, field),),
+        causes=tuple(causes),
     )

@@ -52,6 +52,7 @@ class ListOptions:
     continue_token: str = ""
     resource_version: str = ""
     match: Literal["", "Exact", "NotOlderThan"] = ""
+    initial_events: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,9 +182,10 @@ class Reader:
         """A watch of what `selection` chooses, from where `options` say. Raises Expired for too long ago."""
         lists.check_watch_options(options)
         version = lists.parse_version(options.resource_version)
-        await self.cache.wait_fresh(max(version, self.store.revision))
-        cache = self.cache.of(kind.stored)
         initial = options.initial_events if options.initial_events is not None else version == 0
+        # A watch from a revision to come begins at once, and tells what follows that.
+        await self.cache.wait_fresh(max(version if initial else 0, self.store.revision))
+        cache = self.cache.of(kind.stored)
         if kind.custom is not None and needs_conversion(kind.custom):
             return await self._watch_converted(kind, selection, view, version if version and not initial else None)
         if not initial and version:

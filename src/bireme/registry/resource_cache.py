@@ -161,7 +161,7 @@ class ResourceCache:
         Raises Expired when the history doesn't reach back.
         """
         if revision < self.oldest:
-            raise Expired(f"The provided resource version is too old: {revision} ({self.oldest})")
+            raise Expired("The resourceVersion for the provided list is too old.")
         past: dict[str, Record | None] = {}
         for change in itertools.takewhile(lambda change: change.revision > revision, reversed(self.history)):
             known = change.old or change.new

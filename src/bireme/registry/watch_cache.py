@@ -173,7 +173,7 @@ def prefix_of_key(key: str) -> str:
 
 def _too_new(revision: int, current: int) -> Timeout:
     return Timeout(
-        f"Too large resource version: {revision}, current: {current}",
+        f"Timeout: Too large resource version: {revision}, current: {current}",
         causes=(Cause("ResourceVersionTooLarge", "Too large resource version"),),
         retry_after_s=1,
     )
