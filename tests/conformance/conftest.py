@@ -3,10 +3,12 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -44,11 +46,17 @@ class Server:
     token: str
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """`bireme test-server`: a process of its own, with controllers, a scheduler and two hollow nodes."""
-    log = (tmp_path_factory.mktemp("server") / "log").open("wb")
-    command = [sys.executable, "-m", "bireme.cli.main", "test-server", "--json", "--pods", "500"]
+# How `forgetful` begins: as `bireme`, with another measure of the past.
+SHORT_MEMORY = (
+    "from bireme.cli import main; from bireme.registry import watch_cache; watch_cache.HISTORY_S = 0.5; main.main()"
+)
+
+
+@contextmanager
+def started(folder: Path, *program: str) -> Iterator[Server]:
+    """`bireme test-server` in a process of its own, ended with the block."""
+    log = (folder / "log").open("wb")
+    command = [sys.executable, *program, "test-server", "--json", "--pods", "500"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
     assert process.stdout is not None
     assert process.stdin is not None
@@ -60,6 +68,20 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     process.wait(20)
     process.stdout.close()
     log.close()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The server of a worker, with controllers, a scheduler and two hollow nodes."""
+    with started(tmp_path_factory.mktemp("server"), "-m", "bireme.cli.main") as server:
+        yield server
+
+
+@pytest.fixture
+def forgetful(tmp_path: Path) -> Iterator["Api"]:
+    """Raw HTTP as the admin of a server of its own, which forgets the past within seconds."""
+    with started(tmp_path, "-c", SHORT_MEMORY) as server:
+        yield door(server, certificate=(str(server.pki / "admin.crt"), str(server.pki / "admin.key")))
 
 
 @dataclass
@@ -136,6 +158,10 @@ class Events:
         return [event["type"] for event in self.seen]
 
     def close(self) -> None:
+        # Closing waits for the reader, who waits for the server: the reader is told first.
+        connection = self._answer.raw.connection
+        if connection is not None and connection.sock is not None:
+            connection.sock.shutdown(socket.SHUT_RDWR)
         self._answer.close()
 
 
