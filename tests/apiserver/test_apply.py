@@ -6,6 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bireme.http.interface import Identity
+
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
 MAPS = "/api/v1/namespaces/default/configmaps"
 APPLY = "application/apply-patch+yaml"
@@ -316,6 +318,27 @@ async def test_the_eleventh_updater_makes_the_oldest_ancient(opened):
         assert len(found) == 10
         ancient = found["ancient-changes", "Update", ""]["f:data"]
         assert sorted(ancient) == [".", "f:k00", "f:k01", "f:k02", "f:k03"]
+
+
+async def test_who_may_only_patch_makes_nothing(opened):
+    async with opened() as door:
+        rules = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "patch", "update"]}]
+        roles = "/apis/rbac.authorization.k8s.io/v1/namespaces/default"
+        await door.make(f"{roles}/roles", {"metadata": {"name": "patcher"}, "rules": rules})
+        bound = {
+            "metadata": {"name": "patcher"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "patcher"},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "pat"}],
+        }
+        await door.make(f"{roles}/rolebindings", bound)
+        await door.clock.advance(0)  # the roles follow what is written
+        asked = (f"{MAPS}/settings?fieldManager=pat", config_map(a="1"))
+        refused = await door.ask("PATCH", *asked, content_type=APPLY, user=Identity("pat"))
+        assert (refused.status, refused.tree["reason"]) == (403, "Forbidden")
+        assert 'User "pat" cannot create resource "configmaps"' in refused.tree["message"]
+        await door.make(MAPS, config_map())
+        reply = await door.ask("PATCH", *asked, content_type=APPLY, user=Identity("pat"))
+        assert reply.status == 200, reply.tree
 
 
 ODD = st.recursive(

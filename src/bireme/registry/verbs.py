@@ -27,6 +27,7 @@ from bireme.api.errors import (
 from bireme.api.patch import clone
 from bireme.api.scheme import Scheme
 from bireme.registry import conversion, creation
+from bireme.registry.access import Attempt, refusal
 from bireme.registry.admission.chain import Attributes, Chain, Plugin
 from bireme.registry.applying import check_absent
 from bireme.registry.deletion import is_over, plan_delete
@@ -202,6 +203,7 @@ class Registry(Reader):
             if item is None:
                 if subresource or not kind.strategy.create_on_update or version:
                     raise not_found(kind.resource.plural, name, group=kind.resource.group)
+                self._check_may_create(kind, namespace, name, call)
                 return await self.create(kind, namespace, tree, call, name=name), True
             try:
                 old = await self.tree(kind, item)
@@ -249,6 +251,7 @@ class Registry(Reader):
                 raise not_found(kind.resource.plural, name, group=kind.resource.group)
             if old is None:
                 check_absent(kind, name, said.config)
+                self._check_may_create(kind, namespace, name, call)
             live = conversion.from_stored(kind, old) if old is not None else _nothing(kind)
             # What follows changes its tree in place, and may have to be done again.
             tree = clone(self.field_managers.applied(kind, live, said, call))
@@ -264,6 +267,14 @@ class Registry(Reader):
             except (Raced, AlreadyExists):
                 continue
         raise modified(kind.resource, name)
+
+    def _check_may_create(self, kind: Kind, namespace: str, name: str, call: Call) -> None:
+        """Raise Forbidden where a write that would make an object is by somebody who may only change them."""
+        resource = kind.resource
+        attempt = Attempt("create", resource.group, resource.version, resource.plural, "", name, namespace)
+        decision = self.authorizer.decide(call.user, attempt)
+        if not decision.allowed:
+            raise refusal(call.user, attempt, decision.reason)
 
     async def _replace(
         self,
