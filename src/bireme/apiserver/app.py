@@ -15,6 +15,7 @@ import structlog
 from bireme.aio.overdue import Overdue
 from bireme.api.errors import MethodNotAllowed, NotFound, Timeout, TooLarge, Unauthorized
 from bireme.apiserver.authentication import Authenticator
+from bireme.apiserver.authenticators.usual import usual_authenticator
 from bireme.apiserver.authorization import attempt_of, is_public
 from bireme.apiserver.bodies import read_timeout
 from bireme.apiserver.documents import Documents
@@ -53,6 +54,7 @@ class ApiServer:
         registry: Registry,
         *,
         tokens: ServiceAccountTokens | None = None,
+        authenticator: Authenticator | None = None,
         tunnels: Tunnels | None = None,
         health: Health | None = None,
         metrics: Metrics | None = None,
@@ -63,7 +65,7 @@ class ApiServer:
         self.registry = registry
         self.health = health or Health()
         self.metrics = metrics or Metrics()
-        self._authenticator = Authenticator(tokens)
+        self._authenticator = authenticator or usual_authenticator(registry, tokens)
         self._documents = Documents(registry.kinds, registry.scheme, tokens, address=address)
         self._flows = FlowControl(registry)
         self.metrics.add(partial(stored_and_watched, registry.cache, registry.kinds))
@@ -107,7 +109,7 @@ class ApiServer:
             public = self._public(request)
             if public is not None:
                 return public
-        user = self._authenticator.authenticate(request)
+        user = await self._authenticator.authenticate(request)
         if user is None:
             raise Unauthorized("Unauthorized")
         user = acting(user, request.headers, self.registry.authorizer)

@@ -143,7 +143,7 @@ class ResourceDoor:
             return self._answer_tree(request, made, call, status=status)
         if self._reviews.knows(route.kind):
             self._registry.intake.settle(route.kind.resource.gvk, route.kind.definition, tree, call)
-            made = self._reviews.review(route.kind, tree, user, namespace=route.namespace)
+            made = await self._reviews.review(route.kind, tree, user, namespace=route.namespace)
             return self._answer_tree(request, made, call, status=201)
         if route.kind.is_a("Binding"):
             name = (tree.get("metadata") or {}).get("name") or ""

@@ -4,11 +4,12 @@ They are created and never stored; the answer is in their status. Source: the Ku
 authentication and authorization.
 """
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from bireme.api.errors import BadRequest, Cause, Invalid
-from bireme.apiserver.authentication import Authenticator
+from bireme.apiserver.authentication import Authenticator, authenticated
 from bireme.http.interface import Identity
 from bireme.registry.access import MASTERS, Attempt, Authorizer, Decision, Verdict
 from bireme.registry.kinds import Kind
@@ -16,7 +17,7 @@ from bireme.registry.rbac import RbacAuthorizer
 from bireme.registry.rbac_rules import EVERYTHING, Rule
 
 Tree = dict[str, Any]
-Review = Callable[[Tree, Identity, str], Tree]
+Review = Callable[[Tree, Identity, str], Tree | Awaitable[Tree]]
 
 
 class Reviews:
@@ -37,12 +38,13 @@ class Reviews:
         """Whether objects of `kind` are questions."""
         return kind.resource.kind in self._reviews and kind.resource.group.endswith(".k8s.io")
 
-    def review(self, kind: Kind, tree: Tree, user: Identity, *, namespace: str) -> Tree:
+    async def review(self, kind: Kind, tree: Tree, user: Identity, *, namespace: str) -> Tree:
         """The question with its answer in the status. Raises Invalid and BadRequest for one that makes no sense."""
         spec = tree.get("spec") or {}
         if kind.resource.kind.endswith("AccessReview"):
             _check_access(kind, spec, namespace)
-        status = self._reviews[kind.resource.kind](spec, user, namespace)
+        answer = self._reviews[kind.resource.kind](spec, user, namespace)
+        status = await answer if inspect.isawaitable(answer) else answer
         return {
             "kind": kind.resource.kind,
             "apiVersion": kind.resource.api_version,
@@ -51,14 +53,15 @@ class Reviews:
             "status": status,
         }
 
-    def _token(self, spec: Tree, user: Identity, namespace: str) -> Tree:
-        audiences = tuple(spec.get("audiences") or ())
-        proven = self._authenticator.prove(str(spec.get("token") or ""), audiences)
+    async def _token(self, spec: Tree, user: Identity, namespace: str) -> Tree:
+        if not spec.get("token"):
+            raise BadRequest("token is required for TokenReview in authentication")
+        proven = await self._authenticator.prove(str(spec["token"]), tuple(spec.get("audiences") or ()))
         if proven is None:
             return {"authenticated": False, "user": {}, "error": "invalid bearer token"}
         return {
             "authenticated": True,
-            "user": user_info(proven.identity),
+            "user": user_info(authenticated(proven.identity)),
             "audiences": list(proven.audiences),
         }
 

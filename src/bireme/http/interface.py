@@ -25,14 +25,17 @@ class Identity:
 class Peer:
     """The other end of the connection: its address and what its verified client certificate says.
 
-    `common_name` is "" when no certificate was shown. `identity` is set only by the in-process transport,
-    which has no certificate to show.
+    `common_name` is "" when no certificate was shown; `issuer` is the common name of who signed it, `uid` the
+    user's where the certificate has one. `identity` is set only by the in-process transport, which has no
+    certificate to show.
     """
 
     address: str = ""
     port: int = 0
     common_name: str = ""
     organizations: tuple[str, ...] = ()
+    uid: str = ""
+    issuer: str = ""
     tls: bool = False
     identity: Identity | None = None
 

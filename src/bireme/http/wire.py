@@ -8,6 +8,9 @@ from aiohttp.http import RawRequestMessage
 
 from bireme.http.interface import Peer, Stream
 
+UID_OID = "1.3.6.1.4.1.57683.2"
+"""The part of a certificate's subject that holds a user's uid."""
+
 
 def peer_of(transport: asyncio.BaseTransport | None) -> Peer:
     """The peer's address and what its verified certificate says."""
@@ -22,7 +25,11 @@ def peer_of(transport: asyncio.BaseTransport | None) -> Peer:
     subject = [pair for names in certificate.get("subject", ()) for pair in names]
     common_name = next((value for key, value in subject if key == "commonName"), "")
     organizations = tuple(value for key, value in subject if key == "organizationName")
-    return Peer(address, port, common_name, organizations, tls=True)
+    uid = next((value for key, value in subject if key == UID_OID), "")
+    issuer = next(
+        (value for names in certificate.get("issuer", ()) for key, value in names if key == "commonName"), ""
+    )
+    return Peer(address, port, common_name, organizations, uid, issuer, tls=True)
 
 
 def header_lines(headers: Iterable[tuple[str, str]]) -> list[str]:
