@@ -82,12 +82,16 @@ class Session:
         tls: ssl.SSLContext | None = None,
         timeout_s: float | None = None,
         limit: int = 256 * 1024 * 1024,
+        server_name: str | None = None,
     ) -> Reply:
-        """The whole answer, whatever its status. RequestFailed when it does not come, or is over `limit` bytes."""
+        """The whole answer, whatever its status. RequestFailed when it does not come, or is over `limit` bytes.
+
+        `server_name` is what the server's certificate must bear, if that is not the host of the URL.
+        """
         timeout_s = timeout_s or self._timeout_s
         with _translated(url):
             async with asyncio.timeout(timeout_s):
-                async with self._open(method, url, headers, body, tls) as response:
+                async with self._open(method, url, headers, body, tls, server_name) as response:
                     if (response.content_length or 0) > limit:
                         raise RequestFailed(f"{url}: answer too large")
                     parts: list[bytes] = []
@@ -189,6 +193,7 @@ class Session:
         headers: Mapping[str, str] | None,
         body: bytes | AsyncIterator[bytes],
         tls: ssl.SSLContext | None,
+        server_name: str | None = None,
     ) -> Any:
         return self._session().request(
             method,
@@ -197,6 +202,7 @@ class Session:
             data=body or None,
             ssl=tls or self._tls or True,
             allow_redirects=False,
+            server_hostname=server_name,
         )
 
     def _session(self) -> aiohttp.ClientSession:

@@ -60,6 +60,13 @@ class Intake:
         else:
             apply_defaults(kind.stored, tree)
 
+    def refill(self, kind: Kind, tree: Tree) -> None:
+        """As `fill`, after somebody changed the object who may have put in what the kind doesn't know."""
+        if kind.custom is not None:
+            kind.custom.refill(tree)
+        else:
+            self.fill(kind, tree)
+
     def check(self, kind: Kind, tree: Tree) -> None:
         """Raise Invalid where a new object breaks a rule of its kind."""
         causes = validate(kind.stored, tree)

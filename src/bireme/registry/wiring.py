@@ -19,6 +19,7 @@ from bireme.registry.admission.resource_quota import ResourceQuota
 from bireme.registry.admission.role_escalation import RoleEscalation
 from bireme.registry.admission.validating_policy import ValidatingAdmissionPolicy
 from bireme.registry.bootstrap import make_start_objects
+from bireme.registry.callouts import Callouts
 from bireme.registry.custom_cleanup import Cleanup
 from bireme.registry.custom_kinds import CustomKinds
 from bireme.registry.expiry import expire_events
@@ -60,6 +61,9 @@ def build_registry(
     registry.use([*optional, escalation, *policy_plugins(registry), ResourceQuota(quotas)], rules)
     registry.tasks["quotas"] = quotas.run
     registry.tasks["custom kinds"] = Cleanup(registry, custom).run
+    callouts = Callouts(registry, dice)
+    registry.converter.post = callouts.post
+    registry.tasks["webhooks"] = callouts.run
     custom.load()
     registry.start()
     addresses.load()
