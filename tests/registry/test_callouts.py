@@ -1,5 +1,6 @@
 """Where a webhook's service is reached, and what is said where it isn't."""
 
+import asyncio
 from random import Random
 from typing import Any
 
@@ -60,5 +61,10 @@ def test_services_that_are_not_reached(objects: Objects, message: str) -> None:
 
 
 async def test_nobody_at_the_other_end() -> None:
-    with pytest.raises(ApiError, match='Post "https://127.0.0.1:1/"'):
-        await Callouts(Objects(None), Random(1)).post({"url": "https://127.0.0.1:1/"}, {}, 1.0)
+    callouts = Callouts(Objects(None), Random(1))
+    running = asyncio.create_task(callouts.run())
+    with pytest.raises(ApiError, match=r'Post "https://127\.0\.0\.1:1/"'):
+        await callouts.post({"url": "https://127.0.0.1:1/"}, {}, 1.0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
