@@ -62,9 +62,8 @@ def test_services_that_are_not_reached(objects: Objects, message: str) -> None:
 
 async def test_nobody_at_the_other_end() -> None:
     callouts = Callouts(Objects(None), Random(1))
-    running = asyncio.create_task(callouts.run())
-    with pytest.raises(ApiError, match=r'Post "https://127\.0\.0\.1:1/"'):
-        await callouts.post({"url": "https://127.0.0.1:1/"}, {}, 1.0)
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(callouts.run())
+        with pytest.raises(ApiError, match=r'Post "https://127\.0\.0\.1:1/"'):
+            await callouts.post({"url": "https://127.0.0.1:1/"}, {}, 1.0)
+        running.cancel()
