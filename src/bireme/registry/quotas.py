@@ -3,19 +3,19 @@
 All charges of a namespace stand in one line, so that two creates can never both take the last of something: who
 gets the lock decides for everyone who waits by then and writes `status.used` once. A recount sums what the
 store holds and what is charged and not written yet, so it neither forgets a write on its way nor counts it twice
-(ADR 0017). Left to others: what an object uses (`quota_usage.py`), the words of a refusal's head (admission).
+(ADR 0017). Left to others: whether a charge fits (`quota_charges.py`), what an object uses (`quota_usage.py`).
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from typing import Any
 
 from bireme.api import amounts
 from bireme.api.errors import ApiError
 from bireme.registry.kinds import Kind
 from bireme.registry.options import Call
-from bireme.registry.quota_usage import Usage, in_scope, title_of, unsaid, usage_of
+from bireme.registry.quota_charges import Charge, Line, decide
+from bireme.registry.quota_usage import Usage, in_scope, title_of, usage_of
 from bireme.registry.record import encode
 from bireme.registry.verbs import Raced, Registry
 from bireme.store.interface import Event
@@ -29,74 +29,6 @@ REST = 20
 _CHANGING = ("/registry/core/persistentvolumeclaims/", QUOTAS)
 _PODS = "/registry/core/pods/"
 _UNCOUNTED = ("/registry/core/events/", "/registry/events.k8s.io/events/")
-
-
-@dataclass(eq=False, slots=True)
-class Charge:
-    """One write that is to be charged: what it uses more than before, and what each quota holds of it."""
-
-    title: str
-    tree: Tree
-    key: str
-    before: int
-    delta: Usage
-    dry_run: bool = False
-    decided: bool = False
-    refusal: str = ""
-    shown: bool = False
-    held: dict[str, Usage] = field(default_factory=dict)
-
-
-@dataclass(eq=False, slots=True)
-class Line:
-    """The charges of one namespace: those that wait, and those whose write is on its way, by key."""
-
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    waiting: list[Charge] = field(default_factory=list)
-    flying: dict[str, list[Charge]] = field(default_factory=dict)
-    seen: dict[str, tuple[int, Usage]] = field(default_factory=dict)
-
-    def land(self, charge: Charge) -> None:
-        """Its write is on its way no more."""
-        flying = self.flying.get(charge.key, [])
-        if charge in flying:
-            flying.remove(charge)
-            if not flying:
-                del self.flying[charge.key]
-
-
-def decide(charge: Charge, quotas: Sequence[Tree], used: dict[str, Usage]) -> str:
-    """Charge `charge` to every quota that covers it, in `used`; why not, if one refuses (then nothing is charged)."""
-    covering = []
-    charge.held = {}
-    for quota in quotas:
-        hard = (quota.get("status") or {}).get("hard") or {}
-        names = [name for name in hard if title_of(name) == charge.title]
-        if not names or not in_scope(charge.title, charge.tree, quota):
-            continue
-        name = quota["metadata"]["name"]
-        if lacking := unsaid(charge.title, charge.tree, names):
-            return f"failed quota: {name}: must specify {lacking}"
-        if any(one not in used[name] for one in names):
-            return f"status unknown for quota: {name}, resources: {','.join(sorted(names))}"
-        covering.append((name, names, amounts.read(hard)))
-    held = {}
-    for name, names, hard_amounts in covering:
-        wanted = {one: of for one, of in amounts.only(charge.delta, names).items() if of.nanos}
-        total = amounts.add(amounts.only(used[name], wanted), wanted)
-        over = [one for one, of in wanted.items() if of.nanos > 0 and total[one].nanos > hard_amounts[one].nanos]
-        if over:
-            return (
-                f"exceeded quota: {name}, requested: {amounts.shown(amounts.only(wanted, over))}, "
-                f"used: {amounts.shown(amounts.only(used[name], over))}, "
-                f"limited: {amounts.shown(amounts.only(hard_amounts, over))}"
-            )
-        if wanted:
-            held[name] = wanted
-    for name, wanted in held.items():
-        used[name] = amounts.add(used[name], wanted)
-    charge.held = held
-    return ""
 
 
 class Quotas:

@@ -11,6 +11,7 @@ from cryptography.x509.oid import NameOID
 
 from bireme.api.errors import Forbidden, NotFound
 from bireme.http.interface import Identity
+from bireme.registry.access import NO_OPINION, Attempt, Decision, Verdict
 from bireme.registry.admission.node_restriction import NodeRestriction
 from support.admission import Lookup, put_before
 
@@ -38,6 +39,20 @@ THERE = Lookup(
     pods=[stored("mine", "a", volumes=[PROJECTED, {"name": "c", "csi": {"driver": "d"}}]), stored("other", "b")],
     csidrivers=[{"metadata": {"name": "d"}, "spec": {"tokenRequests": [{"audience": "driver"}]}}],
 )
+
+
+class Judge:
+    """An authorizer that allows one audience."""
+
+    def __init__(self) -> None:
+        self.authorizer = self
+
+    def decide(self, user: Identity, attempt: Attempt) -> Decision:
+        granted = ("request-serviceaccounts-token-audience", "granted", "default", "default")
+        asked = (attempt.verb, attempt.resource, attempt.name, attempt.namespace)
+        return Decision(Verdict.ALLOWED) if asked == granted else NO_OPINION
+
+
 OWNER = {"apiVersion": "v1", "kind": "Node", "name": "a", "uid": "n-a", "controller": True}
 
 
@@ -204,6 +219,7 @@ ALLOWED: list[tuple[str, Tree | None, Tree]] = [
     ("persistentvolumeclaims", claim(capacity={"storage": "1Gi"}), {"old": claim(), "subresource": "status"}),
     ("serviceaccounts", token("vault"), {"subresource": "token"}),
     ("serviceaccounts", token("driver"), {"subresource": "token"}),
+    ("serviceaccounts", token("granted"), {"subresource": "token"}),
     (LEASES, named("a"), {"namespace": "kube-node-lease"}),
     (CSI, named("a"), {}),
     (SLICES, named("s", spec={"nodeName": "a"}), {}),
@@ -220,27 +236,27 @@ def test_the_matrix_is_large() -> None:
 @pytest.mark.parametrize(("path", "tree", "rest", "why"), REFUSED, ids=range(len(REFUSED)))
 async def test_refused(path: str, tree: Tree | None, rest: Tree, why: str) -> None:
     with pytest.raises(Forbidden) as refusal:
-        await put_before(NodeRestriction(THERE), path, tree, user=NODE, **rest)
+        await put_before(NodeRestriction(THERE, Judge()), path, tree, user=NODE, **rest)
     assert why in refusal.value.message
 
 
 @pytest.mark.parametrize(("path", "tree", "rest"), ALLOWED, ids=range(len(ALLOWED)))
 async def test_allowed(path: str, tree: Tree | None, rest: Tree) -> None:
-    await put_before(NodeRestriction(THERE), path, tree, user=NODE, **rest)
+    await put_before(NodeRestriction(THERE, Judge()), path, tree, user=NODE, **rest)
 
 
 async def test_others_are_let_be() -> None:
     for user in (Identity("system:node:a"), Identity("admin", ("system:masters",))):
-        await put_before(NodeRestriction(THERE), "nodes", node("b"), user=user)
+        await put_before(NodeRestriction(THERE, Judge()), "nodes", node("b"), user=user)
 
 
 async def test_a_node_without_a_name_may_do_nothing() -> None:
     nameless = Identity("system:node:", ("system:nodes",))
     with pytest.raises(Forbidden, match="could not determine node"):
-        await put_before(NodeRestriction(THERE), "nodes", node(), user=nameless)
+        await put_before(NodeRestriction(THERE, Judge()), "nodes", node(), user=nameless)
 
 
 async def test_pods_that_are_not_there() -> None:
     for path, tree, deed in (("pods", named("gone"), "eviction"), ("serviceaccounts", token(name="gone"), "token")):
         with pytest.raises(NotFound):
-            await put_before(NodeRestriction(THERE), path, tree, user=NODE, subresource=deed)
+            await put_before(NodeRestriction(THERE, Judge()), path, tree, user=NODE, subresource=deed)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from bireme.api.errors import not_found
-from bireme.registry.admission.chain import Attributes, Objects, Operation, Plugin
+from bireme.registry.access import Attempt
+from bireme.registry.admission.chain import Attributes, Judges, Objects, Operation, Plugin
 from bireme.registry.admission.refusals import refused
 from bireme.registry.kinds import Kind
 from bireme.registry.signing_requests import subject_of
@@ -18,6 +19,7 @@ GROUP = "system:nodes"
 USER = "system:node:"
 MIRROR = "kubernetes.io/config.mirror"
 LEASES = "kube-node-lease"
+AUDIENCE_VERB = "request-serviceaccounts-token-audience"
 OWN_SIGNERS = ("kubernetes.io/kubelet-serving", "kubernetes.io/kube-apiserver-client-kubelet")
 KUBELET_LABELS = frozenset(
     (
@@ -45,8 +47,9 @@ class NodeRestriction(Plugin):
 
     name = "NodeRestriction"
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: Objects, judges: Judges) -> None:
         self._objects = objects
+        self._judges = judges
         self._rules: Mapping[str, Callable[[str, Attributes], str]] = {
             "pods": self._pod,
             "nodes": _node,
@@ -155,7 +158,7 @@ class NodeRestriction(Plugin):
             )
         if (pod.get("spec") or {}).get("nodeName") != node:
             return "node requested token bound to a pod scheduled on a different node"
-        return self._audience_fault(spec.get("audiences") or [""], pod, node)
+        return self._audience_fault(spec.get("audiences") or [""], pod, attributes)
 
     def _pod_certificate(self, node: str, attributes: Attributes) -> str:
         """A kubelet asks for certificates of the pods that run on it, as the accounts that they run as."""
@@ -188,16 +191,18 @@ class NodeRestriction(Plugin):
         uid: str = account["metadata"]["uid"] if account is not None else ""
         return uid
 
-    def _audience_fault(self, audiences: list[str], pod: Tree, node: str) -> str:
-        """A kubelet asks for a token only for those that the pod's volumes name, or their drivers ask for."""
+    def _audience_fault(self, audiences: list[str], pod: Tree, attributes: Attributes) -> str:
+        """A kubelet asks for the tokens that the pod's volumes name, their drivers ask for, or it has a right to."""
         known = set(_audiences(pod))
         for driver in _drivers(pod):
             found = self._objects.find("storage.k8s.io", "v1", "csidrivers", "", driver) or {}
             known.update(one.get("audience") or "" for one in (found.get("spec") or {}).get("tokenRequests") or ())
+        user, namespace = attributes.call.user, attributes.namespace
         for audience in audiences:
-            if audience not in known:
+            wanted = Attempt(AUDIENCE_VERB, resource=audience, name=attributes.name, namespace=namespace)
+            if audience not in known and not self._judges.authorizer.decide(user, wanted).allowed:
                 return (
-                    f'audience "{audience}" not found in pod spec volume, {USER}{node} is not authorized to request '
+                    f'audience "{audience}" not found in pod spec volume, {user.name} is not authorized to request '
                     "tokens for this audience"
                 )
         return ""

@@ -44,7 +44,7 @@ def default_plugins(objects: Surroundings, chance: random.Random, *, more: Colle
         ("NamespaceLifecycle", lambda: NamespaceLifecycle(objects)),
         ("LimitRanger", lambda: LimitRanger(objects)),
         ("ServiceAccount", lambda: ServiceAccount(objects, chance)),
-        ("NodeRestriction", lambda: NodeRestriction(objects)),
+        ("NodeRestriction", lambda: NodeRestriction(objects, objects)),
         ("TaintNodesByCondition", TaintNodesByCondition),
         ("PodSecurity", lambda: PodSecurity(objects)),
         ("Priority", lambda: Priority(objects)),
