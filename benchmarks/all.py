@@ -14,6 +14,7 @@ HERE = Path(__file__).parent
 PROGRAMS = (
     "store_writes",
     "api_requests",
+    "field_owners",
     "scheduler_placements",
     "mesos_allocation",
     "cluster_up",

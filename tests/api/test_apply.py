@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from bireme.api.apply import Clashes, apply
 from bireme.api.apply_check import faults
-from bireme.api.managed import APPLY, UPDATE, Entry, Manager, updated
-from bireme.api.managed_diff import compare, fields_of
+from bireme.api.managed import APPLY, UPDATE, Entry, Manager, decode, updated
+from bireme.api.managed_diff import compare, fields_of, fitted
 from bireme.api.managed_sets import paths
 from bireme.api.managed_types import TypeBook
 from bireme.api.shape import Shapes
@@ -233,3 +233,24 @@ def test_order_of_items(live: str, config: str, expected: str) -> None:
 )
 def test_what_does_not_fit(config: Tree, expected: str) -> None:
     assert faults(THING, config) == [expected]
+
+
+def test_what_became_atomic_is_owned_whole() -> None:
+    fields = {
+        "f:whole": {".": {}, "f:a": {}},
+        "f:atom": {'v:"1"': {}},
+        "f:items": {'k:{"name":"a"}': {"f:args": {"i:0": {}}}},
+    }
+    assert fitted(THING, fields) == {"f:whole": {}, "f:atom": {}, "f:items": {'k:{"name":"a"}': {"f:args": {}}}}
+    same = fields_of(THING, {"data": {"a": "1"}, "tags": ["x"], "items": [{"name": "a"}]})
+    assert fitted(THING, same) == same
+
+
+def test_an_applier_has_one_entry_in_all_versions() -> None:
+    said = [
+        {"manager": "m", "operation": "Apply", "apiVersion": version, "fieldsType": "FieldsV1", "fieldsV1": {}}
+        for version in ("v1", "v2")
+    ]
+    entries = decode(said)
+    assert entries is not None
+    assert [entry.manager.api_version for entry in entries] == ["v2"]

@@ -35,14 +35,15 @@ class Manager(NamedTuple):
     api_version: str
     subresource: str = ""
 
+    @property
+    def identity(self) -> tuple[str, str, str, str]:
+        """What has one entry: appliers keep theirs in every version."""
+        version = "" if self.operation == APPLY else self.api_version
+        return self.name, self.operation, version, self.subresource
+
     def is_same(self, other: "Manager") -> bool:
-        """Whether both have one entry: appliers keep theirs in every version."""
-        return (
-            self.name == other.name
-            and self.operation == other.operation
-            and self.subresource == other.subresource
-            and (self.operation == APPLY or self.api_version == other.api_version)
-        )
+        """Whether both have one entry."""
+        return self.name == other.name and self.identity == other.identity
 
 
 class Entry(NamedTuple):
@@ -61,7 +62,7 @@ def decode(said: Any) -> list[Entry] | None:
     """The entries of a `managedFields` list, or None if it is none."""
     if not isinstance(said, list):
         return None
-    entries: dict[Manager, Entry] = {}
+    entries: dict[tuple[str, ...], Entry] = {}
     for item in said:
         if not isinstance(item, dict) or item.get("operation") not in (APPLY, UPDATE):
             return None
@@ -74,7 +75,7 @@ def decode(said: Any) -> list[Entry] | None:
             str(item.get("apiVersion") or ""),
             str(item.get("subresource") or ""),
         )
-        entries[manager] = Entry(manager, fields or {}, str(item.get("time") or ""))
+        entries[manager.identity] = Entry(manager, fields or {}, str(item.get("time") or ""))
     return list(entries.values())
 
 

@@ -222,3 +222,15 @@ def _speak(typed: Typed, value: Any, element: str, made: FieldSet, *, named: boo
         made[element] = {SELF: _IN, **below} if below else _IN
     elif below:
         made[element] = below
+
+
+def fitted(typed: Typed | None, fields: FieldSet) -> FieldSet:
+    """The set as its kind is owned by now: what lay in a value that has since become atomic is that value's."""
+    made: FieldSet = {}
+    for key, below in fields.items():
+        inner = None if typed is None else typed.field(key[2:]) if key[:2] == "f:" else typed.items
+        if not below or inner is None or key == SELF:
+            made[key] = below
+        else:
+            made[key] = _IN if inner.owned is Owned.WHOLE else fitted(inner, below)
+    return made

@@ -24,7 +24,7 @@ from bireme.api.apply import (
     left_after,
 )
 from bireme.api.managed import APPLY, UPDATE, Entry, Manager
-from bireme.api.managed_diff import compare, everything, fields_of, metadata_of
+from bireme.api.managed_diff import compare, everything, fields_of, fitted, metadata_of
 from bireme.api.managed_sets import FieldSet
 from bireme.api.managed_types import Owned, TypeBook, Typed
 from bireme.api.times import rfc3339
@@ -92,6 +92,7 @@ class FieldManagers:
         else:
             entries = managed.decode(said) or managed.trusted(kept or ())
             kept = None
+        entries = self._fitted(kind, entries)
         if not entries:
             return  # nobody keeps account of this object until it is applied to
         changes = compare(
@@ -136,7 +137,7 @@ class FieldManagers:
         """What `live` (in the kind's version) becomes by an apply, with its owners. Raises Conflict."""
         kept = live["metadata"].get("managedFields") or ()
         live = {**live, "metadata": {k: v for k, v in live["metadata"].items() if k != "managedFields"}}
-        entries = managed.trusted(kept)
+        entries = self._fitted(kind, managed.trusted(kept))
         if not entries and "uid" in live["metadata"]:
             entries = self._before_first_apply(kind, live)
         try:
@@ -171,6 +172,13 @@ class FieldManagers:
             if not clashes:
                 return self._apply(kind, live, said, entries, call, force=True)
         raise conflict_of(clashes) from error
+
+    def _fitted(self, kind: Kind, entries: list[Entry]) -> list[Entry]:
+        """The entries in the terms of the schema of today, which only custom kinds change."""
+        if kind.custom is None:
+            return entries
+        typed = self.typed(kind)
+        return [entry._replace(fields=fitted(typed, entry.fields)) for entry in entries]
 
     def _before_first_apply(self, kind: Kind, live: Tree) -> list[Entry]:
         share = self._everything(kind, live)
