@@ -13,7 +13,8 @@ from bireme.apiserver.fair_queues import Level, LevelSpec, deal, level_spec, sha
 from bireme.apiserver.flowcontrol import FlowControl, list_seats
 from bireme.http.interface import Identity
 from bireme.registry.access import Attempt
-from bireme.registry.flow_defaults import default_levels, default_schemas
+from bireme.registry.flow_defaults import default_levels, default_schemas, keep_flow_objects
+from bireme.store.interface import Revision
 
 ROOT = "/apis/flowcontrol.apiserver.k8s.io/v1"
 SCHEMAS = flows.in_order(map(flows.compiled, default_schemas()))
@@ -181,8 +182,6 @@ async def test_answers_name_their_flow(opened):
 
 
 async def test_the_default_objects_are_there_and_put_right(opened):
-    from bireme.registry.flow_defaults import keep_flow_objects
-
     async with opened() as door:
         names = [item["metadata"]["name"] for item in (await door.ask("GET", f"{ROOT}/flowschemas")).tree["items"]]
         assert {"catch-all", "exempt", "probes", "global-default", "system-nodes"} <= set(names)
@@ -284,3 +283,45 @@ async def test_a_request_that_waits_too_long_is_refused(opened, monkeypatch):
         with pytest.raises(TooManyRequests):
             await control.enter(flow, eve, attempt)
         assert (flow.level.waiting, flow.rejected["time-out"]) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("plural", "spec", "field", "words"),
+    [
+        ("flowschemas", {"matchingPrecedence": 0}, "spec.matchingPrecedence", "must be a positive value"),
+        ("flowschemas", {"matchingPrecedence": 1}, "spec.matchingPrecedence", "only the schema named 'exempt'"),
+        ("flowschemas", {}, "spec.priorityLevelConfiguration.name", "must reference a priority level"),
+        ("flowschemas", {"rules": [{"subjects": []}]}, "spec.rules[0].subjects", "must contain at least one value"),
+        ("prioritylevelconfigurations", {"type": "Limited"}, "spec.limited", "must not be empty"),
+        (
+            "prioritylevelconfigurations",
+            {"type": "Limited", "limited": {"limitResponse": {"type": "Queue", "queuing": {"queues": 2}}}},
+            "spec.limited.limitResponse.queuing.handSize",
+            "should not be greater than queues (2)",
+        ),
+        (
+            "prioritylevelconfigurations",
+            {
+                "type": "Limited",
+                "limited": {"limitResponse": {"type": "Queue", "queuing": {"queues": 10**7, "handSize": 10**6}}},
+            },
+            "spec.limited.limitResponse.queuing.handSize",
+            "required entropy bits",
+        ),
+    ],
+)
+async def test_what_makes_no_sense_is_refused(opened, plural, spec, field, words):
+    async with opened() as door:
+        reply = await door.ask("POST", f"{ROOT}/{plural}", {"metadata": {"name": "tried"}, "spec": spec})
+        assert reply.status == 422
+        causes = {cause["field"]: cause["message"] for cause in reply.tree["details"]["causes"]}
+        assert words in causes[field]
+
+
+async def test_a_kept_object_that_makes_no_sense_stops_nobody(opened):
+    async with opened() as door:
+        kind = door.registry.kind("flowcontrol.apiserver.k8s.io", "v1", "flowschemas")
+        kept = b'{"kind":"FlowSchema","apiVersion":"flowcontrol.apiserver.k8s.io/v1","metadata":{"name":"odd"}}'
+        await door.registry.store.put(kind.key("", "odd"), kept, expect=Revision(0))
+        assert "odd" in str((await door.ask("GET", f"{ROOT}/flowschemas")).tree)
+        assert (await door.ask("GET", "/apis")).status == 200

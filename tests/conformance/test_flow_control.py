@@ -93,3 +93,10 @@ def test_kubectl_shows_them(kubectl):
     assert "catch-all" in shown
     assert "MISSINGPL" in shown
     assert "workload-low" in kubectl("get", "prioritylevelconfigurations")
+
+
+def test_the_server_tells_that_it_is_alive(api):
+    selected = "labelSelector=apiserver.kubernetes.io/identity%3Dkube-apiserver"
+    (lease,) = api.get(f"/apis/coordination.k8s.io/v1/namespaces/kube-system/leases?{selected}")["items"]
+    assert lease["metadata"]["name"] == lease["spec"]["holderIdentity"]
+    assert lease["spec"]["leaseDurationSeconds"] == 3600

@@ -16,6 +16,7 @@ from math import ceil, inf
 from typing import Any
 
 Tree = Mapping[str, Any]
+KEPT_QUEUES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ class Level:
         self.in_use = 0
         self.waiting = 0
         self._now = 0.0
-        self._queues = [Queue() for _ in range(spec.queues)]
+        self._queues: dict[int, Queue] = {}
 
     @property
     def lendable(self) -> int:
@@ -101,12 +102,6 @@ class Level:
 
     def configure(self, spec: LevelSpec) -> None:
         """Go on under another configuration; who waits keeps its place in line."""
-        waiting = sorted((one for queue in self._queues for one in queue.waiting), key=lambda one: one.start)
-        if len(self._queues) != spec.queues:
-            self._queues = [Queue() for _ in range(max(spec.queues, 1 if waiting else 0))]
-            for number, one in enumerate(waiting):
-                one.queue = self._queues[number % len(self._queues)]
-                one.queue.waiting.append(one)
         self.spec = spec
         self.exempt = spec.exempt
 
@@ -122,8 +117,11 @@ class Level:
 
     def join(self, flow: str, seats: int, call: Callable[[], None]) -> Waiting | None:
         """Wait in a queue of the flow's hand; None where that is full, or there are none."""
-        hand = deal(flow, len(self._queues), min(self.spec.hand, len(self._queues)))
-        queue = min((self._queues[number] for number in hand), key=lambda one: len(one.waiting), default=None)
+        hand = deal(flow, self.spec.queues, min(self.spec.hand, self.spec.queues))
+        if len(self._queues) > KEPT_QUEUES:
+            self._queues = {number: queue for number, queue in self._queues.items() if queue.waiting}
+        dealt = (self._queues.setdefault(number, Queue()) for number in hand)
+        queue = min(dealt, key=lambda one: len(one.waiting), default=None)
         if queue is None or len(queue.waiting) >= self.spec.length:
             return None
         start = max(self._now, queue.finish)
@@ -154,7 +152,7 @@ class Level:
     def dispatch(self) -> None:
         """Serve who waits while there are seats."""
         while self.waiting:
-            heads = (queue.waiting[0] for queue in self._queues if queue.waiting)
+            heads = (queue.waiting[0] for queue in self._queues.values() if queue.waiting)
             first = min(heads, key=lambda one: one.start)
             if not self.exempt and not self._fits(first.seats):
                 return

@@ -8,7 +8,10 @@ Source: the Kubernetes documentation on API priority and fairness.
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+import structlog
 
 from bireme.api.errors import TooManyRequests
 from bireme.apiserver import flows
@@ -17,8 +20,13 @@ from bireme.apiserver.flows import FlowSchema
 from bireme.http.interface import Identity
 from bireme.registry.access import Attempt
 from bireme.registry.flow_defaults import GROUP, LEVELS, SCHEMAS, VERSION, default_levels, default_schemas
+from bireme.registry.resource_cache import ResourceCache
 from bireme.registry.verbs import Registry
 
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+Tree = Mapping[str, Any]
 SEATS = 600
 LONGEST_WAIT_S = 15.0
 KNOWN_FLOWS = 8192
@@ -141,7 +149,7 @@ class FlowControl:
         specs = {
             spec.name: spec for spec in map(level_spec, default_levels()) if spec.name in ("exempt", "catch-all")
         }
-        specs |= {spec.name: spec for spec in (level_spec(one.tree()) for one in levels.records.values())}
+        specs |= {spec.name: spec for spec in _readable(level_spec, levels)}
         for name in self._levels.keys() - specs.keys():
             del self._levels[name]
         for name, spec in specs.items():
@@ -151,7 +159,7 @@ class FlowControl:
         last = {
             one.name: one for one in map(flows.compiled, default_schemas()) if one.name in ("exempt", "catch-all")
         }
-        last |= {one.name: one for one in (flows.compiled(each.tree()) for each in schemas.records.values())}
+        last |= {one.name: one for one in _readable(flows.compiled, schemas)}
         before = {flow.schema.name: flow for flow in self._flows}
         self._flows = [
             _continued(Flow(one, self._levels[one.level]), before.get(one.name))
@@ -159,6 +167,15 @@ class FlowControl:
             if one.level in self._levels
         ]
         self._known.clear()
+
+
+def _readable(read: Callable[[Tree], T], cache: ResourceCache) -> Iterator[T]:
+    """The objects of a kind, but for those that no server of this age wrote: one may not stop all requests."""
+    for record in cache.records.values():
+        try:
+            yield read(record.tree())
+        except (KeyError, TypeError, ValueError):
+            log.exception("flow control object cannot be read", name=record.name)
 
 
 def _continued(flow: Flow, before: Flow | None) -> Flow:

@@ -10,6 +10,7 @@ from typing import Any
 from bireme.api.errors import AlreadyExists
 from bireme.registry.admission.priority import SYSTEM_CLASSES
 from bireme.registry.flow_defaults import keep_flow_objects
+from bireme.registry.identity import tell_identity
 from bireme.registry.options import Call
 from bireme.registry.verbs import Registry
 
@@ -27,6 +28,7 @@ async def make_start_objects(
     for tree in _priority_classes():
         await _ensure(registry, "scheduling.k8s.io", "v1", "priorityclasses", "", tree)
     await keep_flow_objects(registry)
+    await tell_identity(registry)
     cidr = {"metadata": {"name": "kubernetes"}, "spec": {"cidrs": [str(service_range)]}}
     await _ensure(registry, "networking.k8s.io", "v1", "servicecidrs", "", cidr)
     service = _service(str(service_range.network_address + 1), port)
