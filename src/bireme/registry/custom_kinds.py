@@ -37,6 +37,8 @@ class CustomKinds(Rules):
         self._registry = registry
         self._kind = registry.kind(*DEFINITIONS)
         self._served: dict[str, tuple[Tree, list[Kind]]] = {}
+        # What other definitions have to know of each: there may be a thousand, and their schemas are large.
+        self._names: dict[str, Tree] = {}
         self._builtin = list(registry.scheme.resources())
         self.going: Callable[[str], None] = _nobody
 
@@ -44,6 +46,7 @@ class CustomKinds(Rules):
         """Serve what the store holds definitions of. Call once, before the registry starts."""
         for item in self._registry.store.range(self._kind.key_prefix):
             tree = self._registry.tree_of(self._kind, item)
+            self._note(tree)
             try:
                 self._serve(tree, item.revision)
             except Exception:
@@ -90,6 +93,7 @@ class CustomKinds(Rules):
 
     async def after_write(self, tree: Tree, old: Tree | None) -> None:
         name = tree["metadata"]["name"]
+        self._note(tree)
         item = self._registry.store.get(self._kind.key("", name))
         if item is not None:
             self._serve(self._registry.tree_of(self._kind, item), item.revision)
@@ -99,12 +103,18 @@ class CustomKinds(Rules):
             await self._settle_others(tree)
 
     async def after_delete(self, old: Tree) -> None:
+        self._names.pop(old["metadata"]["name"], None)
         self._serve_no_more(old["metadata"]["name"])
         await self._settle_others(old)
 
+    def _note(self, tree: Tree) -> None:
+        status = tree.get("status") or {}
+        kept = {name: status.get(name) for name in ("acceptedNames", "conditions")}
+        self._names[tree["metadata"]["name"]] = {"spec": {"group": tree["spec"].get("group")}, "status": kept}
+
     def _status(self, tree: Tree) -> Tree:
         name, group = tree["metadata"].get("name"), tree["spec"].get("group")
-        others = [each for each in self._registry.every(*DEFINITIONS) if each["metadata"]["name"] != name]
+        others = [each for known, each in self._names.items() if known != name]
         mine = [resource for resource in self._builtin if resource.group == group]
         resources = {word for each in mine for word in (each.plural, each.singular, *each.short_names)}
         reserved = (resources, {each.kind for each in mine})
@@ -112,12 +122,10 @@ class CustomKinds(Rules):
 
     async def _settle_others(self, changed: Tree) -> None:
         """Those of the group that wanted names may have them now."""
-        for each in self._registry.every(*DEFINITIONS):
-            if each["spec"].get("group") != changed["spec"].get("group") or custom_names.is_true(
-                each, "NamesAccepted"
-            ):
+        for name, each in list(self._names.items()):
+            if each["spec"]["group"] != changed["spec"].get("group") or custom_names.is_true(each, "NamesAccepted"):
                 continue
-            item, tree = self._registry.read(self._kind, "", each["metadata"]["name"])
+            item, tree = self._registry.read(self._kind, "", name)
             status = self._status(tree)
             if status != tree.get("status"):
                 tree["status"] = status
