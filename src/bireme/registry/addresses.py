@@ -199,7 +199,7 @@ class ServiceAddresses(Rules):
             "spec": {"parentRef": parent},
         }
         try:
-            await self._registry.create(kind, "", tree, Call())
+            await self._registry.create(kind, "", tree, Call(field_manager="kube-apiserver"))
         except AlreadyExists:
             return  # left from a service that is gone: the address is ours
 
