@@ -1,4 +1,4 @@
-"""The verb that only pods have, binding to a node, and what eviction shares with it.
+"""Binding a pod to its node, and the conditions of a pod that verbs set. Eviction stands in `eviction.py`.
 
 Source: the Kubernetes documentation on writing.
 """
@@ -13,7 +13,6 @@ from bireme.registry.verbs import Raced, Registry
 
 Tree = dict[str, Any]
 SCHEDULED = "PodScheduled"
-DISRUPTION = "DisruptionTarget"
 
 
 async def bind(registry: Registry, kind: Kind, namespace: str, name: str, binding: Tree, call: Call) -> None:

@@ -7,8 +7,10 @@ import pytest
 from bireme.api.errors import Forbidden
 from bireme.registry.admission.claim_resize import PersistentVolumeClaimResize
 from bireme.registry.admission.default_ingress_class import DefaultIngressClass
+from bireme.registry.admission.default_storage_class import DefaultStorageClass
 from bireme.registry.admission.deny_external_ips import DenyServiceExternalIPs
 from bireme.registry.admission.pod_topology_labels import PodTopologyLabels
+from bireme.registry.admission.priority import Priority
 from bireme.registry.admission.runtime_class import RuntimeClass
 from bireme.registry.admission.storage_object_in_use import StorageObjectInUseProtection
 from support.admission import Lookup, put_before
@@ -38,6 +40,19 @@ async def test_an_ingress_gets_the_newest_default_class() -> None:
     old_way: Tree = {"metadata": {"name": "i", "annotations": {"kubernetes.io/ingress.class": "x"}}, "spec": {}}
     await put_before(plugin, INGRESSES, old_way)
     assert "ingressClassName" not in old_way["spec"]
+
+
+async def test_a_claim_gets_the_newest_default_class() -> None:
+    def storage_class(name: str, made: str) -> Tree:
+        annotations = {"storageclass.kubernetes.io/is-default-class": "true"}
+        return {"metadata": {"name": name, "creationTimestamp": made, "annotations": annotations}}
+
+    there = [storage_class("b", "2026-02-01T00:00:00Z"), storage_class("a", "2026-02-01T00:00:00Z")]
+    plugin = DefaultStorageClass(Lookup(storageclasses=[*there, storage_class("c", "2026-01-01T00:00:00Z")]))
+    for spec, chosen in (({}, "a"), ({"volumeName": "v"}, "a"), ({"storageClassName": ""}, "")):
+        claim: Tree = {"metadata": {"name": "d"}, "spec": dict(spec)}
+        await put_before(plugin, "persistentvolumeclaims", claim)
+        assert claim["spec"]["storageClassName"] == chosen
 
 
 async def test_volumes_and_claims_are_held() -> None:
@@ -121,3 +136,38 @@ async def test_external_addresses_may_stay_but_not_come() -> None:
     )
     with pytest.raises(Forbidden, match="Use of external IPs is denied by admission control"):
         await put_before(DenyServiceExternalIPs(), "services", service("192.0.2.1"), old=service())
+
+
+CLASSES = [
+    {"metadata": {"name": "gentle"}, "value": 7, "preemptionPolicy": "Never"},
+    {"metadata": {"name": "usual"}, "value": 3, "globalDefault": True},
+]
+
+
+@pytest.mark.parametrize(
+    ("spec", "priority", "policy"),
+    [
+        ({}, 3, "PreemptLowerPriority"),
+        ({"priorityClassName": "gentle"}, 7, "Never"),
+        ({"priorityClassName": "gentle", "priority": 7, "preemptionPolicy": "Never"}, 7, "Never"),
+    ],
+)
+async def test_a_pod_gets_the_priority_of_its_class(spec: Tree, priority: int, policy: str) -> None:
+    tree: Tree = {"metadata": {"name": "p"}, "spec": dict(spec)}
+    await put_before(Priority(Lookup(priorityclasses=CLASSES)), "pods", tree)
+    assert (tree["spec"]["priority"], tree["spec"]["preemptionPolicy"]) == (priority, policy)
+
+
+@pytest.mark.parametrize(
+    ("spec", "text"),
+    [
+        ({"priorityClassName": "none"}, "no PriorityClass with name none was found"),
+        ({"priorityClassName": "gentle", "priority": 8}, "the integer value of priority"),
+        ({"priorityClassName": "gentle", "preemptionPolicy": "PreemptLowerPriority"}, "the string value of Preem"),
+    ],
+)
+async def test_a_pod_may_not_say_otherwise_than_its_class(spec: Tree, text: str) -> None:
+    with pytest.raises(Forbidden, match=text):
+        await put_before(
+            Priority(Lookup(priorityclasses=CLASSES)), "pods", {"metadata": {"name": "p"}, "spec": dict(spec)}
+        )

@@ -4,6 +4,7 @@ from bireme.registry.admission.chain import Attributes, Objects, Operation, Plug
 from bireme.registry.kinds import Kind
 
 MARK = "storageclass.kubernetes.io/is-default-class"
+OLD_WAY = "volume.beta.kubernetes.io/storage-class"
 
 
 class DefaultStorageClass(Plugin):
@@ -21,10 +22,12 @@ class DefaultStorageClass(Plugin):
         if attributes.tree is None:
             return
         spec = attributes.tree.setdefault("spec", {})
-        if spec.get("storageClassName") is not None or spec.get("volumeName"):
+        if spec.get("storageClassName") is not None or OLD_WAY in (
+            attributes.tree["metadata"].get("annotations") or {}
+        ):
             return
         metadata = [one["metadata"] for one in self._objects.every("storage.k8s.io", "v1", "storageclasses")]
         marked = [one for one in metadata if (one.get("annotations") or {}).get(MARK) == "true"]
         if marked:
-            newest = max(marked, key=lambda one: (one["creationTimestamp"], one["name"]))
-            spec["storageClassName"] = newest["name"]
+            marked.sort(key=lambda one: one["name"])
+            spec["storageClassName"] = max(marked, key=lambda one: one["creationTimestamp"])["name"]

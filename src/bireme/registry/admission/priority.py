@@ -40,7 +40,14 @@ class Priority(Plugin):
             )
         spec["priority"] = value
         policy = (chosen or {}).get("preemptionPolicy") or "PreemptLowerPriority"
-        spec.setdefault("preemptionPolicy", policy)
+        said = spec.setdefault("preemptionPolicy", policy)
+        if said != policy:
+            raise _refusal(
+                "pods",
+                attributes.name,
+                f"the string value of PreemptionPolicy ({said}) must not be provided in pod spec; "
+                f"priority admission controller computed {policy} from the given PriorityClass name",
+            )
 
     async def validate(self, attributes: Attributes) -> None:
         tree = attributes.tree
