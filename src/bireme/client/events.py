@@ -1,7 +1,8 @@
 """What operators should see: Events on objects, aggregated so that a noisy thing stays one line.
 
-The same event again raises the count of the first (a patch); a source that floods one object is held to a
-burst of 25 and one each 5 minutes after, as client-go's recorder does.
+The same event again raises the count of the first (a patch); after ten events within ten minutes that differ in their
+words alone, the rest are told as one; a source that floods one object is held to a burst of 25 and one each 5
+minutes after. So does client-go's recorder.
 """
 
 import asyncio
@@ -24,6 +25,9 @@ QUEUE_LIMIT = 1000
 REMEMBERED = 4096
 BURST = 25
 REFILL_S = 300.0
+SIMILAR = 10
+SIMILAR_S = 600.0
+COMBINED = "(combined from similar events): "
 
 
 @dataclass(slots=True)
@@ -31,8 +35,37 @@ class _Seen:
     name: str
     count: int = 1
     first: str = ""
+
+
+@dataclass(slots=True)
+class _Flood:
+    """What one object has brought up: how much may still be told of it, and its latest words by type and reason."""
+
     tokens: float = BURST
-    at: float = field(default=0.0)
+    at: float = 0.0
+    words: dict[tuple[str, str], dict[str, None]] = field(default_factory=dict)
+    since: dict[tuple[str, str], float] = field(default_factory=dict)
+
+    def allows(self, now: float) -> bool:
+        """Whether one more may be told."""
+        self.tokens = min(BURST, self.tokens + (now - self.at) / REFILL_S)
+        self.at = now
+        if self.tokens < 1:
+            return False
+        self.tokens -= 1
+        return True
+
+    def is_one_of_many(self, kind: tuple[str, str], message: str, now: float) -> bool:
+        """Whether so many different words came of late that these are told with the others."""
+        known = self.words.setdefault(kind, {})
+        if now - self.since.get(kind, now) > SIMILAR_S:
+            known.clear()
+        self.since[kind] = now
+        known[message] = None
+        if len(known) < SIMILAR:
+            return False
+        del known[next(iter(known))]
+        return True
 
 
 class EventRecorder:
@@ -44,6 +77,7 @@ class EventRecorder:
         self._clock = clock
         self._queue: asyncio.Queue[core.Event] = asyncio.Queue(QUEUE_LIMIT)
         self._seen: OrderedDict[tuple[str, ...], _Seen] = OrderedDict()
+        self._floods: OrderedDict[tuple[str, ...], _Flood] = OrderedDict()
         self.dropped = 0
 
     def event(self, about: Object, type: str, reason: str, message: str, *, field_path: str = "") -> None:
@@ -85,17 +119,18 @@ class EventRecorder:
                 log.debug("event not recorded", reason=event.reason, error=str(error))
 
     async def _send(self, event: core.Event) -> None:
-        about = event.involved_object
-        key = (about.uid, about.name, about.field_path, event.type, event.reason, event.message)
-        now = self._clock.monotonic()
+        about, now = event.involved_object, self._clock.monotonic()
+        flood = self._flood(about, now)
+        if flood.is_one_of_many((event.type, event.reason), event.message, now):
+            event.message = (COMBINED + event.message)[:1024]
+            key = (about.uid, about.name, about.field_path, event.type, event.reason, COMBINED)
+        else:
+            key = (about.uid, about.name, about.field_path, event.type, event.reason, event.message)
+        if not flood.allows(now):
+            return
         seen = self._seen.get(key)
         if seen is not None:
-            seen.tokens = min(BURST, seen.tokens + (now - seen.at) / REFILL_S)
-            seen.at = now
             seen.count += 1
-            if seen.tokens < 1:
-                return
-            seen.tokens -= 1
             try:
                 await self._repeat(event, seen)
             except NotFound:
@@ -106,11 +141,20 @@ class EventRecorder:
         name = f"{about.name}.{digest}"
         event.metadata.name = name
         event.count = 1
-        self._seen[key] = _Seen(name, first=event.first_timestamp, at=now)
+        self._seen[key] = _Seen(name, first=event.first_timestamp)
         if len(self._seen) > REMEMBERED:
             self._seen.popitem(last=False)
         await self._client.create(event)
 
+    def _flood(self, about: core.ObjectReference, now: float) -> _Flood:
+        key = (about.kind, about.namespace, about.name, about.uid)
+        flood = self._floods.get(key)
+        if flood is None:
+            flood = self._floods[key] = _Flood(at=now)
+            if len(self._floods) > REMEMBERED:
+                self._floods.popitem(last=False)
+        return flood
+
     async def _repeat(self, event: core.Event, seen: _Seen) -> None:
-        patch = {"count": seen.count, "lastTimestamp": event.last_timestamp}
+        patch = {"count": seen.count, "lastTimestamp": event.last_timestamp, "message": event.message}
         await self._client.patch(core.Event, seen.name, patch, namespace=event.metadata.namespace)
