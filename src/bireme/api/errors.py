@@ -14,6 +14,7 @@ The class says whose fault it is and whether to retry. `apiserver/errors.py` tur
 `client/errors.py` a `Status` into one; nothing else does either.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -143,6 +144,12 @@ class Timeout(ApiError):
     """The answer did not come in time; retry."""
 
     code, reason = 504, "Timeout"
+
+
+@functools.lru_cache(maxsize=256)
+def error_type(code: int, reason: str) -> type[ApiError]:
+    """The error of a code and reason that somebody else has chosen: a webhook, a server behind this one."""
+    return type("ChosenError", (ApiError,), {"code": code, "reason": reason})
 
 
 def not_found(resource: str, name: str, *, group: str = "") -> NotFound:

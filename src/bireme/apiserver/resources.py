@@ -12,6 +12,7 @@ from bireme.api import patch as patches
 from bireme.api.codec.protobuf_fields import message_of
 from bireme.api.errors import Expired, ServiceUnavailable, Timeout, UnsupportedMediaType
 from bireme.apiserver import bodies, components
+from bireme.apiserver.connect_options import connect_options
 from bireme.apiserver.negotiation import COMPRESS_OVER, JSON, PLAIN, Accepted, accepted, answer, encoded, streamed
 from bireme.apiserver.reviews import Reviews
 from bireme.apiserver.routes import CONNECT_SUBRESOURCES, Route
@@ -82,7 +83,7 @@ class ResourceDoor:
     async def serve(self, route: Route, request: Request, user: Identity) -> Answer:
         """The answer to `request`, which is for `route`."""
         if route.subresource in CONNECT_SUBRESOURCES:
-            return await self._connect(route, request)
+            return await self._connect(route, request, user)
         made = await self._verbs[route.verb](route, request, user)
         deprecation = deprecation_of(route.kind)
         if deprecation and isinstance(made, Response | Stream):
@@ -244,7 +245,11 @@ class ResourceDoor:
         await self._registry.admit(route.kind, route.namespace, route.name, "token", tree, call)
         return await request_token(self._registry, self._tokens, route.kind, route.namespace, route.name, tree, call)
 
-    async def _connect(self, route: Route, request: Request) -> Answer:
+    async def _connect(self, route: Route, request: Request, user: Identity) -> Answer:
+        if route.subresource != "log":
+            options = connect_options(route, request.query)
+            place = (route.kind, route.namespace, route.name)
+            await self._registry.admit_connect(*place, options, subresource=route.subresource, user=user)
         if self._tunnels is None:
             raise ServiceUnavailable("this server has no way to the nodes")
         if route.subresource == "proxy" and route.kind.is_a("Service"):

@@ -38,6 +38,11 @@ class Converter:
         storage.settler.prune(made, "", _nowhere)
         return made
 
+    async def to_version(self, custom: Custom, tree: Tree) -> Tree:
+        """The object in the version of `custom`; `tree` stays as it is."""
+        (made,) = await self._convert(custom, [orjson.loads(orjson.dumps(tree))])
+        return made
+
     async def trees(self, custom: Custom, stored: Sequence[tuple[bytes, int]]) -> list[Tree]:
         """The objects of stored bytes, each with its revision, in the version of `custom`."""
         trees = [decode(value) for value, _ in stored]

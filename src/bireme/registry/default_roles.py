@@ -199,6 +199,7 @@ CLUSTER_ROLES: Mapping[str, str] = {
     """,
     "bireme:mesos-master": """
         read write | core | pods nodes namespaces persistentvolumes persistentvolumeclaims configmaps
+        create read | core | serviceaccounts
         patch update | core | pods/status nodes/status
         create patch update | core,events.k8s.io | events
         read write | mesos.bireme.dev | *

@@ -1,6 +1,8 @@
 """A served kind with what the verbs need to know of it, worked out once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from bireme.api.scheme import Resource, Scheme
 from bireme.registry.custom import Custom
@@ -68,6 +70,36 @@ class Kinds:
     def all(self) -> list[Kind]:
         """Every kind, aliases too."""
         return list(self._by_path.values())
+
+
+class KindsOf(Protocol):
+    """The kinds that are served; `generation` rises when they change."""
+
+    generation: int
+
+    def all(self) -> Sequence[Kind]:
+        """Every kind."""
+        ...
+
+
+class Versions:
+    """The kinds in which the same objects are served, remembered until kinds change."""
+
+    def __init__(self, kinds: KindsOf) -> None:
+        self._kinds = kinds
+        self._known: dict[str, list[Kind]] = {}
+        self._generation = -1
+
+    def of(self, kind: Kind) -> list[Kind]:
+        """All of them, `kind` among them."""
+        if self._kinds.generation != self._generation:
+            self._known.clear()
+            self._generation = self._kinds.generation
+        found = self._known.get(kind.key_prefix)
+        if found is None:
+            found = [each for each in self._kinds.all() if each.key_prefix == kind.key_prefix]
+            self._known[kind.key_prefix] = found
+        return found
 
 
 def kind_of(resource: Resource) -> Kind:

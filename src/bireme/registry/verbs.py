@@ -26,6 +26,7 @@ from bireme.api.errors import (
 )
 from bireme.api.patch import clone
 from bireme.api.scheme import Scheme
+from bireme.http.interface import Identity
 from bireme.registry import conversion, creation
 from bireme.registry.access import Attempt, refusal
 from bireme.registry.admission.chain import Attributes, Chain, Plugin
@@ -184,6 +185,14 @@ class Registry(Reader):
             await attributes.settled(stands=True)
         await rules.after_write(tree, None)
         return document
+
+    async def admit_connect(
+        self, kind: Kind, namespace: str, name: str, options: Tree, *, subresource: str, user: Identity
+    ) -> None:
+        """Let admission refuse a connection into an object."""
+        attributes = Attributes("CONNECT", kind, namespace, name, options, None, Call(user=user), subresource)
+        await self.admission.admit(attributes)
+        await self.admission.validate(attributes)
 
     async def admit(self, kind: Kind, namespace: str, name: str, deed: str, body: Tree, call: Call) -> None:
         """Let admission fill in and refuse the `body` of a deed on an object: binding, eviction, token."""

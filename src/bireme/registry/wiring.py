@@ -13,11 +13,15 @@ from bireme.registry.access import Masters, Union
 from bireme.registry.addresses import ServiceAddresses
 from bireme.registry.admission.chain import Plugin
 from bireme.registry.admission.mutating_policy import MutatingAdmissionPolicy
+from bireme.registry.admission.mutating_webhook import MutatingWebhook
 from bireme.registry.admission.plugins import default_plugins
 from bireme.registry.admission.policies import Policies
+from bireme.registry.admission.policy_values import authorize_by
 from bireme.registry.admission.resource_quota import ResourceQuota
 from bireme.registry.admission.role_escalation import RoleEscalation
 from bireme.registry.admission.validating_policy import ValidatingAdmissionPolicy
+from bireme.registry.admission.validating_webhook import ValidatingWebhook
+from bireme.registry.admission.webhooks import Webhooks
 from bireme.registry.bootstrap import make_start_objects
 from bireme.registry.callouts import Callouts
 from bireme.registry.custom_cleanup import Cleanup
@@ -58,25 +62,42 @@ def build_registry(
     rules: dict[str, Rules] = {"Service": addresses, "CustomResourceDefinition": custom}
     escalation = RoleEscalation(registry, _authorize(registry))
     optional = default_plugins(registry, dice, more=plugins)
-    registry.use([*optional, escalation, *policy_plugins(registry), ResourceQuota(quotas)], rules)
-    registry.tasks["quotas"] = quotas.run
-    registry.tasks["custom kinds"] = Cleanup(registry, custom).run
     callouts = Callouts(registry, dice)
     registry.converter.post = callouts.post
-    registry.tasks["webhooks"] = callouts.run
+    late = policy_and_webhook_plugins(registry, callouts)
+    registry.use([*optional, escalation, *late, ResourceQuota(quotas)], rules)
+    registry.tasks["callouts"] = callouts.run
+    registry.tasks["quotas"] = quotas.run
+    registry.tasks["custom kinds"] = Cleanup(registry, custom).run
     custom.load()
     registry.start()
     addresses.load()
     return registry
 
 
-def policy_plugins(registry: Registry) -> list[Plugin]:
-    """The plugins for policies in CEL, in their order."""
-    mutating = Policies(registry, registry.kinds, "mutatingadmissionpolicies")
-    validating = Policies(registry, registry.kinds, "validatingadmissionpolicies")
+def policy_and_webhook_plugins(registry: Registry, callouts: Callouts) -> list[Plugin]:
+    """The plugins for policies in CEL and for webhooks, in their order."""
+
+    def policies(plural: str) -> Policies:
+        return Policies(registry, registry.kinds, plural, authorize=authorize_by(registry.authorizer))
+
+    def webhooks(plural: str) -> Webhooks:
+        return Webhooks(
+            registry,
+            registry.kinds,
+            plural,
+            callouts,
+            authorizer=lambda: registry.authorizer,
+            converter=registry.converter,
+            uid=registry.new_uid,
+        )
+
+    intake = registry.intake
     return [
-        MutatingAdmissionPolicy(mutating, registry.field_managers.typed, registry.intake.fill),
-        ValidatingAdmissionPolicy(validating),
+        MutatingAdmissionPolicy(policies("mutatingadmissionpolicies"), registry.field_managers.typed, intake.fill),
+        MutatingWebhook(webhooks("mutatingwebhookconfigurations"), intake.take, intake.fill),
+        ValidatingAdmissionPolicy(policies("validatingadmissionpolicies")),
+        ValidatingWebhook(webhooks("validatingwebhookconfigurations")),
     ]
 
 

@@ -65,7 +65,7 @@ def _check_policy(problems: Problems, spec: Tree) -> None:
         problems.required("spec.matchConstraints")
     else:
         _check_match(problems, spec["matchConstraints"], "spec.matchConstraints", rules_needed=True)
-    _check_conditions(problems, spec.get("matchConditions") or ())
+    check_conditions(problems, spec.get("matchConditions") or (), "spec.matchConditions")
     seen: set[str] = set()
     for index, variable in enumerate(spec.get("variables") or ()):
         path = f"spec.variables[{index}]"
@@ -90,12 +90,13 @@ def _check_param_kind(problems: Problems, kind: Tree) -> None:
         problems.required("spec.paramKind.kind")
 
 
-def _check_conditions(problems: Problems, conditions: Sequence[Tree]) -> None:
+def check_conditions(problems: Problems, conditions: Sequence[Tree], place: str) -> None:
+    """Match conditions of a policy or a webhook, but for their expressions."""
     if len(conditions) > MOST_CONDITIONS:
-        problems.too_many("spec.matchConditions", len(conditions), MOST_CONDITIONS)
+        problems.too_many(place, len(conditions), MOST_CONDITIONS)
     seen: set[str] = set()
     for index, condition in enumerate(conditions):
-        path = f"spec.matchConditions[{index}]"
+        path = f"{place}[{index}]"
         name = condition.get("name") or ""
         if not name:
             problems.required(f"{path}.name")

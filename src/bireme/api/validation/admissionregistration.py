@@ -1,7 +1,10 @@
-"""The rules of the admissionregistration group; those of its expressions come with the expression language."""
+"""The rules of webhook configurations; those of policies stand in `admission_policies.py`."""
 
 from collections.abc import Mapping
 
+from bireme.api.cel.admission import compile_condition
+from bireme.api.cel.errors import CelError
+from bireme.api.validation.admission_policies import check_conditions
 from bireme.api.validation.field import Problems, Rules, Tree, check_one_of
 from bireme.api.validation.names import dns_subdomain, port_number
 from bireme.api.validation.selectors import check_selector
@@ -48,6 +51,17 @@ def _check_webhook(problems: Problems, webhook: Tree, path: str) -> None:
     for index, rule in enumerate(webhook.get("rules") or ()):
         _check_rule(problems, rule, f"{path}.rules[{index}]")
     _check_client(problems, webhook.get("clientConfig") or {}, f"{path}.clientConfig")
+    conditions = webhook.get("matchConditions") or ()
+    check_conditions(problems, conditions, f"{path}.matchConditions")
+    for index, condition in enumerate(conditions):
+        _check_expression(problems, condition.get("expression") or "", f"{path}.matchConditions[{index}].expression")
+
+
+def _check_expression(problems: Problems, expression: str, path: str) -> None:
+    try:
+        compile_condition(expression)
+    except CelError as error:
+        problems.invalid(path, expression, f"compilation failed: {error}")
 
 
 def _check_rule(problems: Problems, rule: Tree, path: str) -> None:

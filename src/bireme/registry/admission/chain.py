@@ -1,7 +1,7 @@
 """Admission: what is filled in and refused beyond what a kind's own rules say.
 
 The plugins run in the order of the original; one that has nothing to say to an operation on a kind is left out
-of its chain, once for all. Plugins see objects through `Objects`, never the store. Webhooks and policies will
+of its chain, once for all. Plugins see objects through `Objects`, never the store. Webhooks and policies
 stand at the end of the chain. Source: the Kubernetes documentation on admission.
 """
 
@@ -41,7 +41,10 @@ class Judges(Protocol):
 
 @dataclass(slots=True)
 class Attributes:
-    """What is asked: `tree` is the object to be (None for DELETE), `old` the one that is."""
+    """What is asked: `tree` is the object to be (None for DELETE), `old` the one that is.
+
+    `changed` is set by who changed the object after others had filled it in: they are then asked once more.
+    """
 
     operation: Operation
     kind: Kind
@@ -52,6 +55,7 @@ class Attributes:
     call: Call
     subresource: str = ""
     settle: list["Settle"] = field(default_factory=list)
+    changed: bool = False
 
     async def settled(self, *, stands: bool) -> None:
         """Tell those who asked for it whether the write stands."""
@@ -69,6 +73,7 @@ class Plugin(ABC):
     """One plugin: which operations it handles, what it fills in (`admit`), what it refuses (`validate`)."""
 
     name: ClassVar[str]
+    asked_again: ClassVar[bool] = True
 
     @abstractmethod
     def handles(self, operation: Operation, kind: Kind, subresource: str) -> bool:
@@ -84,30 +89,40 @@ class Plugin(ABC):
 Step = Callable[[Attributes], Awaitable[None]]
 
 
+Steps = tuple[tuple[Step, ...], tuple[Step, ...], tuple[Step, ...]]
+"""What fills in, what refuses, and what fills in once more."""
+
+
 class Chain:
     """The plugins in their order."""
 
     def __init__(self, plugins: Sequence[Plugin] = ()) -> None:
         self._plugins = tuple(plugins)
-        self._steps: dict[tuple[Operation, Kind, str], tuple[tuple[Step, ...], tuple[Step, ...]]] = {}
+        self._steps: dict[tuple[Operation, Kind, str], Steps] = {}
 
     async def admit(self, attributes: Attributes) -> None:
         """Let every plugin fill in what it has to."""
-        for step in self._of(attributes)[0]:
+        steps, _, again = self._of(attributes)
+        for step in steps:
             await step(attributes)
+        if attributes.changed:
+            for step in again:
+                await step(attributes)
 
     async def validate(self, attributes: Attributes) -> None:
         """Let every plugin refuse."""
         for step in self._of(attributes)[1]:
             await step(attributes)
 
-    def _of(self, attributes: Attributes) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
+    def _of(self, attributes: Attributes) -> Steps:
         place = (attributes.operation, attributes.kind, attributes.subresource)
         steps = self._steps.get(place)
         if steps is None:
             chosen = [plugin for plugin in self._plugins if plugin.handles(*place)]
+            admitting = [plugin for plugin in chosen if type(plugin).admit is not Plugin.admit]
             steps = self._steps[place] = (
-                tuple(plugin.admit for plugin in chosen if type(plugin).admit is not Plugin.admit),
+                tuple(plugin.admit for plugin in admitting),
                 tuple(plugin.validate for plugin in chosen if type(plugin).validate is not Plugin.validate),
+                tuple(plugin.admit for plugin in admitting if plugin.asked_again),
             )
         return steps

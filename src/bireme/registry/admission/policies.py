@@ -6,16 +6,16 @@ Left to others: what a policy does (`validating_policy.py`, `mutating_policy.py`
 Source: the documentation of admission policies in Kubernetes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from bireme.api.cel.errors import CelError
 from bireme.api.cel.policies import Policy, compile_policy
 from bireme.registry.admission.chain import Attributes, Objects
 from bireme.registry.admission.policy_match import Match, is_exempt, match_of, selector_of
 from bireme.registry.admission.policy_values import Authorize, Budget, LazyVariables, Values, admission_values
-from bireme.registry.kinds import Kind
+from bireme.registry.kinds import Kind, KindsOf, Versions
 
 Tree = dict[str, Any]
 
@@ -23,16 +23,6 @@ GROUP = "admissionregistration.k8s.io"
 PER_POLICY = 10_000_000
 CONDITIONS = 2_500_000
 _NO_PARAMS = "no params found for policy binding with `Deny` parameterNotFoundAction"
-
-
-class KindsOf(Protocol):
-    """The kinds that are served; `generation` rises when they change."""
-
-    generation: int
-
-    def all(self) -> Sequence[Kind]:
-        """Every kind."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +98,7 @@ class Policies:
         self._authorize = authorize
         self._seen: tuple[list[Tree], list[Tree]] | None = None
         self._known: list[Known] = []
-        self._versions: dict[str, list[Kind]] = {}
-        self._generation = -1
+        self._versions = Versions(kinds)
 
     def for_request(self, attributes: Attributes) -> Iterator[Task]:
         """The policies that apply, in the order of their names, each with each of its bindings."""
@@ -119,7 +108,7 @@ class Policies:
         for each in known:
             if not each.bindings:
                 continue
-            kind = each.match.version(attributes, self.versions)
+            kind = each.match.version(attributes, self._versions.of)
             if kind is None:
                 continue
             namespace = self._namespace(attributes)
@@ -135,23 +124,12 @@ class Policies:
 
     def _is_bound(self, binding: Binding, attributes: Attributes, namespace: Tree | None) -> bool:
         match = binding.match
-        return match.version(attributes, self.versions) is not None and match.selects(attributes, namespace)
+        return match.version(attributes, self._versions.of) is not None and match.selects(attributes, namespace)
 
     def _namespace(self, attributes: Attributes) -> Tree | None:
         if not attributes.namespace or attributes.kind.is_a("Namespace"):
             return None
         return self._objects.find("", "v1", "namespaces", "", attributes.namespace)
-
-    def versions(self, kind: Kind) -> list[Kind]:
-        """The kinds in which the same objects are served."""
-        if self._kinds.generation != self._generation:
-            self._versions.clear()
-            self._generation = self._kinds.generation
-        found = self._versions.get(kind.key_prefix)
-        if found is None:
-            found = [each for each in self._kinds.all() if each.key_prefix == kind.key_prefix]
-            self._versions[kind.key_prefix] = found
-        return found
 
     # What there is
 

@@ -11,6 +11,7 @@ from bireme.api.cel.errors import CelError, CostExceeded
 from bireme.api.cel.library.authorizer import Answer, Authorizer, Check, Decide, ResourceCheck
 from bireme.api.cel.program import PER_CALL, Program
 from bireme.http.interface import Identity
+from bireme.registry import access
 from bireme.registry.admission.chain import Attributes
 from bireme.registry.conversion import from_stored
 from bireme.registry.kinds import Kind
@@ -135,6 +136,26 @@ def _requested(attributes: Attributes) -> Check:
         namespace=attributes.namespace,
         name=attributes.name,
     )
+
+
+def authorize_by(authorizer: access.Authorizer) -> Authorize:
+    """What expressions ask, asked of the cluster's authorizer."""
+
+    def authorize(user: Identity, check: Check) -> Answer:
+        attempt = access.Attempt(
+            check.verb,
+            check.group,
+            "*",
+            check.resource,
+            check.subresource,
+            check.name,
+            check.namespace,
+            check.path,
+        )
+        decision = authorizer.decide(user, attempt)
+        return Answer(decision.allowed, decision.reason)
+
+    return authorize
 
 
 def _decide(user: Identity, authorize: Authorize | None) -> Decide:
