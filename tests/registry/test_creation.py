@@ -1,3 +1,4 @@
+import base64
 from typing import Any
 
 import pytest
@@ -80,15 +81,19 @@ async def test_quality_of_service(opened, resources, quality):
         assert made["status"]["qosClass"] == quality
 
 
+REQUEST = b"-----BEGIN CERTIFICATE REQUEST-----\neA==\n-----END CERTIFICATE REQUEST-----\n"
+
+
 async def test_a_signing_request_says_who_made_it(opened):
     async with opened() as registry:
         spec = {
-            "request": "eA==",
+            "request": base64.b64encode(REQUEST).decode(),
             "signerName": "example.com/own",
             "usages": ["client auth"],
             "username": "root",
         }
         tree = {"metadata": {"name": "c"}, "spec": spec}
-        user = Identity("eve", ("system:authenticated",))
+        user = Identity("eve", ("system:authenticated",), "7", {"a": ("b",)})
         made = await make(registry, "certificates.k8s.io", "v1", "certificatesigningrequests", tree, user=user)
         assert (made["spec"]["username"], made["spec"]["groups"]) == ("eve", ["system:authenticated"])
+        assert (made["spec"]["uid"], made["spec"]["extra"]) == ("7", {"a": ["b"]})

@@ -19,12 +19,12 @@ from bireme.apiserver.errors import refusal
 from bireme.apiserver.tunnels import RegistryPlaces, Tunnels
 from bireme.assembly.api import MASTERS, Api, serve_api
 from bireme.assembly.doors import Opening, open_doors
-from bireme.assembly.parts import run_controllers, run_scheduler
+from bireme.assembly.parts import run_controllers, run_scheduler, signs
 from bireme.assembly.process import run_until_stopped, set_up_logs, settle_memory
 from bireme.client.client import Client
 from bireme.config import Config
 from bireme.controllers.settings import Settings as ControllerSettings
-from bireme.http.certificates import Pair, client_context, load_or_create_signing_key, server_context
+from bireme.http.certificates import Authority, Pair, client_context, load_or_create_signing_key, server_context
 from bireme.http.credentials import Credentials
 from bireme.http.interface import Answer, Request, Response
 from bireme.http.requests import Session
@@ -144,7 +144,11 @@ class Core:
 
     async def _run_controllers(self) -> None:
         root_ca = (self._config.pki / "ca.crt").read_text()
-        settings = ControllerSettings(root_ca=root_ca, pod_range=self._config.pod_range)
+        settings = ControllerSettings(
+            root_ca=root_ca,
+            pod_range=self._config.pod_range,
+            sign=signs(Authority.load(self._config.pki), self._clock),
+        )
         await run_controllers(self._api, settings, clock=self._clock)
 
     async def _run_scheduler(self) -> None:

@@ -1,6 +1,8 @@
 """Parts of a control plane as one API runs them: the controllers, the scheduler, a store to forget."""
 
 import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
 
 from bireme.aio.clock import Clock
 from bireme.api.kinds import core
@@ -11,7 +13,8 @@ from bireme.controllers.all import controllers
 from bireme.controllers.all import run as run_all
 from bireme.controllers.controller import Context
 from bireme.controllers.informers import Informers
-from bireme.controllers.settings import Settings
+from bireme.controllers.settings import Settings, Sign
+from bireme.http.certificates import Authority
 from bireme.ledger.ledger import Ledger
 from bireme.scheduler.scheduler import Scheduler
 from bireme.store.interface import Store
@@ -21,6 +24,15 @@ from bireme.store.memory import MemoryStore
 def memory_store(clock: Clock) -> Store:
     """A store that is gone with this process, for simulations."""
     return MemoryStore(clock=clock)
+
+
+def signs(authority: Authority, clock: Clock) -> Sign:
+    """Signing by this authority, as controllers do it."""
+
+    def sign(request: bytes, lifetime: timedelta, usages: Sequence[str]) -> bytes:
+        return authority.sign_asked(request, now=clock.now(), lifetime=lifetime, usages=usages)
+
+    return sign
 
 
 async def run_controllers(api: Api, settings: Settings, *, clock: Clock) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from bireme.aio.supervise import supervise
+from bireme.controllers.certificate_signing import CertificateController
 from bireme.controllers.cluster_role_aggregation import ClusterRoleAggregationController
 from bireme.controllers.controller import Context, Controller
 from bireme.controllers.deployment import DeploymentController
@@ -45,6 +46,7 @@ KINDS: tuple[type[Controller], ...] = (
     DisruptionController,
     StorageVersionMigrator,
     ClusterRoleAggregationController,
+    CertificateController,
     GarbageCollector,
 )
 

@@ -1,11 +1,19 @@
 """The figures that controllers go by. Defaults are Kubernetes'; `FAST` notices a lost node within seconds."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+
+Sign = Callable[[bytes, timedelta, Sequence[str]], bytes]
+"""Makes a certificate of a request in PEM: for how long, for which usages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Times in seconds, rates per second. `root_ca` is the cluster's CA certificate as PEM."""
+    """Times in seconds, rates per second. `root_ca` is the cluster's CA certificate as PEM, `sign` signs by its key.
+
+    `sign` is None where the key is not at hand: requests for certificates then wait.
+    """
 
     root_ca: str = ""
     pod_range: str = "10.244.0.0/16"
@@ -21,6 +29,7 @@ class Settings:
     ended_pods_kept: int = 12_500
     namespace_poll_s: float = 2.0
     unseen_s: float = 10.0
+    sign: Sign | None = None
 
 
 FAST = Settings(

@@ -10,7 +10,7 @@ import os
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 AUTHORITY_DAYS = 3650
@@ -107,6 +107,14 @@ class Authority:
         public = x509.requested_key(request)
         return self._signer.sign(
             public, common_name, organizations, hosts, now=now, server=server, client=client, days=days
+        )
+
+    def sign_asked(self, request: bytes, *, now: datetime, lifetime: timedelta, usages: Sequence[str]) -> bytes:
+        """A certificate for what a PKCS#10 `request` in PEM asks. ValueError when that is malformed."""
+        from bireme.http import signing
+
+        return signing.sign(
+            request, self.pair.certificate, self.pair.key, now=now, ends=now + lifetime, usages=usages
         )
 
 

@@ -89,8 +89,10 @@ def _complete_job(tree: Tree, user: Identity) -> None:
 def _complete_signing_request(tree: Tree, user: Identity) -> None:
     """Who asks for a certificate is who made the request, whatever it says."""
     spec = tree.setdefault("spec", {})
-    for name in ("uid", "extra"):
+    for name, value in (("uid", user.uid), ("extra", {key: list(values) for key, values in user.extra.items()})):
         spec.pop(name, None)
+        if value:
+            spec[name] = value
     spec["username"] = user.name
     spec["groups"] = list(user.groups)
 

@@ -394,6 +394,11 @@ _CERTIFICATES = """
     delete get list watch | certificates.k8s.io | certificatesigningrequests
     update | certificates.k8s.io | certificatesigningrequests/approval certificatesigningrequests/status
     create | authorization.k8s.io | subjectaccessreviews
+    approve | certificates.k8s.io | signers | kubernetes.io/kube-apiserver-client-kubelet
+    sign | certificates.k8s.io | signers | kubernetes.io/kube-apiserver-client
+    sign | certificates.k8s.io | signers | kubernetes.io/kube-apiserver-client-kubelet
+    sign | certificates.k8s.io | signers | kubernetes.io/kubelet-serving
+    sign | certificates.k8s.io | signers | kubernetes.io/legacy-unknown
 """
 
 # Role to subjects: `group NAME`, `user NAME`, or `account NAMESPACE/NAME`.

@@ -20,7 +20,7 @@ from bireme.api.kinds import authentication, core, meta, rbac
 from bireme.apiserver.errors import refusal
 from bireme.apiserver.tunnels import RegistryPlaces, Tunnels
 from bireme.assembly.api import MASTERS, Api, serve_api
-from bireme.assembly.parts import memory_store, run_controllers, run_scheduler
+from bireme.assembly.parts import memory_store, run_controllers, run_scheduler, signs
 from bireme.client.client import Client
 from bireme.controllers.settings import Settings as ControllerSettings
 from bireme.http.certificates import Authority, Pair, client_context, server_context
@@ -145,12 +145,12 @@ class Keys:
 
     def __init__(self, folder: Path, *, clock: Clock) -> None:
         self._clock = clock
-        self._authority = Authority.create(folder, now=clock.now())
-        self.ca = self._authority.certificate
+        self.authority = Authority.create(folder, now=clock.now())
+        self.ca = self.authority.certificate
         self._issue("kubernetes-admin", (MASTERS,)).write(folder, "admin")
 
     def _issue(self, name: str, groups: tuple[str, ...] = (), hosts: Sequence[str] = ()) -> Pair:
-        return self._authority.issue(name, groups, hosts, now=self._clock.now(), server=bool(hosts))
+        return self.authority.issue(name, groups, hosts, now=self._clock.now(), server=bool(hosts))
 
     def server_tls(self) -> ssl.SSLContext:
         """For the door."""
@@ -169,7 +169,9 @@ async def running(api: Api, wishes: Wishes, keys: Keys, *, clock: Clock) -> Asyn
     pods = HollowPods(client, nodes, clock=clock, rules=wishes.rules)
     parts: dict[str, Callable[[], Awaitable[None]]] = {"hollow nodes": nodes.run, "hollow pods": pods.run}
     if wishes.controllers:
-        settings = ControllerSettings(root_ca=keys.ca.decode(), pod_range=POD_RANGE)
+        settings = ControllerSettings(
+            root_ca=keys.ca.decode(), pod_range=POD_RANGE, sign=signs(keys.authority, clock)
+        )
         parts["controllers"] = lambda: run_controllers(api, settings, clock=clock)
         parts["scheduler"] = lambda: run_scheduler(api, Ledger(), clock=clock)
     async with asyncio.TaskGroup() as tasks:

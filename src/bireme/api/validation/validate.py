@@ -17,6 +17,7 @@ from bireme.api.validation import (
     apps,
     autoscaling,
     batch,
+    certificates,
     coordination,
     core,
     discovery,
@@ -38,6 +39,7 @@ _GROUPS: Mapping[str, Mapping[str, Rules]] = {
     "apps": apps.RULES,
     "autoscaling": autoscaling.RULES,
     "batch": batch.RULES,
+    "certificates.k8s.io": certificates.RULES,
     "coordination.k8s.io": coordination.RULES,
     "discovery.k8s.io": discovery.RULES,
     "flowcontrol.apiserver.k8s.io": flowcontrol.RULES,
@@ -76,9 +78,9 @@ def validate_update(
     metadata = new.get("metadata") or {}
     check_metadata(problems, resource, metadata)
     check_metadata_update(problems, metadata, old.get("metadata") or {})
-    if _same_body(new, old):
-        return problems
     rules = _RULES.get((resource.group, f"{resource.kind}/{subresource}")) if subresource else None
+    if rules is None and _same_body(new, old):
+        return problems
     rules = rules or _RULES.get((resource.group, resource.kind))
     if rules is not None:
         rules.check(problems, new)
