@@ -4,6 +4,7 @@ An object that is listed or watched keeps its message once it is made, so that m
 write. Left to others: bytes (`api/codec/protobuf_encoder.py`), which form a client gets (`negotiation.py`).
 """
 
+import asyncio
 from collections.abc import Hashable, Iterator
 from typing import Any
 
@@ -17,6 +18,7 @@ from bireme.registry.lists import Page
 from bireme.registry.record import Document, Record
 
 Tree = dict[str, Any]
+PREPARED = 60
 _PARTIAL = f"{META}PartialObjectMetadata"
 
 
@@ -37,6 +39,14 @@ class ProtobufView:
     def page(self, page: Page) -> Iterator[bytes]:
         api_version, kind = self._type
         return encoder.enveloped_list(api_version, f"{kind}List", list_metadata(page), map(self._bare, page.records))
+
+    async def prepare(self, page: Page) -> None:
+        """Make the messages of a long list a few at a time, so that others have their turn."""
+        if not self._kind.is_alias:
+            for begin in range(0, len(page.records), PREPARED):
+                for record in page.records[begin : begin + PREPARED]:
+                    self._bare(record)
+                await asyncio.sleep(0)
 
     def frame(self, kind: str, record: Record, revision: int) -> bytes:
         bare = self._bare(record) if revision == record.revision else self._made(record, revision)

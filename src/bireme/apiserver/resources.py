@@ -14,6 +14,7 @@ from bireme.api.errors import Expired, ServiceUnavailable, Timeout, UnsupportedM
 from bireme.apiserver import bodies, components
 from bireme.apiserver.connect_options import connect_options
 from bireme.apiserver.negotiation import COMPRESS_OVER, JSON, PLAIN, Accepted, accepted, answer, encoded, streamed
+from bireme.apiserver.protobuf_views import ProtobufView
 from bireme.apiserver.reviews import Reviews
 from bireme.apiserver.routes import CONNECT_SUBRESOURCES, Route
 from bireme.apiserver.views import ObjectView, view_of
@@ -111,7 +112,10 @@ class ResourceDoor:
             return self._page(page, self._view(route.kind, wanted, request), wanted, request)
         selection = bodies.read_selection(route.kind, route.namespace, request.query)
         page = await self._registry.list(route.kind, selection, bodies.read_list_options(request.query))
-        return self._page(page, self._view(route.kind, wanted, request), wanted, request)
+        view = self._view(route.kind, wanted, request)
+        if isinstance(view, ProtobufView):
+            await view.prepare(page)
+        return self._page(page, view, wanted, request)
 
     async def _watch(self, route: Route, request: Request, user: Identity) -> Answer:
         wanted = _wanted(route.kind, request, watch=True)
