@@ -39,6 +39,19 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     containers: bool = True
     log_level: str = "info"
     admission_plugins: tuple[str, ...] = ()
+    token_file: Path | None = None
+    token_webhook_config: Path | None = None
+    authentication_config: Path | None = None
+    oidc_issuer_url: str = ""
+    oidc_client_id: str = ""
+    oidc_username_claim: str = "sub"
+    oidc_username_prefix: str = ""
+    oidc_groups_claim: str = ""
+    oidc_groups_prefix: str = ""
+    oidc_required_claims: tuple[str, ...] = ()
+    oidc_ca_file: Path | None = None
+    requestheader_ca_file: Path | None = None
+    requestheader_allowed_names: tuple[str, ...] = ()
 
     @property
     def pki(self) -> Path:

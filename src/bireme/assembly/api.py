@@ -2,7 +2,7 @@
 
 import asyncio
 import random as chance
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +13,7 @@ from bireme.aio.supervise import supervise
 from bireme.aio.uids import new_uid
 from bireme.api.scheme import Scheme, builtin
 from bireme.apiserver.app import ApiServer
+from bireme.apiserver.authentication import Authenticator
 from bireme.apiserver.resources import Tunnels
 from bireme.client.client import Client
 from bireme.client.transport import InProcessTransport
@@ -51,6 +52,8 @@ async def serve_api(
     advertise: str = "192.0.2.1",
     port: int = 6443,
     signing: tuple[bytes, bytes] | None = None,
+    earlier_keys: Sequence[bytes] = (),
+    authenticator: Callable[[Registry, ServiceAccountTokens], Authenticator] | None = None,
     tunnels: Callable[[Registry], Tunnels] | None = None,
     scheme: Scheme | None = None,
     uid: Callable[[], str] = new_uid,
@@ -67,10 +70,18 @@ async def serve_api(
         store, scheme or builtin(), clock, uid=uid, random=dice, service_range=services, plugins=plugins
     )
     private, public = signing or signing_key()
-    tokens = ServiceAccountTokens(private, public, clock=clock, uid=uid)
+    tokens = ServiceAccountTokens(private, public, clock=clock, uid=uid, earlier=earlier_keys)
     tokens.look_up_in(registry)
     ways_in = tunnels(registry) if tunnels else None
-    server = ApiServer(registry, tokens=tokens, tunnels=ways_in, random=dice, uid=uid, address=f"{advertise}:{port}")
+    server = ApiServer(
+        registry,
+        tokens=tokens,
+        authenticator=authenticator(registry, tokens) if authenticator else None,
+        tunnels=ways_in,
+        random=dice,
+        uid=uid,
+        address=f"{advertise}:{port}",
+    )
     filling = partial(keep_filled, registry, service_range=services, advertise_address=advertise, port=port)
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(run_registry(registry), name="registry")]

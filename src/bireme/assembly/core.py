@@ -18,6 +18,7 @@ from bireme.api.kinds import core, meta
 from bireme.apiserver.errors import refusal
 from bireme.apiserver.tunnels import RegistryPlaces, Tunnels
 from bireme.assembly.api import MASTERS, Api, serve_api
+from bireme.assembly.authentication import authenticator, earlier_keys, front_proxy, trusted
 from bireme.assembly.doors import Opening, open_doors
 from bireme.assembly.parts import run_controllers, run_scheduler, signs
 from bireme.assembly.process import run_until_stopped, set_up_logs, settle_memory
@@ -71,6 +72,8 @@ async def main(config: Config, *, clock: Clock) -> None:
                 advertise=config.inside,
                 port=config.api_port,
                 signing=load_or_create_signing_key(config.pki),
+                earlier_keys=earlier_keys(config),
+                authenticator=lambda registry, tokens: authenticator(config, registry, tokens, clock=clock),
                 tunnels=lambda registry: Tunnels(Places(registry, config), session),
                 plugins=config.admission_plugins,
             ) as api,
@@ -104,6 +107,7 @@ class Core:
         self._ledger = Ledger()
         self._make_room: Callable[[], None] = lambda: None
         self._credentials = Credentials.load(config.credentials)
+        self._gateways = front_proxy(config)
 
     async def run(self) -> None:
         """Open every door, then work until cancelled."""
@@ -133,14 +137,14 @@ class Core:
         """The Kubernetes API, and for the admin what `bireme status` shows of this process."""
         if request.path != STATUS_PATH:
             return await self._api.server.handle(request)
-        if MASTERS not in request.peer.organizations:
+        gateway = self._gateways is not None and self._gateways.is_one(request.peer)
+        if gateway or MASTERS not in request.peer.organizations:
             return refusal(403, "the status of the core is for the admin")
         store, ledger = self._api.store.statistics(), self._ledger.statistics()
         return Response(body=orjson.dumps({"store": asdict(store), "ledger": asdict(ledger)}))
 
     def _tls(self) -> ssl.SSLContext:
-        pki = self._config.pki
-        return server_context(Pair.read(pki, "apiserver"), trusted=(pki / "ca.crt").read_bytes())
+        return server_context(Pair.read(self._config.pki, "apiserver"), trusted=trusted(self._config))
 
     async def _run_controllers(self) -> None:
         root_ca = (self._config.pki / "ca.crt").read_text()

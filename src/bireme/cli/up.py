@@ -22,6 +22,7 @@ from bireme.aio.clock import RealClock
 from bireme.api.times import parse_time
 from bireme.cli import kubeconfig as kubeconfigs
 from bireme.cli import machine
+from bireme.cli.access_options import access_options
 from bireme.cli.clusters import Door, check_name, find, is_running, name_option, need_root, parts, root_option
 from bireme.cli.down import wait_gone
 from bireme.cli.errors import CliError
@@ -229,6 +230,7 @@ def urls(config: Config) -> dict[str, str]:
     default=None,
     help="Open the Mesos and Marathon doors without credentials on loopback, for old tests.",
 )
+@access_options
 @click.option("--no-kubeconfig", is_flag=True, help="Leave ~/.kube/config alone.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")

@@ -118,6 +118,13 @@ class Authority:
         )
 
 
+def common_name_of(certificate: bytes) -> str:
+    """The common name of a certificate in PEM; "" for none."""
+    from bireme.http import x509
+
+    return x509.common_name(certificate)
+
+
 def server_context(pair: Pair, *, trusted: bytes | None = None, require_client: bool = False) -> ssl.SSLContext:
     """TLS for a door that shows `pair`; with `trusted`, clients may, or must, show a certificate it signed.
 

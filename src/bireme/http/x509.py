@@ -40,6 +40,12 @@ def expires(certificate: bytes) -> datetime:
     return x509.load_pem_x509_certificate(certificate).not_valid_after_utc
 
 
+def common_name(certificate: bytes) -> str:
+    """The common name of a certificate in PEM; "" for none."""
+    names = x509.load_pem_x509_certificate(certificate).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(names[0].value) if names else ""
+
+
 def requested_key(request: bytes) -> bytes:
     """The public key of a PKCS#10 request. ValueError when it is malformed or not signed by its own key."""
     asked = x509.load_pem_x509_csr(request)

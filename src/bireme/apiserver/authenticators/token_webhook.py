@@ -12,6 +12,7 @@ import orjson
 import structlog
 
 from bireme.api.codec import yaml
+from bireme.api.errors import ApiError
 from bireme.http.certificates import Pair, client_context
 from bireme.http.interface import Identity
 from bireme.http.requests import RequestFailed, Session
@@ -110,7 +111,7 @@ def read_kubeconfig(path: Path) -> tuple[str, Session]:
         headers = {"authorization": f"Bearer {user['token']}"} if user.get("token") else {}
         tls = client_context(trusted, pair)
         return str(cluster["server"]), Session(tls=tls, headers=headers, timeout_s=ANSWER_S)
-    except (OSError, KeyError, StopIteration, TypeError, AttributeError, ValueError) as error:
+    except (OSError, KeyError, StopIteration, TypeError, AttributeError, ValueError, ApiError) as error:
         raise WebhookConfigError(f"{path} is no kubeconfig of a webhook: {type(error).__name__}: {error}") from error
 
 
