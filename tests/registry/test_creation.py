@@ -1,4 +1,5 @@
 import base64
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -97,3 +98,21 @@ async def test_a_signing_request_says_who_made_it(opened):
         made = await make(registry, "certificates.k8s.io", "v1", "certificatesigningrequests", tree, user=user)
         assert (made["spec"]["username"], made["spec"]["groups"]) == ("eve", ["system:authenticated"])
         assert (made["spec"]["uid"], made["spec"]["extra"]) == ("7", {"a": ["b"]})
+
+
+@pytest.mark.parametrize(
+    ("group", "plural", "status"),
+    [
+        pytest.param("batch", "jobs", {}, id="empty for a job"),
+        pytest.param("apps", "replicasets", {"replicas": 0}, id="with the numbers that are always written"),
+    ],
+)
+async def test_a_status_is_there_from_the_first(opened, group, plural, status):
+    labels = {"matchLabels": {"a": "b"}}
+    pods: dict[str, Any] = {"spec": {"containers": [{"name": "c", "image": "i"}]}, "metadata": {"labels": {"a": "b"}}}
+    spec = {"template": deepcopy(TEMPLATE)} if plural == "jobs" else {"selector": labels, "template": pods}
+    async with opened() as registry:
+        made = await make(
+            registry, group, "v1", plural, {"metadata": {"name": "x"}, "spec": spec, "status": {"a": 1}}
+        )
+        assert made["status"] == status

@@ -140,7 +140,7 @@ class ApiServer:
     def _public(self, request: Request) -> Response | None:
         if request.method != "GET":
             raise MethodNotAllowed("the server does not allow this method on the requested resource")
-        if request.path == "/version":
+        if request.path.rstrip("/") == "/version":
             return answer(request, version_document())
         return self.health.answer(request)
 

@@ -71,6 +71,7 @@ def _complete_pod(tree: Tree, user: Identity) -> None:
 
 def _complete_job(tree: Tree, user: Identity) -> None:
     """Select the Job's own pods by its uid, unless the user selects by hand."""
+    tree["status"] = {}
     spec, metadata = tree.get("spec") or {}, tree["metadata"]
     template = spec.get("template")
     if spec.get("manualSelector") or not isinstance(template, dict):
@@ -104,13 +105,26 @@ def _status(status: Tree) -> Callable[[Tree, Identity], None]:
     return set_status
 
 
+# Clients take it that these have a status from the first: it is written though nothing stands in it.
+_EMPTY_AT_FIRST = ("apps/v1/Deployment", "batch/v1/CronJob", "v1/ResourceQuota")
+
 _COMPLETIONS: Mapping[str, Callable[[Tree, Identity], None]] = {
+    **{name: _status({}) for name in _EMPTY_AT_FIRST},
     "v1/Namespace": _status({"phase": "Active"}),
     "v1/PersistentVolume": _status({"phase": "Pending"}),
     "v1/PersistentVolumeClaim": _status({"phase": "Pending"}),
     "v1/Pod": _complete_pod,
+    "v1/ReplicationController": _status({"replicas": 0}),
     "v1/Service": _status({"loadBalancer": {}}),
+    "apps/v1/DaemonSet": _status(
+        dict.fromkeys(("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady"), 0)
+    ),
+    "apps/v1/ReplicaSet": _status({"replicas": 0}),
+    "apps/v1/StatefulSet": _status({"replicas": 0, "availableReplicas": 0}),
     "batch/v1/Job": _complete_job,
     "certificates.k8s.io/v1/CertificateSigningRequest": _complete_signing_request,
     "networking.k8s.io/v1/Ingress": _status({"loadBalancer": {}}),
+    "policy/v1/PodDisruptionBudget": _status(
+        dict.fromkeys(("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"), 0)
+    ),
 }

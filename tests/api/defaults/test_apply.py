@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bireme.api.defaults.apply import apply
+from bireme.api.defaults.apply import apply, apply_to_status
 from bireme.api.scheme import Resource
 
 
@@ -195,6 +195,17 @@ def test_namespace_carries_its_name() -> None:
     namespace = defaulted("Namespace", {"metadata": {"name": "n"}})
     assert namespace["metadata"]["labels"] == {"kubernetes.io/metadata.name": "n"}
     assert namespace["status"]["phase"] == "Active"
+
+
+def test_a_status_says_what_strict_clients_miss() -> None:
+    pod = {"spec": {}, "status": {"containerStatuses": [{"name": "c", "image": "i"}]}}
+    apply_to_status(resource("Pod"), pod)
+    said = {"name": "c", "image": "i", "imageID": "", "ready": False, "restartCount": 0}
+    assert pod["status"]["containerStatuses"] == [said]
+    node = {"spec": {}, "status": {"nodeInfo": {"kubeletVersion": "v1"}}}
+    apply_to_status(resource("Node"), node)
+    assert node["status"]["nodeInfo"]["kubeProxyVersion"] == ""
+    assert node["status"]["nodeInfo"]["kubeletVersion"] == "v1"
 
 
 def test_network_policy_types() -> None:

@@ -52,7 +52,10 @@ _GROUPS: Mapping[str, Mapping[str, Default]] = {
 _DEFAULTS: Mapping[tuple[str, str], Default] = {
     (group, kind): default for group, kinds in _GROUPS.items() for kind, default in kinds.items()
 }
-_STATUS_DEFAULTS: Mapping[tuple[str, str], Default] = {("", "Node"): core.default_node}
+_STATUS_DEFAULTS: Mapping[tuple[str, str], Default] = {
+    ("", "Node"): core.default_node,
+    ("", "Pod"): core.default_pod_status,
+}
 
 
 def apply(resource: Resource, tree: dict[str, Any]) -> None:

@@ -8,6 +8,24 @@ from bireme.api.defaults.pods import default_claim_spec, default_pod, default_sp
 
 NAMESPACE_LABEL = "kubernetes.io/metadata.name"
 _SESSION_AFFINITY_TIMEOUT_S = 10_800
+# Clients with strict types miss what is always written, empty or not.
+_CONTAINER_STATUSES = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
+_CONTAINER_STATUS: Mapping[str, str | int | bool] = {"image": "", "imageID": "", "ready": False, "restartCount": 0}
+_NODE_INFO: Mapping[str, str] = dict.fromkeys(
+    (
+        "architecture",
+        "bootID",
+        "containerRuntimeVersion",
+        "kernelVersion",
+        "kubeProxyVersion",
+        "kubeletVersion",
+        "machineID",
+        "operatingSystem",
+        "osImage",
+        "systemUUID",
+    ),
+    "",
+)
 
 
 def default_service(tree: Tree) -> None:
@@ -80,6 +98,17 @@ def default_node(tree: Tree) -> None:
     canonical_amounts(status.get("allocatable"))
     if not status.get("allocatable") and status.get("capacity"):
         status["allocatable"] = dict(status["capacity"])
+
+    if status.get("nodeInfo"):
+        fill(status["nodeInfo"], _NODE_INFO)
+
+
+def default_pod_status(tree: Tree) -> None:
+    """A Pod's status: what stands in each container's, though it be empty."""
+    status = section(tree, "status")
+    for name in _CONTAINER_STATUSES:
+        for each in status.get(name) or ():
+            fill(each, _CONTAINER_STATUS)
 
 
 def default_claim(tree: Tree) -> None:
