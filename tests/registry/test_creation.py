@@ -1,5 +1,4 @@
 import base64
-from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -108,9 +107,10 @@ async def test_a_signing_request_says_who_made_it(opened):
     ],
 )
 async def test_a_status_is_there_from_the_first(opened, group, plural, status):
+    job = {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}
     labels = {"matchLabels": {"a": "b"}}
     pods: dict[str, Any] = {"spec": {"containers": [{"name": "c", "image": "i"}]}, "metadata": {"labels": {"a": "b"}}}
-    spec = {"template": deepcopy(TEMPLATE)} if plural == "jobs" else {"selector": labels, "template": pods}
+    spec = {"template": {"spec": job}} if plural == "jobs" else {"selector": labels, "template": pods}
     async with opened() as registry:
         made = await make(
             registry, group, "v1", plural, {"metadata": {"name": "x"}, "spec": spec, "status": {"a": 1}}
