@@ -14,10 +14,9 @@ The class says whose fault it is and whether to retry. `apiserver/errors.py` tur
 `client/errors.py` a `Status` into one; nothing else does either.
 """
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +35,8 @@ class ApiError(Exception):
     seconds; `metadata` goes into the Status (a fresh continue token, for one).
     """
 
-    code: ClassVar[int] = 500
-    reason: ClassVar[str] = "InternalError"
+    code: int = 500
+    reason: str = "InternalError"
 
     def __init__(
         self,
@@ -144,12 +143,6 @@ class Timeout(ApiError):
     """The answer did not come in time; retry."""
 
     code, reason = 504, "Timeout"
-
-
-@functools.lru_cache(maxsize=256)
-def error_type(code: int, reason: str) -> type[ApiError]:
-    """The error of a code and reason that somebody else has chosen: a webhook, a server behind this one."""
-    return type("ChosenError", (ApiError,), {"code": code, "reason": reason})
 
 
 def not_found(resource: str, name: str, *, group: str = "") -> NotFound:

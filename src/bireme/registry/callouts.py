@@ -1,153 +1,168 @@
-"""Asking the webhooks that users bring: a tree out, a tree back, over TLS that their own authority vouches for.
+"""Calls to servers that users name in objects: webhooks of admission and of conversion.
 
-A client config names a URL or a service; a service is reached at one of its ready endpoints, or else at its cluster
-address, under its name in the cluster. Redirects are not followed, answers are bounded in size and time. Left to
-others: what is asked, and what a failure means. Source: the Kubernetes documentation on webhooks.
+A `clientConfig` names a URL, or a service, which is reached at one of its ready endpoints under its name in the
+cluster. Redirects are not followed, answers are bounded in size and time, and what they hold is never part of an
+error or of the log: whoever names a server must not learn what another one says.
+Source: the WebhookClientConfig of the Kubernetes API.
 """
 
 import asyncio
 import base64
-import binascii
-import functools
-import random as chance
 import ssl
-from dataclasses import dataclass
-from typing import Any, Protocol
+from random import Random
+from typing import Any
 
+import aiohttp
 import orjson
 
-from bireme.api.errors import ApiError
+from bireme.api.errors import ApiError, ServiceUnavailable
 from bireme.http.requests import RequestFailed, RequestTimedOut, Session
+from bireme.registry.admission.chain import Objects
+from bireme.registry.service_routes import resolve
 
 Tree = dict[str, Any]
 LARGEST_ANSWER = 64 << 20
-HTTPS = 443
-SERVICE_NAME = "kubernetes.io/service-name"
-HEADERS = {"content-type": "application/json", "accept": "application/json", "user-agent": "kube-apiserver-admission"}
+CONTEXTS = 256
+_HEADERS = {"accept": "application/json, */*", "content-type": "application/json", "user-agent": "kube-apiserver"}
+_WORDS = {
+    401: "the server has asked for the client to provide credentials",
+    403: "the server does not allow access to the requested resource",
+    404: "the server could not find the requested resource",
+    405: "the server does not allow this method on the requested resource",
+    413: "the server rejected our request because it was too large",
+    415: "the server rejected our request due to an error in our request",
+    429: "the server has received too many requests and has asked us to try again later",
+}
 
 
-class Objects(Protocol):
-    """The objects that services are found among."""
+class CalloutFailed(ServiceUnavailable):
+    """No answer came that could be read; `timed_out` says whether it came too late."""
 
-    def find(self, group: str, version: str, plural: str, namespace: str, name: str) -> Tree | None:
-        """The object of that name."""
-        ...
-
-    def every(self, group: str, version: str, plural: str, namespace: str = "") -> list[Tree]:
-        """All objects of a kind in a namespace."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where to connect, what to ask for there, and the name that the certificate must bear ("": that of the URL)."""
-
-    url: str
-    host: str = ""
-    shown: str = ""
+    def __init__(self, message: str, *, timed_out: bool = False) -> None:
+        super().__init__(message)
+        self.timed_out = timed_out
 
 
 class Callouts:
-    """Asks webhooks; `run` ends its connections when it is cancelled."""
+    """The way out. Keep `run` running, which closes the connections at the end."""
 
-    def __init__(self, objects: Objects, random: chance.Random) -> None:
+    def __init__(self, objects: Objects, dice: Random) -> None:
         self._objects = objects
-        self._random = random
-        self._session = Session()
-
-    async def post(self, client_config: Tree, tree: Tree, timeout_s: float) -> Any:
-        """What the webhook answers to `tree`. Raises ApiError whose message says why there is no answer."""
-        target = self._target(client_config)
-        headers = {**HEADERS, "host": target.host} if target.host else HEADERS
-        shown = target.shown or target.url
-        try:
-            reply = await self._session.request(
-                "POST",
-                target.url,
-                headers=headers,
-                body=orjson.dumps(tree),
-                tls=_trusting(client_config.get("caBundle") or ""),
-                timeout_s=timeout_s,
-                limit=LARGEST_ANSWER,
-                server_name=target.host.partition(":")[0] or None,
-            )
-        except RequestTimedOut as error:
-            raise ApiError(f'Post "{shown}": context deadline exceeded') from error
-        except RequestFailed as error:
-            raise ApiError(f'Post "{shown}": {error}') from error
-        if reply.status != 200:
-            raise ApiError(f'Post "{shown}": the server answered with {reply.status}')
-        try:
-            return orjson.loads(reply.body)
-        except orjson.JSONDecodeError as error:
-            raise ApiError(f'Post "{shown}": the answer is no JSON: {error}') from error
+        self._dice = dice
+        self._session = Session(headers=_HEADERS)
+        self._contexts: dict[str, ssl.SSLContext] = {}
 
     async def run(self) -> None:
-        """Wait until cancelled, then close every connection."""
+        """Hold the connections until cancelled."""
         try:
             await asyncio.Event().wait()
         finally:
             await self._session.close()
 
-    def _target(self, config: Tree) -> Target:
+    async def post(self, client_config: Tree, tree: Tree, timeout_s: float, *, limit: int = LARGEST_ANSWER) -> Any:
+        """What the server of `client_config` answers to `tree`. Raises CalloutFailed."""
+        shown = f"{_shown_url(client_config)}?timeout={timeout_s:g}s"
+        try:
+            url, server_name, host = self._target(client_config)
+            reply = await self._session.request(
+                "POST",
+                f"{url}?timeout={timeout_s:g}s",
+                headers={"host": host} if host else None,
+                body=orjson.dumps(tree),
+                tls=self._context(client_config.get("caBundle") or ""),
+                timeout_s=timeout_s,
+                limit=limit,
+                server_name=server_name or None,
+            )
+        except RequestTimedOut as error:
+            raise CalloutFailed(f'Post "{shown}": context deadline exceeded', timed_out=True) from error
+        except RequestFailed as error:
+            raise CalloutFailed(f'Post "{shown}": {_why(error)}') from error
+        except ApiError as error:
+            raise CalloutFailed(f'Post "{shown}": {error.message}') from error
+        if not 200 <= reply.status < 300:
+            raise CalloutFailed(_words(reply.status))
+        try:
+            return orjson.loads(reply.body)
+        except orjson.JSONDecodeError:
+            raise CalloutFailed("the answer is not JSON") from None
+
+    def _target(self, config: Tree) -> tuple[str, str, str]:
+        """The URL to ask, the name in the certificate, and the host to speak to where they are not the URL's."""
         service = config.get("service")
         if not service:
-            return Target(config.get("url") or "")
-        namespace, name, port = service["namespace"], service["name"], service.get("port") or HTTPS
-        path = "/" + (service.get("path") or "").lstrip("/")
-        host = f"{name}.{namespace}.svc"
-        shown = f"https://{host}:{port}{path}"
-        found = self._objects.find("", "v1", "services", namespace, name)
-        if found is None:
-            raise ApiError(f'Post "{shown}": service "{name}" not found')
-        where = self._endpoint(found, namespace, name, port)
-        if where is None:
-            raise ApiError(f'Post "{shown}": no endpoints available for service "{name}"')
-        return Target(f"https://{where}{path}", f"{host}:{port}", shown)
+            return str(config.get("url") or ""), "", ""
+        port = service.get("port") or 443
+        place = resolve(self._objects, service["namespace"], service["name"], port, self._dice)
+        name = f"{service['name']}.{service['namespace']}.svc"
+        return f"https://{place}{_path(service)}", name, f"{name}:{port}"
 
-    def _endpoint(self, service: Tree, namespace: str, name: str, port: int) -> str | None:
-        """The address and port of a ready endpoint; of the service itself where its endpoints are not known."""
-        spec = service.get("spec") or {}
-        said = next((each for each in spec.get("ports") or () if each.get("port") == port), None)
-        if spec.get("type") == "ExternalName":
-            return f"{spec.get('externalName')}:{port}"
-        if said is None:
-            return None
-        slices = [
-            each
-            for each in self._objects.every("discovery.k8s.io", "v1", "endpointslices", namespace)
-            if (each["metadata"].get("labels") or {}).get(SERVICE_NAME) == name
-        ]
-        ready = [place for each in slices for place in _places(each, said.get("name") or "")]
-        if ready:
-            return self._random.choice(ready)
-        address = spec.get("clusterIP")
-        return f"{_bracketed(address)}:{port}" if address and address != "None" and not slices else None
+    def _context(self, bundle: str) -> ssl.SSLContext:
+        """TLS that trusts the authorities of `bundle`, or those of the machine where there is none."""
+        context = self._contexts.get(bundle)
+        if context is None:
+            if len(self._contexts) >= CONTEXTS:
+                self._contexts.clear()
+            context = self._contexts[bundle] = trusting(bundle)
+        return context
 
 
-def _places(slice: Tree, port_name: str) -> list[str]:
-    ports = [each for each in slice.get("ports") or () if (each.get("name") or "") == port_name]
-    if not ports:
-        return []
-    number = ports[0].get("port")
-    return [
-        f"{_bracketed(address)}:{number}"
-        for endpoint in slice.get("endpoints") or ()
-        if (endpoint.get("conditions") or {}).get("ready") is not False
-        for address in endpoint.get("addresses") or ()
-    ]
-
-
-def _bracketed(address: str) -> str:
-    return f"[{address}]" if ":" in address else address
-
-
-@functools.lru_cache(maxsize=64)
-def _trusting(bundle: str) -> ssl.SSLContext:
-    """Trust in a bundle of certificates, in base64; in those of the system where there is none."""
+def trusting(bundle: str) -> ssl.SSLContext:
+    """TLS of a client that trusts the authorities of a bundle in base64. Raises CalloutFailed."""
     if not bundle:
         return ssl.create_default_context()
     try:
-        return ssl.create_default_context(cadata=base64.b64decode(bundle).decode())
-    except (binascii.Error, UnicodeDecodeError, ssl.SSLError) as error:
-        raise ApiError(f"unable to load root certificates: {error}") from error
+        return ssl.create_default_context(cadata=_pem(bundle))
+    except (ValueError, ssl.SSLError):
+        raise CalloutFailed("unable to load root certificates: unable to parse bytes as PEM block") from None
+
+
+def _pem(bundle: str) -> str:
+    return base64.b64decode(bundle).decode("ascii")
+
+
+def _path(service: Tree) -> str:
+    path = str(service.get("path") or "/")
+    return path if path.startswith("/") else f"/{path}"
+
+
+def _shown_url(config: Tree) -> str:
+    service = config.get("service")
+    if not service:
+        return str(config.get("url") or "")
+    return f"https://{service['name']}.{service['namespace']}.svc:{service.get('port') or 443}{_path(service)}"
+
+
+def _words(status: int) -> str:
+    if status in _WORDS:
+        return _WORDS[status]
+    if status >= 500:
+        return 'an error on the server ("unknown") has prevented the request from succeeding'
+    return f"the server responded with the status code {status} but did not return more information"
+
+
+def _why(error: RequestFailed) -> str:
+    """Why a request failed, in the words of the original where clients look for them."""
+    cause = error.__cause__
+    match cause:
+        case aiohttp.ClientConnectorCertificateError():
+            return f"tls: failed to verify certificate: x509: {_certificate_fault(cause.certificate_error)}"
+        case aiohttp.ClientConnectorDNSError():
+            return f"dial tcp: lookup {cause.host}: no such host"
+        case aiohttp.ClientConnectorError():
+            fault = "connection refused" if isinstance(cause.os_error, ConnectionRefusedError) else cause.strerror
+            return f"dial tcp {cause.host}:{cause.port}: connect: {fault}"
+        case aiohttp.ServerDisconnectedError():
+            return "EOF"
+        case ConnectionResetError() | aiohttp.ClientOSError():
+            return "read: connection reset by peer"
+        case None:
+            return "answer too large"
+    return type(cause).__name__
+
+
+def _certificate_fault(error: Exception) -> str:
+    text = getattr(error, "verify_message", "") or "certificate is not valid"
+    if "issuer" in text or "self-signed" in text or "self signed" in text:
+        return "certificate signed by unknown authority"
+    return str(text)

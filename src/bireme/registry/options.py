@@ -1,7 +1,7 @@
 """What a caller says beside the object: who asks, and the options of each verb."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from bireme.http.interface import Identity
 
@@ -42,6 +42,16 @@ class DeleteOptions:
     uid: str = ""
     resource_version: str = ""
     propagation: Literal["", "Background", "Foreground", "Orphan"] = ""
+
+    def as_tree(self) -> dict[str, Any]:
+        """The options as clients say them."""
+        conditions = {"uid": self.uid, "resourceVersion": self.resource_version}
+        said = {
+            "gracePeriodSeconds": self.grace_period_s,
+            "preconditions": {name: value for name, value in conditions.items() if value} or None,
+            "propagationPolicy": self.propagation or None,
+        }
+        return {name: value for name, value in said.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)

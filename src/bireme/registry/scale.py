@@ -26,7 +26,9 @@ SCALE = kind_of(
 
 def scale_document(kind: Kind, document: Document) -> Document:
     """The Scale of an object with replicas, at the object's version."""
-    return Document(encode(SCALE.resource, scale_of(document.tree(), _paths(kind))), document.revision, SCALE.prefix)
+    return Document(
+        encode(SCALE.resource, scale_of(document.tree(), paths_of(kind))), document.revision, SCALE.prefix
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,8 @@ class ScalePaths:
 USUAL = ScalePaths()
 
 
-def _paths(kind: Kind) -> ScalePaths:
+def paths_of(kind: Kind) -> ScalePaths:
+    """Where objects of a kind have them."""
     custom = kind.custom.scale_paths if kind.custom is not None else None
     return ScalePaths(*custom) if custom is not None else USUAL
 
@@ -67,7 +70,7 @@ async def change_scale(
     registry: Registry, kind: Kind, namespace: str, name: str, change: Callable[[Tree], Tree], call: Call
 ) -> Document:
     """Replace the Scale by what `change` makes of it; the new Scale. Raises Conflict, Invalid."""
-    paths = _paths(kind)
+    paths = paths_of(kind)
 
     def apply(tree: Tree) -> Tree:
         scale = change(scale_of(tree, paths))
@@ -84,6 +87,11 @@ async def change_scale(
     return scale_document(kind, await registry.patch(kind, namespace, name, apply, call))
 
 
+def with_replicas(kind: Kind, tree: Tree, wanted: int) -> Tree:
+    """The object with other wanted replicas; it shares all else."""
+    return _with(tree, paths_of(kind).wanted, wanted)
+
+
 def _with(tree: Tree, path: tuple[str, ...], value: Any) -> Tree:
     """A tree with `value` at a path of fields, that shares all else."""
     name, *rest = path
@@ -98,7 +106,7 @@ async def apply_scale(registry: Registry, kind: Kind, namespace: str, name: str,
     metadata = dict(scale.get("metadata") or {})
     config: Tree = {"apiVersion": kind.resource.api_version, "kind": kind.resource.kind, "metadata": metadata}
     if "replicas" in (scale.get("spec") or {}):
-        config = _with(config, _paths(kind).wanted, _replicas(kind, name, scale))
+        config = _with(config, paths_of(kind).wanted, _replicas(kind, name, scale))
     call.owns_through = "scale"
     document, _ = await registry.apply(kind, namespace, name, Apply(config, said.force, "scale"), call)
     return scale_document(kind, document)

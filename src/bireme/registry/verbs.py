@@ -324,7 +324,8 @@ class Registry(Reader):
         """The last steps of every update: admission, validation, generation, compare and set."""
         name = old["metadata"]["name"]
         old["metadata"].pop("resourceVersion", None)
-        attributes = Attributes("UPDATE", kind, namespace, name, new, old, call, subresource)
+        part = subresource or call.owns_through
+        attributes = Attributes("UPDATE", kind, namespace, name, new, old, call, part, revision=item.revision)
         kept = new["metadata"].get("managedFields")
         await self.admission.admit(attributes)
         self.field_managers.keep_sound(new, kept)
@@ -373,7 +374,9 @@ class Registry(Reader):
         tree = await self.tree(kind, item)
         check_preconditions(kind.resource, name, {}, tree, uid=options.uid, version=options.resource_version)
         tree["metadata"].pop("resourceVersion", None)
-        attributes = Attributes("DELETE", kind, namespace, name, None, tree, call)
+        attributes = Attributes(
+            "DELETE", kind, namespace, name, None, tree, call, revision=item.revision, options=options.as_tree()
+        )
         await self.admission.admit(attributes)
         await self.admission.validate(attributes)
         if not options.propagation and kind.is_a("Job", "batch"):

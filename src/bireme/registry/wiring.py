@@ -8,20 +8,22 @@ from ipaddress import IPv4Network
 from bireme.aio.clock import Clock
 from bireme.aio.supervise import supervise
 from bireme.aio.uids import new_uid
+from bireme.api.cel.library.authorizer import Answer, Check
 from bireme.api.scheme import Scheme
+from bireme.http.interface import Identity
 from bireme.registry.access import Masters, Union
 from bireme.registry.addresses import ServiceAddresses
 from bireme.registry.admission.chain import Plugin
 from bireme.registry.admission.mutating_policy import MutatingAdmissionPolicy
-from bireme.registry.admission.mutating_webhook import MutatingWebhook
 from bireme.registry.admission.plugins import default_plugins
 from bireme.registry.admission.policies import Policies
 from bireme.registry.admission.policy_values import authorize_by
 from bireme.registry.admission.resource_quota import ResourceQuota
 from bireme.registry.admission.role_escalation import RoleEscalation
 from bireme.registry.admission.validating_policy import ValidatingAdmissionPolicy
-from bireme.registry.admission.validating_webhook import ValidatingWebhook
-from bireme.registry.admission.webhooks import Webhooks
+from bireme.registry.admission.webhook_configs import Webhooks
+from bireme.registry.admission.webhook_objects import Shown
+from bireme.registry.admission.webhooks import Caller, MutatingAdmissionWebhook, ValidatingAdmissionWebhook
 from bireme.registry.bootstrap import make_start_objects
 from bireme.registry.callouts import Callouts
 from bireme.registry.custom_cleanup import Cleanup
@@ -61,11 +63,11 @@ def build_registry(
     custom = CustomKinds(registry)
     rules: dict[str, Rules] = {"Service": addresses, "CustomResourceDefinition": custom}
     escalation = RoleEscalation(registry, _authorize(registry))
-    optional = default_plugins(registry, dice, more=plugins)
+    optional = default_plugins(registry, more=plugins)
     callouts = Callouts(registry, dice)
     registry.converter.post = callouts.post
-    late = policy_and_webhook_plugins(registry, callouts)
-    registry.use([*optional, escalation, *late, ResourceQuota(quotas)], rules)
+    extensible = extensible_plugins(registry, callouts)
+    registry.use([*optional, escalation, *extensible, ResourceQuota(quotas)], rules)
     registry.tasks["callouts"] = callouts.run
     registry.tasks["quotas"] = quotas.run
     registry.tasks["custom kinds"] = Cleanup(registry, custom).run
@@ -75,29 +77,26 @@ def build_registry(
     return registry
 
 
-def policy_and_webhook_plugins(registry: Registry, callouts: Callouts) -> list[Plugin]:
+def extensible_plugins(registry: Registry, callouts: Callouts) -> list[Plugin]:
     """The plugins for policies in CEL and for webhooks, in their order."""
 
+    def authorize(user: Identity, check: Check) -> Answer:
+        return authorize_by(registry.authorizer)(user, check)
+
     def policies(plural: str) -> Policies:
-        return Policies(registry, registry.kinds, plural, authorize=authorize_by(registry.authorizer))
+        return Policies(registry, registry.kinds, plural, authorize=authorize)
 
     def webhooks(plural: str) -> Webhooks:
-        return Webhooks(
-            registry,
-            registry.kinds,
-            plural,
-            callouts,
-            authorizer=lambda: registry.authorizer,
-            converter=registry.converter,
-            uid=registry.new_uid,
-        )
+        return Webhooks(registry, registry.kinds, plural)
 
     intake = registry.intake
+    shown = Shown(intake, registry.converter)
+    caller = Caller(registry, shown, callouts.post, registry.new_uid, authorize)
     return [
         MutatingAdmissionPolicy(policies("mutatingadmissionpolicies"), registry.field_managers.typed, intake.fill),
-        MutatingWebhook(webhooks("mutatingwebhookconfigurations"), intake.take, intake.fill),
+        MutatingAdmissionWebhook(webhooks("mutatingwebhookconfigurations"), caller),
         ValidatingAdmissionPolicy(policies("validatingadmissionpolicies")),
-        ValidatingWebhook(webhooks("validatingwebhookconfigurations")),
+        ValidatingAdmissionWebhook(webhooks("validatingwebhookconfigurations"), caller),
     ]
 
 

@@ -1,5 +1,3 @@
-from random import Random
-
 import pytest
 
 from bireme.registry.admission.plugins import default_plugins
@@ -7,7 +5,7 @@ from bireme.registry.admission.plugins import default_plugins
 
 async def test_the_order_is_the_originals(opened):
     async with opened() as registry:
-        usual = [plugin.name for plugin in default_plugins(registry, Random(1))]
+        usual = [plugin.name for plugin in default_plugins(registry)]
         assert usual == [
             "NamespaceLifecycle",
             "LimitRanger",
@@ -28,7 +26,7 @@ async def test_the_order_is_the_originals(opened):
             "DefaultIngressClass",
             "PodTopologyLabels",
         ]
-        more = default_plugins(registry, Random(1), more=["DenyServiceExternalIPs"])
+        more = default_plugins(registry, more=["DenyServiceExternalIPs"])
         assert [plugin.name for plugin in more if plugin.name not in usual] == ["DenyServiceExternalIPs"]
         with pytest.raises(ValueError, match="AlwaysDeny"):
-            default_plugins(registry, Random(1), more=["AlwaysDeny"])
+            default_plugins(registry, more=["AlwaysDeny"])

@@ -397,7 +397,7 @@ async def test_configurations_count_from_their_next_request_on_and_are_never_ask
         assert {each["resource"]["resource"] for each in server.asked["/deny"]} == {"configmaps"}
 
 
-async def test_a_service_is_reached_at_a_ready_endpoint_that_is_not_this_machine(opened, server):
+async def test_a_service_is_reached_at_its_ready_endpoints_only(opened, server):
     async with opened() as registry:
         service = {"namespace": "default", "name": "hooks", "path": "/deny", "port": 443}
         await validating(registry, {"service": service, "caBundle": server.bundle})
@@ -406,6 +406,11 @@ async def test_a_service_is_reached_at_a_ready_endpoint_that_is_not_this_machine
         spec = {"ports": [{"port": 443, "targetPort": 8443}]}
         body = {"metadata": {"name": "hooks"}, "spec": spec}
         await registry.create(registry.kind("", "v1", "services"), "default", body, Call())
+        labels = {"kubernetes.io/service-name": "hooks"}
+        endpoints = [{"addresses": ["192.0.2.7"], "conditions": {"ready": False}}]
+        pieces = {"addressType": "IPv4", "endpoints": endpoints, "ports": [{"port": 8443}]}
+        body = {"metadata": {"name": "hooks", "labels": labels}, **pieces}
+        await registry.create(registry.kind("discovery.k8s.io", "v1", "endpointslices"), "default", body, Call())
         assert f'{where}no endpoints available for service "hooks"' in (await refused(registry)).message
 
 

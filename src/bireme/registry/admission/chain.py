@@ -1,8 +1,8 @@
 """Admission: what is filled in and refused beyond what a kind's own rules say.
 
 The plugins run in the order of the original; one that has nothing to say to an operation on a kind is left out
-of its chain, once for all. Plugins see objects through `Objects`, never the store. Webhooks and policies
-stand at the end of the chain. Source: the Kubernetes documentation on admission.
+of its chain, once for all. Plugins see objects through `Objects`, never the store. Policies and webhooks stand
+at the end of the chain. Source: the Kubernetes documentation on admission.
 """
 
 from abc import ABC, abstractmethod
@@ -41,9 +41,9 @@ class Judges(Protocol):
 
 @dataclass(slots=True)
 class Attributes:
-    """What is asked: `tree` is the object to be (None for DELETE), `old` the one that is.
+    """What is asked: `tree` is the object to be (None for DELETE), `old` the one that is, at `revision`.
 
-    `changed` is set by who changed the object after others had filled it in: they are then asked once more.
+    `options` are those of a delete, as clients say them. For CONNECT, `tree` is what the client asks of the tunnel.
     """
 
     operation: Operation
@@ -55,12 +55,31 @@ class Attributes:
     call: Call
     subresource: str = ""
     settle: list["Settle"] = field(default_factory=list)
-    changed: bool = False
+    revision: int = 0
+    options: Tree | None = None
+    again: "Again | None" = None
 
     async def settled(self, *, stands: bool) -> None:
         """Tell those who asked for it whether the write stands."""
         for step in self.settle:
             await step(stands=stands)
+
+
+@dataclass(slots=True)
+class Again:
+    """What webhooks need to know to be asked a second time: who wants to be (`ran`), and who is (`due`)."""
+
+    wanted: bool = False
+    under_way: bool = False
+    ran: list[str] = field(default_factory=list)
+    due: set[str] = field(default_factory=set)
+    left: bytes = b""
+
+    def changed(self) -> None:
+        """Ask those again who have been asked, since the object is not what they saw."""
+        self.wanted = True
+        self.due.update(self.ran)
+        self.ran.clear()
 
 
 class Settle(Protocol):
@@ -73,7 +92,6 @@ class Plugin(ABC):
     """One plugin: which operations it handles, what it fills in (`admit`), what it refuses (`validate`)."""
 
     name: ClassVar[str]
-    asked_again: ClassVar[bool] = True
 
     @abstractmethod
     def handles(self, operation: Operation, kind: Kind, subresource: str) -> bool:
@@ -89,8 +107,8 @@ class Plugin(ABC):
 Step = Callable[[Attributes], Awaitable[None]]
 
 
-Steps = tuple[tuple[Step, ...], tuple[Step, ...], tuple[Step, ...]]
-"""What fills in, what refuses, and what fills in once more."""
+Steps = tuple[tuple[Step, ...], tuple[Step, ...]]
+"""What fills in, and what refuses."""
 
 
 class Chain:
@@ -101,12 +119,13 @@ class Chain:
         self._steps: dict[tuple[Operation, Kind, str], Steps] = {}
 
     async def admit(self, attributes: Attributes) -> None:
-        """Let every plugin fill in what it has to."""
-        steps, _, again = self._of(attributes)
-        for step in steps:
+        """Let every plugin fill in what it has to; once more where a webhook has changed the object."""
+        for step in self._of(attributes)[0]:
             await step(attributes)
-        if attributes.changed:
-            for step in again:
+        again = attributes.again
+        if again is not None and again.wanted:
+            again.under_way = True
+            for step in self._of(attributes)[0]:
                 await step(attributes)
 
     async def validate(self, attributes: Attributes) -> None:
@@ -123,6 +142,5 @@ class Chain:
             steps = self._steps[place] = (
                 tuple(plugin.admit for plugin in admitting),
                 tuple(plugin.validate for plugin in chosen if type(plugin).validate is not Plugin.validate),
-                tuple(plugin.admit for plugin in admitting if plugin.asked_again),
             )
         return steps

@@ -60,7 +60,10 @@ class MutatingAdmissionPolicy(Plugin):
             return
         again: list[str] = []
         ran: list[str] = []
+        second = attributes.again is not None and attributes.again.under_way
         for task in self._policies.for_request(attributes):
+            if second and task.known.spec.get("reinvocationPolicy") != "IfNeeded":
+                continue
             changed = self._run(task, attributes)
             if changed:
                 again += [name for name in ran if name not in again and name != task.known.name]

@@ -1,6 +1,5 @@
 """The plugins that are on by default, in the order of the original."""
 
-import random
 from collections.abc import Callable, Collection
 from typing import Protocol
 
@@ -38,12 +37,12 @@ class Surroundings(Objects, Judges, Protocol):
     kinds: Kinds
 
 
-def default_plugins(objects: Surroundings, chance: random.Random, *, more: Collection[str] = ()) -> list[Plugin]:
+def default_plugins(objects: Surroundings, *, more: Collection[str] = ()) -> list[Plugin]:
     """New plugins that look up what they need in `objects`; `more` names those that are off by default."""
     ordered: tuple[tuple[str, Callable[[], Plugin]], ...] = (
         ("NamespaceLifecycle", lambda: NamespaceLifecycle(objects)),
         ("LimitRanger", lambda: LimitRanger(objects)),
-        ("ServiceAccount", lambda: ServiceAccount(objects, chance)),
+        ("ServiceAccount", lambda: ServiceAccount(objects)),
         ("NodeRestriction", lambda: NodeRestriction(objects, objects)),
         ("TaintNodesByCondition", TaintNodesByCondition),
         ("PodSecurity", lambda: PodSecurity(objects)),

@@ -14,6 +14,7 @@ from bireme.registry.mountable_secrets import first_fault, is_enforced, secrets_
 
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 TOKEN_S = 3607
+VOLUME_PREFIX = "kube-api-access-"
 SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 
 Tree = dict[str, Any]
@@ -24,9 +25,8 @@ class ServiceAccount(Plugin):
 
     name = "ServiceAccount"
 
-    def __init__(self, objects: Objects, chance: random.Random) -> None:
+    def __init__(self, objects: Objects) -> None:
         self._objects = objects
-        self._random = chance
 
     def handles(self, operation: Operation, kind: Kind, subresource: str) -> bool:
         return kind.is_a("Pod") and (operation, subresource) in (("CREATE", ""), ("UPDATE", "ephemeralcontainers"))
@@ -71,11 +71,12 @@ class ServiceAccount(Plugin):
         bare = [container for container in containers if not _has_mount(container)]
         if not bare:
             return
-        taken = {volume.get("name") for volume in spec.get("volumes") or ()}
-        name = _usual_name(uid)
-        while name in taken:
-            name = _volume_name(self._random)
-        spec.setdefault("volumes", []).append(_token_volume(name))
+        taken = [str(volume.get("name")) for volume in spec.get("volumes") or ()]
+        # A volume that is there already may come from a webhook, or from the time before one added a container.
+        name = next((each for each in taken if each.startswith(VOLUME_PREFIX)), "")
+        if not name:
+            name = _usual_name(uid)
+            spec.setdefault("volumes", []).append(_token_volume(name))
         for container in bare:
             mount = {"name": name, "readOnly": True, "mountPath": MOUNT_PATH}
             container.setdefault("volumeMounts", []).append(mount)
@@ -88,7 +89,7 @@ def _usual_name(uid: str) -> str:
 
 
 def _volume_name(chance: random.Random) -> str:
-    return "kube-api-access-" + "".join(chance.choices(SUFFIX_ALPHABET, k=5))
+    return VOLUME_PREFIX + "".join(chance.choices(SUFFIX_ALPHABET, k=5))
 
 
 def _is_mirror(tree: Tree) -> bool:

@@ -1,246 +1,232 @@
-"""Webhook configurations as they are now: compiled, matched, and called.
+"""Admission webhooks: servers of users, which change objects and refuse requests.
 
-A configuration is read when its revision is first seen; without any, a request costs one look-up. What is shared by
-both kinds stands here, what each does with an answer in `mutating_webhook.py` and `validating_webhook.py`.
-Source: the Kubernetes documentation on dynamic admission control; AdmissionReview of admission.k8s.io/v1.
+Those that change are asked one after the other, each seeing what those before it made; when one changed something,
+the whole chain runs once more, and those that asked for it (`reinvocationPolicy: IfNeeded`) are asked again. Those
+that only refuse are asked all at once. What the server writes for itself goes past them all, so that a cluster
+starts whatever has become of its webhooks.
+
+Left to others: which there are (`webhook_configs.py`), what is said (`webhook_reviews.py`), the way there
+(`callouts.py`). Source: the Kubernetes documentation on admission webhooks.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
-from bireme.api.cel.admission import compile_condition
+import orjson
+import structlog
+
 from bireme.api.cel.errors import CelError
-from bireme.api.cel.program import Program
-from bireme.api.errors import ApiError, BadRequest, error_type
-from bireme.registry.access import Authorizer
-from bireme.registry.admission.chain import Attributes, Objects
-from bireme.registry.admission.policy_match import Match, selector_of
-from bireme.registry.admission.policy_values import Budget, admission_values, authorize_by, request_of
-from bireme.registry.callouts import Callouts
-from bireme.registry.conversion import from_stored
-from bireme.registry.custom_conversion import Converter
-from bireme.registry.kinds import Kind, KindsOf, Versions
+from bireme.api.errors import ApiError, BadRequest, Cause
+from bireme.registry.admission.chain import Again, Attributes, Objects, Operation, Plugin
+from bireme.registry.admission.policies import CONDITIONS
+from bireme.registry.admission.policy_match import is_exempt
+from bireme.registry.admission.policy_values import Authorize, Budget, admission_values
+from bireme.registry.admission.refusals import refused
+from bireme.registry.admission.webhook_configs import Hook, Meant, Webhooks
+from bireme.registry.admission.webhook_objects import Shown
+from bireme.registry.admission.webhook_reviews import BadAnswer, Denied, Verdict, review_of, verdict_of
+from bireme.registry.kinds import Kind
 
 Tree = dict[str, Any]
-GROUP = "admissionregistration.k8s.io"
-CONDITIONS_BUDGET = 2_500_000
-DEFAULT_TIMEOUT_S = 10.0
-_REVIEWS = ("v1", "v1beta1")
-_OPTIONS = {"CREATE": "CreateOptions", "UPDATE": "UpdateOptions", "DELETE": "DeleteOptions"}
+LARGEST_VERDICT = 8 << 20
+log = structlog.get_logger(__name__)
+
+
+class Post(Protocol):
+    """The way to a server that a client configuration names."""
+
+    def __call__(self, client_config: Tree, tree: Tree, timeout_s: float, *, limit: int) -> Awaitable[Any]: ...
+
+
+class CallFailed(Exception):
+    """A webhook could not be asked, or its answer not be understood; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
-class Webhook:
-    """One webhook of one configuration, ready to be matched and called."""
+class Caller:
+    """What both plugins need to ask a webhook."""
 
-    name: str
-    configuration: str
-    tree: Tree
-    match: Match
-    conditions: tuple[tuple[str, Program], ...] = ()
-    fault: str = ""
+    objects: Objects
+    shown: Shown
+    post: Post
+    uid: Callable[[], str]
+    authorize: Authorize | None = None
 
-    @property
-    def fails(self) -> bool:
-        """Whether a call that fails refuses the request."""
-        return (self.tree.get("failurePolicy") or "Fail") == "Fail"
-
-    @property
-    def again(self) -> bool:
-        """Whether it wants to see what others changed after it."""
-        return self.tree.get("reinvocationPolicy") == "IfNeeded"
-
-
-def read(tree: Tree) -> list[Webhook]:
-    """The webhooks of a configuration, in their order."""
-    return [_read(tree["metadata"]["name"], said) for said in tree.get("webhooks") or ()]
-
-
-def _read(configuration: str, said: Tree) -> Webhook:
-    match = Match(
-        tuple(said.get("rules") or ()),
-        (),
-        said.get("matchPolicy") == "Exact",
-        selector_of(said.get("namespaceSelector")),
-        selector_of(said.get("objectSelector")),
-    )
-    try:
-        conditions = tuple(
-            (each.get("name") or "", compile_condition(each.get("expression") or ""))
-            for each in said.get("matchConditions") or ()
-        )
-    except CelError as error:
-        return Webhook(said["name"], configuration, said, match, fault=str(error))
-    return Webhook(said["name"], configuration, said, match, conditions)
-
-
-class Webhooks:
-    """The webhooks of one of the two kinds of configuration."""
-
-    def __init__(
-        self,
-        objects: Objects,
-        kinds: KindsOf,
-        plural: str,
-        callouts: Callouts,
-        *,
-        authorizer: Callable[[], Authorizer],
-        converter: Converter,
-        uid: Callable[[], str],
-    ) -> None:
-        self._objects, self._plural = objects, plural
-        self._versions = Versions(kinds)
-        self._callouts, self._authorizer, self._uid = callouts, authorizer, uid
-        self._converter = converter
-        self._seen: list[Tree] | None = None
-        self._known: list[Webhook] = []
-
-    def current(self) -> list[Webhook]:
-        """All of them, by the names of their configurations."""
-        trees = self._objects.every(GROUP, "v1", self._plural)
-        if self._seen is not trees:
-            ordered = sorted(trees, key=lambda tree: str(tree["metadata"]["name"]))
-            self._known = [webhook for tree in ordered for webhook in read(tree)]
-            self._seen = trees
-        return self._known
-
-    def meant(self, attributes: Attributes) -> Iterator[tuple[Webhook, Kind]]:
-        """Those that want to hear of a request, each with the version in which it wants to.
-
-        Their conditions are asked when it is their turn, of the object as it is then. Raises ApiError where a
-        condition can't be evaluated and the webhook fails for that.
-        """
-        for webhook in self.current():
-            kind = webhook.match.version(attributes, self._versions.of)
-            if kind is None or not webhook.match.selects(attributes, self._namespace(attributes)):
-                continue
-            if self._conditions_hold(webhook, kind, attributes):
-                yield webhook, kind
-
-    def _namespace(self, attributes: Attributes) -> Tree | None:
-        if not attributes.namespace or attributes.kind.is_a("Namespace"):
-            return None
-        return self._objects.find("", "v1", "namespaces", "", attributes.namespace)
-
-    def _conditions_hold(self, webhook: Webhook, kind: Kind, attributes: Attributes) -> bool:
-        if not webhook.conditions and not webhook.fault:
+    async def is_meant(self, meant: Meant, attributes: Attributes) -> bool:
+        """Whether selectors and conditions leave the request in. Raises ApiError where that can't be told."""
+        hook, kind = meant
+        match, namespace = hook.match, self._namespace(meant, attributes)
+        if not match.selects(attributes, namespace):
+            return False
+        if hook.fault:
+            if hook.fails:
+                raise refused(attributes, hook.fault)
+            return False
+        if not hook.conditions:
             return True
-        authorize = authorize_by(self._authorizer())
-        namespace = self._namespace(attributes)
-        values = admission_values(attributes, kind, namespace=namespace, authorize=authorize)
-        budget = Budget(CONDITIONS_BUDGET)
-        failure = webhook.fault
-        for name, program in webhook.conditions:
-            try:
-                if budget.evaluate(program, values) is not True:
-                    return False
-            except CelError as error:
-                failure = failure or f'match condition "{name}" failed: {error}'
-        if failure and webhook.fails:
-            raise refused(webhook, {"message": failure, "code": 403})
-        return not failure
+        values = admission_values(attributes, kind, namespace=namespace, authorize=self.authorize)
+        values["object"] = await self.shown.new(attributes, kind)
+        values["oldObject"] = await self.shown.old(attributes, kind)
+        return _conditions_hold(hook, attributes, values)
 
-    async def call(self, webhook: Webhook, kind: Kind, attributes: Attributes) -> Tree | None:
-        """The response of a webhook that allows the request; None where it could not be asked and that is no harm.
+    def _namespace(self, meant: Meant, attributes: Attributes) -> Tree | None:
+        hook = meant[0]
+        if not attributes.namespace or (hook.match.namespace_selector is None and not hook.conditions):
+            return None
+        return self.objects.find("", "v1", "namespaces", "", attributes.namespace)
 
-        Warnings and audit annotations are noted. Raises ApiError where it denies, or fails and must not.
-        """
-        if attributes.call.dry_run and webhook.tree.get("sideEffects") not in ("None", "NoneOnDryRun"):
-            raise BadRequest(f'admission webhook "{webhook.name}" does not support dry run')
-        uid, version = self._uid(), _version(webhook)
-        review = {"kind": "AdmissionReview", "apiVersion": f"admission.k8s.io/{version}"}
-        request = {"uid": uid, **request_of(attributes, kind), **_options(attributes)}
-        request["object"] = await self.shown(attributes, attributes.tree, kind)
-        request["oldObject"] = await self.shown(attributes, attributes.old, kind)
-        timeout_s = float(webhook.tree.get("timeoutSeconds") or DEFAULT_TIMEOUT_S)
+    async def ask(self, meant: Meant, attributes: Attributes, *, tree: Tree | None, mutating: bool) -> Verdict:
+        """What a webhook says. Raises CallFailed; ApiError where it must not be asked."""
+        hook, kind = meant
+        if attributes.call.dry_run and hook.said.get("sideEffects") not in ("None", "NoneOnDryRun"):
+            raise BadRequest(f'admission webhook "{hook.name}" does not support dry run')
+        uid = self.uid()
+        old = await self.shown.old(attributes, kind)
+        review = review_of(hook, attributes, kind, uid=uid, tree=tree, old=old)
         try:
-            where = webhook.tree.get("clientConfig") or {}
-            answer = await self._callouts.post(where, {**review, "request": request}, timeout_s)
-            response = _response(answer, uid, version)
+            answer = await self.post(hook.client_config, review, hook.timeout_s, limit=LARGEST_VERDICT)
         except ApiError as error:
-            if webhook.fails:
-                raise failed(webhook, f"failed to call webhook: {error.message}") from error
-            attributes.call.audit[f"failed-open.admission.k8s.io/{webhook.name}"] = webhook.name
+            raise CallFailed(f"failed to call webhook: {error.message}") from error
+        try:
+            verdict = verdict_of(hook, answer, uid=uid, mutating=mutating)
+        except BadAnswer as error:
+            raise CallFailed(f"received invalid webhook response: {error}") from error
+        for key, value in verdict.annotations.items():
+            attributes.call.audit[f"{hook.name}/{key}"] = value
+        for text in verdict.warnings:
+            attributes.call.warn(text)
+        return verdict
+
+
+class MutatingAdmissionWebhook(Plugin):
+    """See the module."""
+
+    name: ClassVar[str] = "MutatingAdmissionWebhook"
+
+    def __init__(self, webhooks: Webhooks, caller: Caller) -> None:
+        self._webhooks = webhooks
+        self._caller = caller
+
+    def handles(self, operation: Operation, kind: Kind, subresource: str) -> bool:
+        return not is_exempt(kind)
+
+    async def admit(self, attributes: Attributes) -> None:
+        hooks = self._webhooks.for_request(attributes)
+        if not hooks or not attributes.call.user.name:
+            return
+        again = attributes.again = attributes.again or Again()
+        if again.under_way and again.left != _image(attributes.tree):
+            again.changed()
+        round_number = int(again.under_way)
+        for place, meant in enumerate(hooks):
+            hook = meant[0]
+            if again.under_way and hook.key not in again.due:
+                continue
+            if not await self._caller.is_meant(meant, attributes):
+                continue
+            changed = await self._run(meant, attributes, f"round_{round_number}_index_{place}")
+            if changed:
+                again.changed()
+            if hook.again:
+                again.ran.append(hook.key)
+        again.left = _image(attributes.tree)
+
+    async def _run(self, meant: Meant, attributes: Attributes, label: str) -> bool:
+        hook, kind = meant
+        tree = await self._caller.shown.new(attributes, kind)
+        try:
+            verdict = await self._caller.ask(meant, attributes, tree=tree, mutating=True)
+        except CallFailed as error:
+            _pass_over(hook, error, attributes, f"failed-open.mutating.webhook.admission.k8s.io/{label}")
+            return False
+        if not verdict.allowed:
+            raise Denied(hook.name, verdict.status)
+        changed = False
+        if verdict.patch is not None and tree is not None:
+            if attributes.tree is None:
+                raise ApiError("Internal error occurred: admission webhook attempted to modify the object")
+            changed = await self._caller.shown.put(attributes, kind, tree, verdict.patch)
+        noted = {"configuration": hook.configuration, "webhook": hook.name, "mutated": changed}
+        attributes.call.audit[f"mutation.webhook.admission.k8s.io/{label}"] = json.dumps(noted)
+        return changed
+
+
+class ValidatingAdmissionWebhook(Plugin):
+    """See the module."""
+
+    name: ClassVar[str] = "ValidatingAdmissionWebhook"
+
+    def __init__(self, webhooks: Webhooks, caller: Caller) -> None:
+        self._webhooks = webhooks
+        self._caller = caller
+
+    def handles(self, operation: Operation, kind: Kind, subresource: str) -> bool:
+        return not is_exempt(kind)
+
+    async def validate(self, attributes: Attributes) -> None:
+        hooks = self._webhooks.for_request(attributes)
+        if not hooks or not attributes.call.user.name:
+            return
+        meant = [each for each in hooks if await self._caller.is_meant(each, attributes)]
+        if len(meant) == 1:
+            faults = [await self._fault(meant[0], attributes, 0)]
+        else:
+            async with asyncio.TaskGroup() as tasks:
+                asked = [
+                    tasks.create_task(self._fault(each, attributes, place), name=f"webhook {each[0].name}")
+                    for place, each in enumerate(meant)
+                ]
+            faults = [task.result() for task in asked]
+        first = next((fault for fault in faults if fault is not None), None)
+        if first is not None:
+            raise first
+
+    async def _fault(self, meant: Meant, attributes: Attributes, place: int) -> ApiError | None:
+        """Why a webhook refuses, if it does."""
+        hook, kind = meant
+        try:
+            tree = await self._caller.shown.new(attributes, kind)
+            verdict = await self._caller.ask(meant, attributes, tree=tree, mutating=False)
+        except CallFailed as error:
+            try:
+                label = f"failed-open.validating.webhook.admission.k8s.io/round_0_index_{place}"
+                _pass_over(hook, error, attributes, label)
+            except ApiError as refusal:
+                return refusal
             return None
-        _note(webhook, response, attributes)
-        if not response.get("allowed"):
-            raise refused(webhook, response.get("status") or {})
-        return response
-
-    async def shown(self, attributes: Attributes, tree: Tree | None, kind: Kind) -> Tree | None:
-        """An object as webhooks see it: in the version they want, without the account of its fields' owners."""
-        if tree is None:
-            return None
-        made = dict(await self._in_version(attributes.kind, kind, tree))
-        metadata = made.get("metadata")
-        if isinstance(metadata, dict) and "managedFields" in metadata:
-            made["metadata"] = {name: value for name, value in metadata.items() if name != "managedFields"}
-        return made
-
-    async def taken_back(self, attributes: Attributes, kind: Kind, tree: Tree) -> Tree:
-        """What `shown` gave, in the version of the request where that is a custom one; else as it is."""
-        return tree if kind.custom is None else await self._in_version(kind, attributes.kind, tree)
-
-    async def _in_version(self, given: Kind, wanted: Kind, tree: Tree) -> Tree:
-        if wanted.custom is None:
-            return from_stored(wanted, tree)
-        return tree if wanted is given else await self._converter.to_version(wanted.custom, tree)
+        except ApiError as error:
+            return error
+        return None if verdict.allowed else Denied(hook.name, verdict.status)
 
 
-def _version(webhook: Webhook) -> str:
-    said = webhook.tree.get("admissionReviewVersions") or ()
-    return next((version for version in said if version in _REVIEWS), "v1")
+def _pass_over(hook: Hook, error: CallFailed, attributes: Attributes, label: str) -> None:
+    """Go on without a webhook that can't be asked, where its owner wants that. Raises ApiError."""
+    log.warning("webhook failed", webhook=hook.name, configuration=hook.configuration, error=str(error))
+    if not hook.fails:
+        attributes.call.audit[label] = hook.name
+        return
+    text = f'failed calling webhook "{hook.name}": {error}'
+    raise ApiError(f"Internal error occurred: {text}", causes=[Cause("", text)]) from error
 
 
-def _options(attributes: Attributes) -> Tree:
-    name = _OPTIONS.get(attributes.operation)
-    if name is None:
-        return {"options": None}
-    options: Tree = {"kind": name, "apiVersion": "meta.k8s.io/v1"}
-    call = attributes.call
-    if call.dry_run:
-        options["dryRun"] = ["All"]
-    if call.field_manager and attributes.operation != "DELETE":
-        options["fieldManager"] = call.field_manager
-    return {"options": options}
+def _conditions_hold(hook: Hook, attributes: Attributes, values: Tree) -> bool:
+    budget = Budget(CONDITIONS)
+    failure: CelError | None = None
+    for name, program in hook.conditions:
+        try:
+            if budget.evaluate(program, values) is not True:
+                return False
+        except CelError as error:
+            failure = failure or CelError(f"match condition '{name}' failed to evaluate: {error}")
+    if failure is None:
+        return True
+    if hook.fails:
+        raise refused(attributes, str(failure))
+    return False
 
 
-def _response(answer: Any, uid: str, version: str) -> Tree:
-    """The response in a review that came back. Raises ApiError where it is none."""
-    if not isinstance(answer, dict) or not isinstance(answer.get("response"), dict):
-        raise ApiError("webhook response was absent")
-    response: Tree = answer["response"]
-    if version == "v1":
-        if answer.get("kind") != "AdmissionReview" or answer.get("apiVersion") != "admission.k8s.io/v1":
-            got = f"{answer.get('apiVersion')}, Kind={answer.get('kind')}"
-            raise ApiError(f"expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview, got {got}")
-        if response.get("uid") != uid:
-            raise ApiError(f'expected response.uid="{uid}", got "{response.get("uid", "")}"')
-        if response.get("patch") is not None and response.get("patchType") != "JSONPatch":
-            raise ApiError('webhook returned response.patch but not response.patchType "JSONPatch"')
-    return response
-
-
-def _note(webhook: Webhook, response: Mapping[str, Any], attributes: Attributes) -> None:
-    for text in response.get("warnings") or ():
-        attributes.call.warn(str(text))
-    for key, value in (response.get("auditAnnotations") or {}).items():
-        attributes.call.audit[f"{webhook.name}/{key}"] = str(value)
-
-
-def failed(webhook: Webhook, why: str) -> ApiError:
-    """The error for a webhook that could not be asked and must be."""
-    return ApiError(f'Internal error occurred: failed calling webhook "{webhook.name}": {why}')
-
-
-def refused(webhook: Webhook, status: Mapping[str, Any]) -> ApiError:
-    """The error for a denial, with the code and reason that the webhook gave."""
-    text = f'admission webhook "{webhook.name}" denied the request'
-    message, reason = str(status.get("message") or ""), str(status.get("reason") or "")
-    if message or reason:
-        text += f": {message or reason}"
-    else:
-        text += " without explanation"
-    code = int(status.get("code") or 0)
-    return error_type(code if 400 <= code < 600 else 400, reason)(text)
+def _image(tree: Tree | None) -> bytes:
+    return b"" if tree is None else orjson.dumps(tree, option=orjson.OPT_SORT_KEYS)
