@@ -93,12 +93,14 @@ class Session:
             async with asyncio.timeout(timeout_s):
                 async with self._open(method, url, headers, body, tls, server_name) as response:
                     if (response.content_length or 0) > limit:
+                        _hang_up(response)
                         raise RequestFailed(f"{url}: answer too large")
                     parts: list[bytes] = []
                     async for part in response.content.iter_any():
                         parts.append(part)
                         limit -= len(part)
                         if limit < 0:
+                            _hang_up(response)
                             raise RequestFailed(f"{url}: answer too large")
                     return Reply(response.status, _headers(response), b"".join(parts))
 
@@ -225,6 +227,12 @@ class Session:
                 trace_configs=[redirects],
             )
         return self._client
+
+
+def _hang_up(response: aiohttp.ClientResponse) -> None:
+    """End the connection at once: a polite end of TLS would wait for the rest of the answer."""
+    if response.connection is not None and response.connection.transport is not None:
+        response.connection.transport.abort()
 
 
 async def _refuse_redirect(*_: object) -> None:

@@ -354,6 +354,7 @@ async def test_bad_answers_fail_closed_or_open(opened, server, respond, text):
         assert error.message.startswith('Internal error occurred: failed calling webhook "shut.example.com": ')
         assert text in error.message
         assert "SECRET" not in error.message
+        await let_go(server)
 
 
 async def test_a_server_that_nobody_vouches_for_is_not_asked(opened, server):
