@@ -52,6 +52,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     oidc_ca_file: Path | None = None
     requestheader_ca_file: Path | None = None
     requestheader_allowed_names: tuple[str, ...] = ()
+    audit_policy_file: Path | None = None
+    audit_log_path: Path | None = None
+    audit_log_max_megabytes: int = 100
+    audit_log_max_backups: int = 10
 
     @property
     def pki(self) -> Path:
@@ -88,6 +92,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def sandboxes(self) -> Path:
         return self.data / "mesos"
+
+    @property
+    def audit_log(self) -> Path:
+        return self.audit_log_path or self.logs / "audit.jsonl"
 
     @property
     def logs(self) -> Path:

@@ -7,14 +7,16 @@ Left to others: verbs on objects (`resources.py`), the socket (`http/server.py`)
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from random import Random
 
 import structlog
 
 from bireme.aio.overdue import Overdue
-from bireme.api.errors import MethodNotAllowed, NotFound, Timeout, TooLarge, Unauthorized
-from bireme.apiserver.authentication import Authenticator
+from bireme.api.errors import ApiError, MethodNotAllowed, NotFound, Timeout, TooLarge, Unauthorized
+from bireme.apiserver.audit import Audit, Record, note_decision
+from bireme.apiserver.authentication import ANONYMOUS, Authenticator
 from bireme.apiserver.authenticators.usual import usual_authenticator
 from bireme.apiserver.authorization import attempt_of, is_public
 from bireme.apiserver.bodies import read_timeout
@@ -60,9 +62,11 @@ class ApiServer:
         metrics: Metrics | None = None,
         random: Random | None = None,
         address: str = "",
+        audit: Audit | None = None,
         uid: Callable[[], str] | None = None,
     ) -> None:
         self.registry = registry
+        self._audit = audit
         self.health = health or Health()
         self.metrics = metrics or Metrics()
         self._authenticator = authenticator or usual_authenticator(registry, tokens)
@@ -90,13 +94,33 @@ class ApiServer:
         except Exception as error:
             known = as_api_error(error, method=request.method, path=request.path)
             made = response_of(known, accept=request.headers.get("accept", ""))
-        said = request.headers.get("audit-id", "")
-        audit_id = said if 0 < len(said) <= LONGEST_AUDIT_ID else self._uid()
+        if self._audit is not None:
+            record = progress.record or self._begin(request, ANONYMOUS, progress)
+            made = record.answered(made) if record is not None else made
+        audit_id = progress.audit_id or self._audit_id(request)
         if isinstance(made, Response | Stream):
             made.headers = {**made.headers, **progress.headers, "audit-id": audit_id, "cache-control": _caching(made)}
         if progress.route is not None:
             self._count(progress.route, progress.began, request, made)
         return made
+
+    def _audit_id(self, request: Request) -> str:
+        said = request.headers.get("audit-id", "")
+        return said if 0 < len(said) <= LONGEST_AUDIT_ID else self._uid()
+
+    def _begin(self, request: Request, user: Identity, progress: "Progress") -> Record | None:
+        """Begin the request's record in the audit log, once; None where it is not to be told of."""
+        if self._audit is None or progress.audit_id:
+            return progress.record
+        progress.audit_id = self._audit_id(request)
+        attempt = Attempt(request.method.lower(), path=request.path)
+        if is_resource_path(request.path):
+            watching = request.query.flag("watch")
+            with suppress(ApiError):
+                route = find_route(self.registry.kinds, request.method, request.path, watching=watching)
+                attempt = attempt_of(route, request.query)
+        progress.record = self._audit.begin(request, user, attempt, progress.audit_id)
+        return progress.record
 
     def _count(self, route: Route, began: float, request: Request, made: Answer) -> None:
         code = made.status if isinstance(made, Response | Stream) else 101
@@ -112,7 +136,10 @@ class ApiServer:
         user = await self._authenticator.authenticate(request)
         if user is None:
             raise Unauthorized("Unauthorized")
-        user = acting(user, request.headers, self.registry.authorizer)
+        record = self._begin(request, user, progress) if self._audit is not None else None
+        asked, user = user, acting(user, request.headers, self.registry.authorizer)
+        if record is not None and asked is not user:
+            record.acts_as(user)
         if not is_resource_path(path):
             return await self._document(request, user, progress)
         watching = bool(request.query.pairs) and request.query.flag("watch")
@@ -134,6 +161,8 @@ class ApiServer:
 
     def _authorize(self, user: Identity, attempt: Attempt) -> None:
         decision = self.registry.authorizer.decide(user, attempt)
+        if self._audit is not None:
+            note_decision(allowed=decision.allowed, reason=decision.reason)
         if not decision.allowed:
             raise refusal(user, attempt, decision.reason)
 
@@ -194,12 +223,14 @@ class ApiServer:
 class Progress:
     """How far a request has come: when it began, what it is for, and what headers its answer has in any case."""
 
-    __slots__ = ("began", "headers", "route")
+    __slots__ = ("audit_id", "began", "headers", "record", "route")
 
     def __init__(self, began: float) -> None:
         self.began = began
         self.headers: Mapping[str, str] = {}
         self.route: Route | None = None
+        self.record: Record | None = None
+        self.audit_id = ""
 
 
 def _caching(made: Response | Stream) -> str:

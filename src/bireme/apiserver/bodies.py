@@ -14,6 +14,7 @@ from bireme.api.codec import protobuf
 from bireme.api.codec import yaml as yaml_codec
 from bireme.api.errors import BadRequest, Cause, Invalid
 from bireme.api.selectors import FieldSelector, LabelSelector
+from bireme.apiserver.audit import ANNOTATIONS
 from bireme.apiserver.negotiation import PROTOBUF, YAML, body_media
 from bireme.http.interface import Identity, Query, Request
 from bireme.registry.kinds import Kind
@@ -81,9 +82,10 @@ def read_apply(request: Request, call: Call) -> tuple[Any, bool]:
 
 def read_call(request: Request, user: Identity) -> Call:
     """The options of a write."""
-    query = request.query
+    query, notes = request.query, ANNOTATIONS.get()
     return Call(
         user=user,
+        audit={} if notes is None else notes,
         dry_run=_dry_run(query.all("dryRun"), request.method),
         field_manager=_manager(query.get("fieldManager"), request),
         field_validation=_validation(query.get("fieldValidation"), request.method),

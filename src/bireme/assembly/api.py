@@ -13,6 +13,7 @@ from bireme.aio.supervise import supervise
 from bireme.aio.uids import new_uid
 from bireme.api.scheme import Scheme, builtin
 from bireme.apiserver.app import ApiServer
+from bireme.apiserver.audit import Audit
 from bireme.apiserver.authentication import Authenticator
 from bireme.apiserver.resources import Tunnels
 from bireme.client.client import Client
@@ -54,6 +55,7 @@ async def serve_api(
     signing: tuple[bytes, bytes] | None = None,
     earlier_keys: Sequence[bytes] = (),
     authenticator: Callable[[Registry, ServiceAccountTokens], Authenticator] | None = None,
+    audit: Audit | None = None,
     tunnels: Callable[[Registry], Tunnels] | None = None,
     scheme: Scheme | None = None,
     uid: Callable[[], str] = new_uid,
@@ -77,6 +79,7 @@ async def serve_api(
         registry,
         tokens=tokens,
         authenticator=authenticator(registry, tokens) if authenticator else None,
+        audit=audit,
         tunnels=ways_in,
         random=dice,
         uid=uid,

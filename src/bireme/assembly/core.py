@@ -18,6 +18,7 @@ from bireme.api.kinds import core, meta
 from bireme.apiserver.errors import refusal
 from bireme.apiserver.tunnels import RegistryPlaces, Tunnels
 from bireme.assembly.api import MASTERS, Api, serve_api
+from bireme.assembly.auditing import audit
 from bireme.assembly.authentication import authenticator, earlier_keys, front_proxy, trusted
 from bireme.assembly.doors import Opening, open_doors
 from bireme.assembly.parts import run_controllers, run_scheduler, signs
@@ -73,6 +74,7 @@ async def main(config: Config, *, clock: Clock) -> None:
                 port=config.api_port,
                 signing=load_or_create_signing_key(config.pki),
                 earlier_keys=earlier_keys(config),
+                audit=audit(config, clock=clock),
                 authenticator=lambda registry, tokens: authenticator(config, registry, tokens, clock=clock),
                 tunnels=lambda registry: Tunnels(Places(registry, config), session),
                 plugins=config.admission_plugins,

@@ -1,4 +1,4 @@
-"""The options of `bireme up` that say who is let in. See docs/authentication.md."""
+"""The options of `bireme up` that say who is let in, and what is written of it. See docs/authentication.md."""
 
 from collections.abc import Callable
 from functools import reduce
@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 FILE = click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path)
+NEW_FILE = click.Path(dir_okay=False, resolve_path=True, path_type=Path)
 Command = Callable[..., Any]
 
 
@@ -42,6 +43,10 @@ _OPTIONS = (
         callback=_several,
         help="A gateway's common name; may be repeated.  [default: any]",
     ),
+    click.option("--audit-policy-file", type=FILE, help="What of each request is written down: an audit Policy."),
+    click.option("--audit-log-path", type=NEW_FILE, help="Where, as JSON lines.  [default: in the cluster's logs]"),
+    click.option("--audit-log-max-megabytes", type=click.IntRange(1), help="Of one file.  [default: 100]"),
+    click.option("--audit-log-max-backups", type=click.IntRange(0), help="Old files kept.  [default: 10]"),
 )
 
 

@@ -1,0 +1,22 @@
+"""The audit log of a cluster, if its settings name a policy."""
+
+from bireme.aio.clock import Clock
+from bireme.apiserver.audit import Audit
+from bireme.apiserver.audit_log import AuditFile
+from bireme.apiserver.audit_policy import read_policy
+from bireme.config import Config
+
+
+def audit(config: Config, *, clock: Clock) -> Audit | None:
+    """Where requests are told of; None for nowhere. Raises PolicyError; OSError where it can't be opened."""
+    if config.audit_policy_file is None:
+        return None
+    policy = read_policy(config.audit_policy_file)
+    config.audit_log.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+    file = AuditFile(
+        config.audit_log,
+        clock,
+        largest=config.audit_log_max_megabytes << 20,
+        backups=config.audit_log_max_backups,
+    )
+    return Audit(policy, file.write, clock.now)
