@@ -39,10 +39,11 @@ layers: setup-dev
 	@.venv/bin/lint-imports --no-cache
 
 unit: setup-dev  ## Unit, property, contract and story tests: no root, no containers
+	@tools/setup_clients.sh
 	@.venv/bin/pytest -m "not e2e" -n 2 --dist loadfile
 
 conformance: setup-dev  ## The conformance behaviours that need no container, by area
-	@tools/setup-e2e.sh
+	@tools/setup_clients.sh
 	@$(PYTHON) tools/conformance.py
 
 e2e: setup-dev  ## Whole stories with real containers, kubectl, pymesos and curl (root)

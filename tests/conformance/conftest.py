@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -23,7 +22,7 @@ HERE = Path(__file__).parent
 if str(HERE) not in sys.path:
     sys.path.insert(0, str(HERE))
 
-from conformance_tools import wait_until  # noqa: E402 - the path is set above
+from conformance_tools import program_named, wait_until  # noqa: E402 - the path is set above
 
 MERGE, JSON_PATCH = "application/merge-patch+json", "application/json-patch+json"
 STRATEGIC, APPLY = "application/strategic-merge-patch+json", "application/apply-patch+yaml"
@@ -214,8 +213,7 @@ def kubectl(server: Server, namespace: str) -> Kubectl:
     A failure is an AssertionError, unless `fails=True`: then it must fail, and gives both outputs. `settings` are
     variables of its environment.
     """
-    program = shutil.which("kubectl")
-    assert program, "kubectl is missing: tools/setup-e2e.sh installs it"
+    program = program_named("kubectl")
     home = server.kubeconfig.parent / "home"
 
     def run(*words: str, text: str = "", fails: bool = False, seconds: float = 60.0, **settings: str) -> str:

@@ -14,6 +14,10 @@ from typing import Any
 
 import pytest
 
+# A kubectl of today, where tools/setup_clients.sh has put one.
+CLIENTS = Path(__file__).resolve().parents[2] / ".build" / "clients"
+os.environ["PATH"] = f"{CLIENTS}:{os.environ['PATH']}"
+
 NAME = "e2e"
 ROOT = Path("/var/tmp/bireme-e2e")
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "two-decks"
