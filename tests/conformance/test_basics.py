@@ -33,3 +33,17 @@ def test_kubectl_tells_both_versions(kubectl):
     said = kubectl("version")
     assert "Client Version:" in said
     assert "Server Version:" in said
+
+
+@pytest.mark.conformance("AM-098")
+def test_an_object_that_leaves_the_selection_is_deleted_to_its_watchers(api, namespace):
+    maps = f"/api/v1/namespaces/{namespace}/configmaps"
+    watch = api.watch(f"{maps}?labelSelector=a%3Db")
+    api.create(maps, {"metadata": {"name": "m", "labels": {"a": "b"}}})
+    api.patch(f"{maps}/m", {"metadata": {"labels": {"a": "c"}}})
+    api.patch(f"{maps}/m", {"data": {"unseen": "yes"}})
+    api.patch(f"{maps}/m", {"metadata": {"labels": {"a": "b"}}})
+    api.delete(f"{maps}/m")
+    watch.wait(lambda seen: [event["type"] for event in seen] == ["ADDED", "DELETED", "ADDED", "DELETED"])
+    assert watch.seen[2]["object"]["data"] == {"unseen": "yes"}
+    watch.close()

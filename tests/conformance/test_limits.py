@@ -120,6 +120,7 @@ def test_a_priority_class_keeps_its_value(api, namespace):
 def test_a_pod_is_resized_by_replacing(api, home):
     sizes = {"requests": {"cpu": "10m", "memory": "10Mi"}, "limits": {"cpu": "20m", "memory": "20Mi"}}
     api.create(f"{home}/pods", pod("p", sizes))
+    wait_until(lambda: api.get(f"{home}/pods/p")["spec"].get("nodeName"))
     there = api.get(f"{home}/pods/p/resize")
     assert there["spec"] == api.get(f"{home}/pods/p")["spec"]
     more = {"requests": {"cpu": "15m", "memory": "10Mi"}, "limits": {"cpu": "30m", "memory": "20Mi"}}

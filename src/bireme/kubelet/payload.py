@@ -28,11 +28,12 @@ class VolumeProblem(Exception):
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file of a volume; `path` is relative and goes nowhere but down."""
+    """One file of a volume; `path` is relative and goes nowhere but down. `owner` is a uid (None: root's)."""
 
     path: str
     data: bytes
     mode: int = DEFAULT_MODE
+    owner: int | None = None
 
 
 def config_map_files(
@@ -111,11 +112,15 @@ def _chosen(
 
 
 def write_atomically(
-    folder: Path, files: Sequence[File], *, stamp: str, own: Callable[[str], None] = lambda path: None
+    folder: Path,
+    files: Sequence[File],
+    *,
+    stamp: str,
+    own: Callable[[str, int | None], None] = lambda path, owner: None,
 ) -> bool:
     """Show `files` in `folder`; False if they are there already. `stamp` names the new set.
 
-    `own` is called with each new path before it is shown, to give it its owner.
+    `own` is called with each new path and its owner before it is shown, to give it to him.
     """
     if _holds(folder, files):
         return False
@@ -129,8 +134,8 @@ def write_atomically(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(file.data)
         os.chmod(path, file.mode)
-        own(str(path))
-    own(str(base))
+        own(str(path), file.owner)
+    own(str(base), None)
     _swap(folder, fresh)
     _relink(folder, {PurePosixPath(file.path).parts[0] for file in files})
     return True

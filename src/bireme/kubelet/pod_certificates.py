@@ -167,12 +167,12 @@ def issued_of(status: Any, key: bytes) -> Issued:
 
 
 def certificate_files(
-    issued: Issued, source: core.PodCertificateProjection, secret_mode: int, mode: int
+    issued: Issued, source: core.PodCertificateProjection, secret_mode: int, mode: int, *, owner: int | None = None
 ) -> list[File]:
     """The files that a projection asks for: key and chain in one, or each by itself."""
     wanted = (
-        (source.credential_bundle_path, issued.key + issued.chain, secret_mode),
-        (source.key_path, issued.key, secret_mode),
-        (source.certificate_chain_path, issued.chain, mode),
+        (source.credential_bundle_path, issued.key + issued.chain, secret_mode, owner),
+        (source.key_path, issued.key, secret_mode, owner),
+        (source.certificate_chain_path, issued.chain, mode, None),
     )
-    return [File(safe_path(path), data, own) for path, data, own in wanted if path]
+    return [File(safe_path(path), data, own, user) for path, data, own, user in wanted if path]

@@ -10,7 +10,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -110,7 +110,11 @@ class Volumes:
         self._make(folder, in_memory=volume.config_map is None and volume.downward_api is None)
         stamp = self._clock.now().strftime("%Y_%m_%d_%H_%M_%S.%f")
         await self._aside(
-            write_atomically, folder, _readable(files, group), stamp=stamp, own=lambda path: self._own(path, group)
+            write_atomically,
+            folder,
+            _readable(files, group),
+            stamp=stamp,
+            own=lambda path, owner: self._own(path, group, owner),
         )
         return folder
 
@@ -129,9 +133,9 @@ class Volumes:
         os.chmod(folder, mode)
         return True
 
-    def _own(self, path: str, group: int | None) -> None:
-        if group is not None and self._privileged:
-            os.chown(path, -1, group)
+    def _own(self, path: str, group: int | None, owner: int | None = None) -> None:
+        if self._privileged and (group is not None or owner is not None):
+            os.chown(path, -1 if owner is None else owner, -1 if group is None else group)
 
     def _empty(self, folder: Path, source: core.EmptyDirVolumeSource, group: int | None) -> None:
         size = value(source.size_limit) if source.size_limit else 0
@@ -189,13 +193,15 @@ class Volumes:
             return downward_files(pod, source.downward_api.items, mode, facts)
         if source.service_account_token is not None:
             token = await self._tokens.get(pod, source.service_account_token)
-            return [File(safe_path(source.service_account_token.path), token.encode(), _token_mode(pod, mode))]
+            place = safe_path(source.service_account_token.path)
+            return [File(place, token.encode(), _secret_mode(pod, mode), _only_user(pod))]
         if source.cluster_trust_bundle is not None:
             bundle = await trust_bundle(self._client, source.cluster_trust_bundle)
             return [] if bundle is None else [File(safe_path(source.cluster_trust_bundle.path), bundle, mode)]
         if source.pod_certificate is not None:
             issued = await self._certificates.get(pod, place, source.pod_certificate)
-            return certificate_files(issued, source.pod_certificate, _token_mode(pod, mode), mode)
+            private = _secret_mode(pod, mode)
+            return certificate_files(issued, source.pod_certificate, private, mode, owner=_only_user(pod))
         raise VolumeProblem("a projected source is of a kind not known here")
 
     def mounts(
@@ -295,19 +301,25 @@ def _mode(default: int | None) -> int:
     return DEFAULT_MODE if default is None else default
 
 
-def _token_mode(pod: core.Pod, mode: int) -> int:
-    """Tokens are for their owner alone, unless the pod runs as somebody else than root."""
+def _secret_mode(pod: core.Pod, mode: int) -> int:
+    """Tokens and keys are for one user where the pod runs as one, or for its group; else as the volume says."""
     context = pod.spec.security_context
-    if context is not None and context.fs_group is not None:
-        return 0o600
-    users = [c.security_context.run_as_user for c in pod.spec.containers if c.security_context]
-    if (context is not None and context.run_as_user) or any(users):
-        return mode | 0o444
-    return 0o600 if mode == DEFAULT_MODE else mode
+    shared = context is not None and context.fs_group is not None
+    return 0o600 if shared or _only_user(pod) is not None else mode
+
+
+def _only_user(pod: core.Pod) -> int | None:
+    """The uid that all containers of a pod run as; None where they differ, or the image decides."""
+    of_pod = pod.spec.security_context.run_as_user if pod.spec.security_context else None
+    users = set()
+    for each in (*pod.spec.init_containers, *pod.spec.containers):
+        own = each.security_context.run_as_user if each.security_context else None
+        users.add(of_pod if own is None else own)
+    return users.pop() if len(users) == 1 else None
 
 
 def _readable(files: list[File], group: int | None) -> list[File]:
     """With a group that owns the volume, files are readable for it."""
     if group is None:
         return files
-    return [File(file.path, file.data, file.mode | 0o440) for file in files]
+    return [replace(file, mode=file.mode | 0o440) for file in files]
