@@ -35,6 +35,7 @@ class Api:
     store: Store
     registry: Registry
     server: ApiServer
+    tokens: ServiceAccountTokens
 
     def client(self, name: str, *, groups: tuple[str, ...] = ()) -> Client:
         """A client in this process that speaks as `name`."""
@@ -91,7 +92,7 @@ async def serve_api(
         await fill_registry(registry, service_range=services, advertise_address=advertise, port=port)
         running.append(tasks.create_task(supervise("start objects", filling, clock), name="start objects"))
         try:
-            yield Api(store, registry, server)
+            yield Api(store, registry, server, tokens)
         finally:
             for task in running:
                 task.cancel()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from bireme.aio.clock import Clock
@@ -38,6 +39,7 @@ def signs(authority: Authority, clock: Clock) -> Sign:
 async def run_controllers(api: Api, settings: Settings, *, clock: Clock) -> None:
     """Every controller, until cancelled."""
     client = api.client("system:kube-controller-manager")
+    settings = replace(settings, sign_legacy=api.tokens.issue_legacy)
     context = Context(client, Informers(client, clock=clock), clock, settings)
     await run_all(context, controllers(context))
 

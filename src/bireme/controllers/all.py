@@ -13,6 +13,7 @@ from bireme.controllers.endpoints import EndpointsController
 from bireme.controllers.endpointslice import EndpointSliceController
 from bireme.controllers.endpointslice_mirroring import EndpointSliceMirroringController
 from bireme.controllers.garbage_collector import GarbageCollector
+from bireme.controllers.legacy_tokens import LegacyTokenController
 from bireme.controllers.namespace import NamespaceController
 from bireme.controllers.node_ipam import NodeIpamController
 from bireme.controllers.node_lifecycle import NodeLifecycleController
@@ -47,6 +48,7 @@ KINDS: tuple[type[Controller], ...] = (
     StorageVersionMigrator,
     ClusterRoleAggregationController,
     CertificateController,
+    LegacyTokenController,
     GarbageCollector,
 )
 

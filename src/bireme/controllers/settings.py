@@ -7,12 +7,15 @@ from datetime import timedelta
 Sign = Callable[[bytes, timedelta, Sequence[str]], bytes]
 """Makes a certificate of a request in PEM: for how long, for which usages."""
 
+SignLegacy = Callable[[str, str, str, str], str]
+"""Makes the token for a Secret: of namespace, account, the account's uid and the Secret's name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Times in seconds, rates per second. `root_ca` is the cluster's CA certificate as PEM, `sign` signs by its key.
 
-    `sign` is None where the key is not at hand: requests for certificates then wait.
+    `sign` and `sign_legacy` are None where the keys are not at hand: what needs them then waits.
     """
 
     root_ca: str = ""
@@ -30,6 +33,7 @@ class Settings:
     namespace_poll_s: float = 2.0
     unseen_s: float = 10.0
     sign: Sign | None = None
+    sign_legacy: SignLegacy | None = None
 
 
 FAST = Settings(
