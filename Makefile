@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
 
-.PHONY: help setup setup-dev up down purge check lint types layers unit conformance e2e test bench lock kinds
+.PHONY: help setup setup-dev up down purge check lint types layers unit conformance clients e2e test bench lock kinds
 
 help:  ## List the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,13 +38,18 @@ types: setup-dev
 layers: setup-dev
 	@.venv/bin/lint-imports --no-cache
 
-unit: setup-dev  ## Unit, property, contract and story tests: no root, no containers
+unit: setup-dev  ## Unit, property, contract, story, conformance and client tests: no containers
 	@tools/setup_clients.sh
+	@tools/setup-other-clients.sh
 	@.venv/bin/pytest -m "not e2e" -n 2 --dist loadfile
 
 conformance: setup-dev  ## The conformance behaviours that need no container, by area
 	@tools/setup_clients.sh
 	@$(PYTHON) tools/conformance.py
+
+clients: setup-dev  ## Clients of others, unmodified, against a test server; installs node, Java and Spark (root)
+	@tools/setup-other-clients.sh spark
+	@.venv/bin/pytest tests/clients
 
 e2e: setup-dev  ## Whole stories with real containers, kubectl, pymesos and curl (root)
 	@tools/setup-e2e.sh

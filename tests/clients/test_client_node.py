@@ -1,4 +1,4 @@
-"""@kubernetes/client-node, the official client of JavaScript: `tools/setup-clients.sh` installs it."""
+"""@kubernetes/client-node, the official client of JavaScript: `tools/setup-other-clients.sh` installs it."""
 
 import shutil
 import subprocess
@@ -12,7 +12,7 @@ INSTALLED = HERE.parents[1] / ".build" / "client-node"
 
 def test_objects_watches_errors_logs_and_commands(server, namespace):
     if not (INSTALLED / "node_modules").is_dir() or shutil.which("node") is None:
-        pytest.skip("tools/setup-clients.sh installs what this needs")
+        pytest.skip("tools/setup-other-clients.sh installs what this needs")
     script = INSTALLED / "scenario.js"  # beside its packages, where node looks for them
     shutil.copy(HERE / "node" / "scenario.js", script)
     done = subprocess.run(

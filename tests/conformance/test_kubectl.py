@@ -9,7 +9,7 @@ import subprocess
 import urllib.request
 
 import pytest
-from conformance_tools import manifest, wait_until
+from conformance_tools import manifest, program_named, wait_until
 
 IMAGE, OTHER = "example.com/agnhost:1", "example.com/agnhost:2"
 
@@ -176,7 +176,9 @@ class UnixConnection(http.client.HTTPConnection):
 def proxy(server, *flags):
     """kubectl proxy, and the line in which it says where it serves."""
     process = subprocess.Popen(
-        ["kubectl", "--kubeconfig", str(server.kubeconfig), "proxy", *flags], stdout=subprocess.PIPE, text=True
+        [program_named("kubectl"), "--kubeconfig", str(server.kubeconfig), "proxy", *flags],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
         yield process.stdout.readline()
