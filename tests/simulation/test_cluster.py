@@ -130,3 +130,17 @@ async def test_a_node_that_falls_silent_is_noticed_and_taken_back() -> None:
         cluster.nodes.revive("hollow-0")
         await clock.advance(5)
         await until(back)
+
+
+async def test_what_a_silent_node_was_sent_is_done_when_it_is_back() -> None:
+    async with one_node() as cluster:
+        cluster.nodes.play_dead("hollow-0")
+        await cluster.admin.create(pod("p", node="hollow-0"))
+        await asyncio.sleep(0.1)
+        assert await phase_of(cluster, "p") == "Pending"
+        cluster.nodes.revive("hollow-0")
+
+        async def runs() -> bool:
+            return await phase_of(cluster, "p") == "Running"
+
+        await until(runs)

@@ -8,9 +8,13 @@ import asyncio
 import os
 import stat
 import sys
+from typing import TYPE_CHECKING
 
 import click
 import orjson
+
+if TYPE_CHECKING:
+    from bireme.simulation.cluster import Wishes
 
 STDIN = 0
 
@@ -41,7 +45,7 @@ def test_server(
     run_until_stopped(_serve(wishes, as_json=as_json, parent=None if stay else parent))
 
 
-async def _serve(wishes: "Wishes", *, as_json: bool, parent: int | None) -> None:  # type: ignore[name-defined]  # noqa: F821
+async def _serve(wishes: "Wishes", *, as_json: bool, parent: int | None) -> None:
     from bireme.aio.clock import RealClock
     from bireme.assembly.process import settle_memory
     from bireme.simulation.cluster import simulated

@@ -4,7 +4,7 @@ One task looks after all of them. Their status is made by the kubelet's own func
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -76,6 +76,7 @@ class HollowNodes:
         self._number = 0
         self.cache = Informer(client, core.Node, clock=clock)
         self.cache.on_change(self._look)
+        self._revived: list[Callable[[str], None]] = []
         self._ailing: set[str] = set()
         self._hurry = asyncio.Event()
 
@@ -133,6 +134,12 @@ class HollowNodes:
         self._nodes[name].lives = True
         self._ailing.add(name)
         self._hurry.set()
+        for handler in self._revived:
+            handler(name)
+
+    def on_revival(self, handler: Callable[[str], None]) -> None:
+        """Call `handler` with the name of each node that speaks again."""
+        self._revived.append(handler)
 
     def _look(self, old: core.Node | None, new: core.Node | None) -> None:
         if new is None:

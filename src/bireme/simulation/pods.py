@@ -55,6 +55,7 @@ class HollowPods:
         self._pools: dict[str, Pool] = {}
         self.cache = Informer(client, core.Pod, clock=clock, indexes={"node": lambda pod: (pod.spec.node_name,)})
         self.cache.on_change(self._look)
+        nodes.on_revival(self._resume)
 
     def _look(self, old: core.Pod | None, new: core.Pod | None) -> None:
         if new is not None and self._nodes.get(new.spec.node_name) is not None:
@@ -62,6 +63,11 @@ class HollowPods:
         gone = old is not None and (new is None or new.metadata.uid != old.metadata.uid)
         if gone and old is not None:
             self._let_go(old)
+
+    def _resume(self, node: str) -> None:
+        """A node speaks again: what happened to its pods meanwhile is still to be done."""
+        for pod in self.cache.by_index("node", node):
+            self._queue.add(key_of(pod))
 
     async def run(self) -> None:
         """Play until cancelled."""
