@@ -123,6 +123,18 @@ def test_kubectl_denies(api, namespace, kubectl):
     api.delete(f"{REQUESTS}/{namespace}")
 
 
+def test_nobody_approves_through_the_status(api, namespace):
+    """Who may write the status alone can neither approve nor take an approval away."""
+    api.create(REQUESTS, csr(namespace, key_and_request("eve")[1], signer="example.com/ours"))
+    one = f"{REQUESTS}/{namespace}"
+    condition = {"type": "Approved", "status": "True", "reason": "Eve"}
+    assert "conditions" not in api.patch(f"{one}/status", {"status": {"conditions": [condition]}}).get("status", {})
+    api.patch(f"{one}/approval", {"status": {"conditions": [condition]}})
+    kept = api.patch(f"{one}/status", {"status": {"conditions": []}})["status"]["conditions"]
+    assert [one["type"] for one in kept] == ["Approved"]
+    api.delete(one)
+
+
 def test_nobody_rules_by_a_certificate(api, namespace):
     _, request = key_and_request("eve", "system:masters")
     answer = api.ask("POST", REQUESTS, csr(namespace, request))

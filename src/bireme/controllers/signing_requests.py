@@ -135,9 +135,9 @@ def clearing(request: CertificateSigningRequest, *, now: datetime) -> Clearing:
     """A request goes an hour after it was decided on or signed, and after a day without either."""
     ends = [_since(request.metadata.creation_timestamp) + PENDING_KEPT] if is_undecided(request) else []
     ends += [
-        _since(condition.last_update_time) + DONE_KEPT
+        _since(condition.last_update_time or request.metadata.creation_timestamp) + DONE_KEPT
         for condition in request.status.conditions
-        if condition.type in ("Approved", "Denied", "Failed") and condition.last_update_time
+        if condition.type in ("Approved", "Denied", "Failed")
     ]
     if not ends:
         return Clearing(now=False)

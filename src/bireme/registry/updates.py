@@ -54,7 +54,24 @@ def _main(resource: Resource, tree: Tree, old: Tree) -> Tree:
 def _status(resource: Resource, tree: Tree, old: Tree) -> Tree:
     new = dict(old)
     _restore(new, tree, "status")
+    if resource.kind == "CertificateSigningRequest":
+        _keep_approvals(new, old)
     return new
+
+
+def _keep_approvals(new: Tree, old: Tree) -> None:
+    """Whether a request was approved is said through its approval alone, which needs a right of its own."""
+    status = dict(new.get("status") or {})
+    kept = [c for c in (old.get("status") or {}).get("conditions") or () if c.get("type") in APPROVALS]
+    conditions = kept + [c for c in status.get("conditions") or () if c.get("type") not in APPROVALS]
+    if conditions:
+        status["conditions"] = conditions
+    else:
+        status.pop("conditions", None)
+    if status:
+        new["status"] = status
+    else:
+        new.pop("status", None)
 
 
 def _finalize(resource: Resource, tree: Tree, old: Tree) -> Tree:

@@ -1,5 +1,6 @@
 """Tokens that are not ours: from a file, from Secrets, from identity providers, from a webhook; and gateways."""
 
+import asyncio
 import base64
 import json
 from datetime import UTC, datetime
@@ -89,6 +90,7 @@ class Provider:
 
     async def request(self, method: str, url: str, **_) -> Reply:
         self.asked += 1
+        await asyncio.sleep(0)
         if url.endswith("openid-configuration"):
             return Reply(200, {}, orjson.dumps({"issuer": self.url, "jwks_uri": f"{self.url}/keys"}))
         return Reply(200, {}, json.dumps({"keys": self.keys}).encode())
@@ -145,6 +147,17 @@ async def test_people_of_an_identity_provider():
     assert provider.asked == 2
     clock.passed += oidc.FETCH_AGAIN_S
     assert await tokens.prove(later, ("us",))
+
+
+async def test_keys_are_fetched_once_for_all_who_wait():
+    provider = Provider("https://id.example")
+    provider.trust(RSA, "one")
+    tokens = OidcTokens(ISSUER, Hands(), provider)
+    token = jwt.encode(CLAIMS, RSA, algorithm="RS256", headers={"kid": "one"})
+    async with asyncio.TaskGroup() as tasks:
+        asked = [tasks.create_task(tokens.prove(token, ("us",))) for _ in range(5)]
+    assert all(task.result() for task in asked)
+    assert provider.asked == 2
 
 
 @pytest.mark.parametrize(

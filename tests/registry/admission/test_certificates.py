@@ -53,6 +53,15 @@ DEEDS = [
         "sign requests",
         id="fail",
     ),
+    pytest.param(
+        CertificateSigning,
+        "sign",
+        "certificates.k8s.io/v1/podcertificaterequests",
+        request(certificateChain="x"),
+        "status",
+        "sign requests",
+        id="sign for a pod",
+    ),
 ]
 
 

@@ -3,6 +3,7 @@
 Source: OpenID Connect Core 1.0 and Discovery 1.0; the Kubernetes documentation on OpenID Connect tokens.
 """
 
+import asyncio
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -54,6 +55,7 @@ class OidcTokens:
         self._session = session or Session(tls=issuer.tls, timeout_s=ANSWER_S)
         self._keys: dict[str, Tree] = {}
         self._fetched = -FETCH_AGAIN_S
+        self._fetching = asyncio.Lock()
 
     async def prove(self, token: str, audiences: tuple[str, ...]) -> Proven | None:
         import jwt
@@ -75,15 +77,22 @@ class OidcTokens:
         return Proven(user, audiences) if user is not None else None
 
     async def _key(self, name: str) -> Tree | None:
-        if name not in self._keys and self._clock.monotonic() - self._fetched >= FETCH_AGAIN_S:
-            self._fetched = self._clock.monotonic()
-            try:
-                self._keys = await self._fetch()
-            except (RequestFailed, ValueError, KeyError, TypeError, AttributeError) as error:
-                log.warning("the keys of an issuer cannot be had", issuer=self._issuer.url, error=str(error))
+        if name not in self._keys:
+            async with self._fetching:
+                await self._refresh(name)
         if not name and len(self._keys) == 1:
             return next(iter(self._keys.values()))
         return self._keys.get(name)
+
+    async def _refresh(self, name: str) -> None:
+        """Fetch the keys, unless somebody did while this waited, or just before."""
+        if name in self._keys or self._clock.monotonic() - self._fetched < FETCH_AGAIN_S:
+            return
+        self._fetched = self._clock.monotonic()
+        try:
+            self._keys = await self._fetch()
+        except (RequestFailed, ValueError, KeyError, TypeError, AttributeError) as error:
+            log.warning("the keys of an issuer cannot be had", issuer=self._issuer.url, error=str(error))
 
     async def _fetch(self) -> dict[str, Tree]:
         wanted = self._issuer.discovery_url or f"{self._issuer.url.rstrip('/')}/.well-known/openid-configuration"

@@ -16,7 +16,7 @@ from bireme.registry.signing_requests import subject_of
 
 Tree = dict[str, Any]
 GROUP = "certificates.k8s.io"
-REQUEST, BUNDLE = "CertificateSigningRequest", "ClusterTrustBundle"
+REQUEST, POD_REQUEST, BUNDLE = "CertificateSigningRequest", "PodCertificateRequest", "ClusterTrustBundle"
 CLIENT_SIGNER = "kubernetes.io/kube-apiserver-client"
 MASTERS = "system:masters"
 
@@ -58,7 +58,8 @@ class CertificateSigning(Plugin):
         self._judges = judges
 
     def handles(self, operation: Operation, kind: Kind, subresource: str) -> bool:
-        return operation == "UPDATE" and kind.is_a(REQUEST, GROUP) and subresource == "status"
+        asks = kind.is_a(REQUEST, GROUP) or kind.is_a(POD_REQUEST, GROUP)
+        return asks and operation == "UPDATE" and subresource == "status"
 
     async def validate(self, attributes: Attributes) -> None:
         if _signed(attributes.tree) == _signed(attributes.old):
@@ -70,7 +71,8 @@ class CertificateSigning(Plugin):
 
 def _signed(tree: Tree | None) -> tuple[Any, Any]:
     status = (tree or {}).get("status") or {}
-    return status.get("certificate") or None, status.get("conditions") or None
+    given = status.get("certificate") or status.get("certificateChain")
+    return given or None, status.get("conditions") or None
 
 
 class CertificateSubjectRestriction(Plugin):
