@@ -34,9 +34,15 @@ def evict(api, namespace, name):
 
 
 def allows(api, path, wanted):
-    wait_until(
-        lambda: (api.get(path).get("status") or {}).get("disruptionsAllowed") == wanted, what=f"{wanted} spare"
-    )
+    """Wait until the controller has seen the budget as it is, and finds that many to spare."""
+
+    def found():
+        tree = api.get(path)
+        status = tree.get("status") or {}
+        seen = status.get("observedGeneration") == tree["metadata"]["generation"]
+        return seen and status.get("disruptionsAllowed") == wanted
+
+    wait_until(found, what=f"{wanted} spare")
 
 
 @pytest.mark.conformance("AP-024")
