@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bireme.api.errors import ApiError, Forbidden, ServiceUnavailable
@@ -196,6 +196,7 @@ DEEDS = st.lists(
 
 @settings(max_examples=60, deadline=None)
 @given(deeds=DEEDS, most=st.integers(1, 4))
+@example(deeds=[("cancel", 4, 0), ("fail", 4, 0)], most=1)  # cancelled while it gives back
 async def test_never_exceeded_and_always_what_a_recount_says(opened_now, deeds, most):
     """Creates, deletes, failures and recounts of six names, interleaved by however long each yields before."""
     async with opened_now() as registry:

@@ -86,11 +86,15 @@ class Quotas:
             if not (charge.before or charge.shown):
                 self._charged.add(charge.key)
             return
-        async with line.lock:  # until then a recount counts it
+        try:
+            async with line.lock:  # until then a recount counts it
+                line.land(charge)
+                for name, held in charge.held.items():
+                    await self._correct(namespace, name, held)
+        finally:
+            # A write whose caller went away may have happened all the same, and he may go away even now.
             line.land(charge)
-            for name, held in charge.held.items():
-                await self._correct(namespace, name, held)
-        self._mark(namespace)  # a write whose caller went away may have happened all the same
+            self._mark(namespace)
 
     async def _serve(self, namespace: str, line: Line) -> None:
         """Decide everything that waits, and write it down."""
