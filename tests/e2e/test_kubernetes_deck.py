@@ -54,7 +54,8 @@ class TestExample:
         assert all(re.match(r"echo-[a-z0-9]+-[a-z0-9]{5} +1/1 +Running +0 ", row) for row in rows)
 
     def test_describe_shows_the_events_of_a_start(self, cluster: Cluster) -> None:
-        text = cluster.kubectl("describe", "pod", "-l", "app=echo")
+        # A recent kubectl shows the events of several pods only where it is asked to.
+        text = cluster.kubectl("describe", "pod", "-l", "app=echo", "--show-events=true")
         for reason in ("Scheduled", "Pulled", "Created", "Started"):
             assert reason in text
 
