@@ -145,6 +145,14 @@ class Timeout(ApiError):
     code, reason = 504, "Timeout"
 
 
+def error_of(code: int, message: str, *, reason: str = "") -> ApiError:
+    """The error of a code that somebody else has chosen: a server behind this one."""
+    error = ApiError(message)
+    known = next((kind for kind in ApiError.__subclasses__() if kind.code == code), None)
+    error.code, error.reason = code, reason or (known.reason if known else "InternalError")
+    return error
+
+
 def not_found(resource: str, name: str, *, group: str = "") -> NotFound:
     """`pods "a" not found`, with the details that clients read."""
     title = f"{resource}.{group}" if group else resource

@@ -15,6 +15,7 @@ import structlog
 
 from bireme.aio.overdue import Overdue
 from bireme.api.errors import ApiError, MethodNotAllowed, NotFound, Timeout, TooLarge, Unauthorized
+from bireme.apiserver.aggregation import Aggregator, attempt_of_path
 from bireme.apiserver.audit import Audit, Record, note_decision
 from bireme.apiserver.authentication import ANONYMOUS, Authenticator
 from bireme.apiserver.authenticators.usual import usual_authenticator
@@ -34,6 +35,7 @@ from bireme.apiserver.routes import CONNECT_SUBRESOURCES, Route, find_route, is_
 from bireme.apiserver.version import build_info, version_document
 from bireme.http.interface import Answer, Identity, Request, Response, Stream
 from bireme.registry.access import Attempt, refusal
+from bireme.registry.api_services import Remote
 from bireme.registry.tokens import ServiceAccountTokens
 from bireme.registry.verbs import Registry
 
@@ -64,13 +66,15 @@ class ApiServer:
         address: str = "",
         audit: Audit | None = None,
         uid: Callable[[], str] | None = None,
+        aggregator: Aggregator | None = None,
     ) -> None:
         self.registry = registry
         self._audit = audit
         self.health = health or Health()
         self.metrics = metrics or Metrics()
         self._authenticator = authenticator or usual_authenticator(registry, tokens)
-        self._documents = Documents(registry.kinds, registry.scheme, tokens, address=address)
+        self._aggregator = aggregator
+        self._documents = Documents(registry.kinds, registry.scheme, tokens, address=address, aggregator=aggregator)
         self._flows = FlowControl(registry)
         self.metrics.add(partial(stored_and_watched, registry.cache, registry.kinds))
         self.metrics.add(partial(flows, self._flows))
@@ -140,6 +144,9 @@ class ApiServer:
         asked, user = user, acting(user, request.headers, self.registry.authorizer)
         if record is not None and asked is not user:
             record.acts_as(user)
+        remote = self._aggregator.find(path) if self._aggregator is not None else None
+        if remote is not None:
+            return await self._pass_on(request, user, remote, progress)
         if not is_resource_path(path):
             return await self._document(request, user, progress)
         watching = bool(request.query.pairs) and request.query.flag("watch")
@@ -158,6 +165,22 @@ class ApiServer:
             return await self._resource(route, request, user)
         finally:
             self._flows.leave(flow, seats)
+
+    async def _pass_on(self, request: Request, user: Identity, remote: Remote, progress: "Progress") -> Answer:
+        """Let the server behind this one answer; its watches and upgrades count for no seat."""
+        assert self._aggregator is not None
+        watching = bool(request.query.pairs) and request.query.flag("watch")
+        attempt = attempt_of_path(request.method, request.path, watching=watching)
+        self._authorize(user, attempt)
+        if attempt.verb == "watch" or request.headers.get("upgrade"):
+            return await self._aggregator.serve(request, user, remote)
+        flow = self._flows.flow(user, attempt)
+        progress.headers = flow.headers
+        await self._flows.enter(flow, user, attempt)
+        try:
+            return await self._aggregator.serve(request, user, remote)
+        finally:
+            self._flows.leave(flow)
 
     def _authorize(self, user: Identity, attempt: Attempt) -> None:
         decision = self.registry.authorizer.decide(user, attempt)
@@ -185,11 +208,11 @@ class ApiServer:
         progress.headers = flow.headers
         await self._flows.enter(flow, user, attempt)
         try:
-            return self._described(request, user, attempt)
+            return await self._described(request, user, attempt)
         finally:
             self._flows.leave(flow)
 
-    def _described(self, request: Request, user: Identity, attempt: Attempt) -> Response:
+    async def _described(self, request: Request, user: Identity, attempt: Attempt) -> Response:
         self._authorize(user, attempt)
         if request.method != "GET":
             raise MethodNotAllowed("the server does not allow this method on the requested resource")
@@ -197,7 +220,7 @@ class ApiServer:
             return self.metrics.answer()
         if request.path == "/metrics/slis":
             return self.health.figures()
-        made = self._documents.answer(request)
+        made = await self._documents.answer(request)
         if made is None:
             raise NotFound("the server could not find the requested resource")
         return made

@@ -6,6 +6,7 @@ discovery documents and aggregated discovery (apidiscovery.k8s.io/v2) of Kuberne
 
 import base64
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -84,6 +85,7 @@ class DiscoveryPages:
         self._scheme = scheme
         self._address = address
         self._pages: dict[tuple[str, bool], Page] = {}
+        self.others: tuple[list[Tree], list[Tree]] = ([], [])  # what servers behind this one serve, in both forms
 
     def forget(self) -> None:
         """Make all anew: the scheme has changed."""
@@ -94,7 +96,7 @@ class DiscoveryPages:
         path = path.rstrip("/")
         whole = path in ("/api", "/apis") and wants_aggregated(accept)
         if (path, whole) not in self._pages:
-            tree = aggregated(self._scheme, core=path == "/api") if whole else self._tree(path)
+            tree = self._whole(path) if whole else self._tree(path)
             if tree is None:
                 return None
             self._pages[path, whole] = Page.of(
@@ -102,19 +104,45 @@ class DiscoveryPages:
             )
         return self._pages[path, whole]
 
+    def _whole(self, path: str) -> Tree:
+        tree = aggregated(self._scheme, core=path == "/api")
+        if path == "/apis":
+            tree["items"] = _joined(tree["items"], self.others[1], lambda group: str(group["metadata"]["name"]))
+        return tree
+
     def _tree(self, path: str) -> Tree | None:
         match path.split("/")[1:]:
             case ["api"]:
                 return api_versions(self._scheme, self._address)
             case ["apis"]:
-                return group_list(self._scheme)
+                tree = group_list(self._scheme)
+                tree["groups"] = _joined(tree["groups"], self.others[0], lambda group: str(group["name"]))
+                return tree
             case ["api", version]:
                 return resource_list(self._scheme, "", version)
             case ["apis", name] if name:
-                return group(self._scheme, name)
+                own = group(self._scheme, name)
+                others = [each for each in self.others[0] if each["name"] == name]
+                joined = _joined([own] if own else [], others, lambda each: str(each["name"]))
+                return {"kind": "APIGroup", "apiVersion": "v1", **joined[0]} if joined else None
             case ["apis", name, version] if name:
                 return resource_list(self._scheme, name, version)
         return None
+
+
+def _joined(own: list[Tree], others: list[Tree], name_of: Callable[[Tree], str]) -> list[Tree]:
+    """Groups of this server and of others; where both serve versions of one, ours come first."""
+    made = {name_of(group): group for group in own}
+    for group in others:
+        name = name_of(group)
+        known = made.get(name)
+        if known is None:
+            made[name] = group
+            continue
+        there = {version["version"] for version in group["versions"]}
+        kept = [version for version in known["versions"] if version["version"] not in there]
+        made[name] = {**known, "versions": [*kept, *group["versions"]]}
+    return list(made.values())
 
 
 def _group(scheme: Scheme, name: str) -> Tree:

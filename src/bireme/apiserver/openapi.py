@@ -6,7 +6,7 @@ clients may keep it for good. Source: kube-openapi handlers v2 and v3; paths are
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -18,6 +18,8 @@ from bireme.apiserver import gnostic
 from bireme.apiserver.custom_schemas import CustomDefinitions
 from bireme.apiserver.operations import DELETE_OPTIONS, PATCH, STATUS, paths_of
 from bireme.apiserver.pages import Page
+from bireme.apiserver.remote_documents import Known
+from bireme.registry.api_services import Remote
 from bireme.registry.kinds import Kinds
 
 Tree = dict[str, Any]
@@ -92,6 +94,7 @@ class OpenApiPages:
         self._scheme = scheme
         self._definitions = definitions or CustomDefinitions(Kinds(Scheme()))
         self._pages: dict[str, Page] = {}
+        self.others: Sequence[tuple[Remote, Known]] = ()  # what servers behind this one say of their schemas
 
     def forget(self) -> None:
         """Make all anew: the scheme has changed."""
@@ -113,16 +116,24 @@ class OpenApiPages:
             self._pages[key] = made
         return self._pages[key]
 
+    def _whole_v2(self) -> Tree:
+        whole = document_v2(self._scheme, self._definitions)
+        for _, known in self.others:
+            _joined_v2(whole, known.v2)
+        return whole
+
     def _made(self, key: str) -> Page | None:
         scheme, definitions = self._scheme, self._definitions
         if key == "v2 protobuf":
-            return Page.of(
-                gnostic.document(document_v2(scheme, definitions)), _V2_PROTOBUF_ANSWER, {"vary": "Accept"}
-            )
+            return Page.of(gnostic.document(self._whole_v2()), _V2_PROTOBUF_ANSWER, {"vary": "Accept"})
         if key == "v2":
-            return Page.of(orjson.dumps(document_v2(scheme, definitions)), "application/json", {"vary": "Accept"})
+            return Page.of(orjson.dumps(self._whole_v2()), "application/json", {"vary": "Accept"})
         if key == "v3":
-            return Page.of(orjson.dumps(index_v3(scheme, definitions)), "application/json")
+            index = index_v3(scheme, definitions)
+            for remote, known in self.others:
+                if known.v3:
+                    index["paths"][remote.path.lstrip("/")] = {"serverRelativeURL": known.v3}
+            return Page.of(orjson.dumps(index), "application/json")
         match key.split("/")[1:]:
             case ["api", version]:
                 group = ""
@@ -135,6 +146,13 @@ class OpenApiPages:
             return None
         tag = hash_v3(scheme, definitions, group, version)
         return Page.of(orjson.dumps(tree), "application/json", _FOR_GOOD, etag=tag)
+
+
+def _joined_v2(whole: Tree, other: Tree) -> None:
+    """Put another server's v2 document into ours, in place. Definitions of one name are held to be the same."""
+    whole["paths"].update(other.get("paths") or {})
+    for name, definition in (other.get("definitions") or {}).items():
+        whole["definitions"].setdefault(name, definition)
 
 
 def _wants_protobuf(accept: str) -> bool:

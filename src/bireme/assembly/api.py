@@ -12,9 +12,11 @@ from bireme.aio.clock import Clock
 from bireme.aio.supervise import supervise
 from bireme.aio.uids import new_uid
 from bireme.api.scheme import Scheme, builtin
+from bireme.apiserver.aggregation import Aggregator
 from bireme.apiserver.app import ApiServer
 from bireme.apiserver.audit import Audit
 from bireme.apiserver.authentication import Authenticator
+from bireme.apiserver.front_proxy import FrontProxyTrust
 from bireme.apiserver.resources import Tunnels
 from bireme.client.client import Client
 from bireme.client.transport import InProcessTransport
@@ -62,10 +64,12 @@ async def serve_api(
     uid: Callable[[], str] = new_uid,
     random: chance.Random | None = None,
     plugins: Collection[str] = (),
+    front_proxy: FrontProxyTrust | None = None,
 ) -> AsyncIterator[Api]:
     """Load what the store holds, make the objects that every cluster has, and serve until the block is left.
 
-    `plugins` names admission plugins that are on beside those that always are.
+    `plugins` names admission plugins that are on beside those that always are. `front_proxy` is what this server
+    shows to servers of APIs behind it.
     """
     dice = random or chance.Random()
     services = IPv4Network(service_range)
@@ -76,6 +80,7 @@ async def serve_api(
     tokens = ServiceAccountTokens(private, public, clock=clock, uid=uid, earlier=earlier_keys)
     tokens.look_up_in(registry)
     ways_in = tunnels(registry) if tunnels else None
+    aggregator = Aggregator(registry, dice, front_proxy)
     server = ApiServer(
         registry,
         tokens=tokens,
@@ -85,12 +90,14 @@ async def serve_api(
         random=dice,
         uid=uid,
         address=f"{advertise}:{port}",
+        aggregator=aggregator,
     )
     filling = partial(keep_filled, registry, service_range=services, advertise_address=advertise, port=port)
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(run_registry(registry), name="registry")]
         await fill_registry(registry, service_range=services, advertise_address=advertise, port=port)
         running.append(tasks.create_task(supervise("start objects", filling, clock), name="start objects"))
+        running.append(tasks.create_task(supervise("aggregation", aggregator.run, clock), name="aggregation"))
         try:
             yield Api(store, registry, server, tokens)
         finally:

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from bireme.apiserver.front_proxy import FrontProxyTrust
 from bireme.config import Config
 from bireme.http.certificates import Authority, Pair, load_or_create_signing_key
 
 RENEW_BEFORE = timedelta(days=30)
 DAYS = 365
+FRONT_PROXY_CA = "front-proxy-ca"
+FRONT_PROXY = "front-proxy-client"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +65,33 @@ def ensure(config: Config, *, now: datetime) -> str:
             issue(authority, leaf, now=now).write(folder, leaf.name)
             (folder / f"{leaf.name}.hosts").write_text("\n".join(leaf.hosts))
             made += 1
+    made += ensure_front_proxy(folder, config.cluster, now=now)
     load_or_create_signing_key(folder)
-    return f"1 CA, {len(wanted)} leaves, {made} made, valid {DAYS} days"
+    return f"2 CAs, {len(wanted) + 1} leaves, {made} made, valid {DAYS} days"
+
+
+def ensure_front_proxy(folder: Path, cluster: str, *, now: datetime) -> int:
+    """Make what is missing of what the API server shows to servers behind it; how many leaves were made.
+
+    Its authority is one of its own: whoever it signed for may speak for every user.
+    """
+    try:
+        authority = Authority.load(folder, name=FRONT_PROXY_CA)
+    except FileNotFoundError:
+        common_name = f"{cluster}-front-proxy-ca"
+        authority = Authority.create(folder, now=now, common_name=common_name, name=FRONT_PROXY_CA)
+    leaf = Leaf(FRONT_PROXY, FRONT_PROXY)
+    if is_good(folder, leaf, now=now):
+        return 0
+    issue(authority, leaf, now=now).write(folder, leaf.name)
+    (folder / f"{leaf.name}.hosts").write_text("")
+    return 1
+
+
+def front_proxy_trust(folder: Path) -> FrontProxyTrust:
+    """What the API server shows to servers of APIs behind it, and what these are to trust."""
+    authority = Pair.read(folder, FRONT_PROXY_CA).certificate
+    return FrontProxyTrust(Pair.read(folder, FRONT_PROXY), authority, (folder / "ca.crt").read_bytes())
 
 
 def is_good(folder: Path, leaf: Leaf, *, now: datetime) -> bool:

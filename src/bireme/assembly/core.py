@@ -20,6 +20,7 @@ from bireme.apiserver.tunnels import RegistryPlaces, Tunnels
 from bireme.assembly.api import MASTERS, Api, serve_api
 from bireme.assembly.auditing import audit
 from bireme.assembly.authentication import authenticator, earlier_keys, front_proxy, trusted
+from bireme.assembly.certificates import front_proxy_trust
 from bireme.assembly.doors import Opening, open_doors
 from bireme.assembly.parts import run_controllers, run_scheduler, signs
 from bireme.assembly.process import run_until_stopped, set_up_logs, settle_memory
@@ -78,6 +79,7 @@ async def main(config: Config, *, clock: Clock) -> None:
                 authenticator=lambda registry, tokens: authenticator(config, registry, tokens, clock=clock),
                 tunnels=lambda registry: Tunnels(Places(registry, config), session),
                 plugins=config.admission_plugins,
+                front_proxy=front_proxy_trust(config.pki),
             ) as api,
         ):
             await Core(config, api, clock=clock).run()

@@ -5,16 +5,21 @@ whether to try again, is the caller's business.
 """
 
 import asyncio
+import socket
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+from multidict import CIMultiDict
 from yarl import URL
 
 from bireme.http.upgrades import ClientWebSocket, Upgraded, open_upgraded
+
+Headers = Mapping[str, str | Sequence[str]]
+"""What is sent; a name with several values is sent several times."""
 
 CONNECT_S = 10.0
 KEEP_IDLE_S = 60.0
@@ -54,6 +59,7 @@ class StreamReply:
 class Session:
     """A pool of connections. `tls` and `headers` go for every request that brings none of its own.
 
+    `may_reach` says of the addresses that names stand for which ones may be connected to.
     With `unix_path` every request goes to that socket, whatever host its URL names. Make it, use it and close
     it in one event loop.
     """
@@ -65,11 +71,13 @@ class Session:
         headers: Mapping[str, str] | None = None,
         unix_path: str | None = None,
         timeout_s: float = 60.0,
+        may_reach: Callable[[str], bool] | None = None,
     ) -> None:
         self._tls = tls
         self._headers = dict(headers or {})
         self._unix_path = unix_path
         self._timeout_s = timeout_s
+        self._may_reach = may_reach
         self._client: aiohttp.ClientSession | None = None
 
     async def request(
@@ -77,7 +85,7 @@ class Session:
         method: str,
         url: str,
         *,
-        headers: Mapping[str, str] | None = None,
+        headers: Headers | None = None,
         body: bytes | AsyncIterator[bytes] = b"",
         tls: ssl.SSLContext | None = None,
         timeout_s: float | None = None,
@@ -110,10 +118,11 @@ class Session:
         method: str,
         url: str,
         *,
-        headers: Mapping[str, str] | None = None,
+        headers: Headers | None = None,
         body: bytes | AsyncIterator[bytes] = b"",
         tls: ssl.SSLContext | None = None,
         timeout_s: float | None = None,
+        server_name: str | None = None,
     ) -> AsyncIterator[StreamReply]:
         """The answer once its head has come, within `timeout_s`; its parts may take any time.
 
@@ -121,7 +130,7 @@ class Session:
         """
         with _translated(url):
             async with asyncio.timeout(timeout_s or self._timeout_s):
-                response = await self._open(method, url, headers, body, tls)
+                response = await self._open(method, url, headers, body, tls, server_name)
         parts = _parts(url, response)
         try:
             yield StreamReply(response.status, _headers(response), parts)
@@ -158,13 +167,14 @@ class Session:
         method: str,
         url: str,
         *,
-        headers: Mapping[str, str] | None = None,
+        headers: Headers | None = None,
         tls: ssl.SSLContext | None = None,
         timeout_s: float | None = None,
+        server_name: str | None = None,
     ) -> Upgraded:
         """Ask for an upgrade on a connection of its own, which ends with it, whether it is granted or not.
 
-        `headers` hold all that is sent besides Host, so also Connection and Upgrade.
+        `headers` hold all that is sent, Host too where it is not the URL's, so also Connection and Upgrade.
         """
         with _translated(url):
             async with asyncio.timeout(timeout_s or self._timeout_s):
@@ -174,6 +184,7 @@ class Session:
                     {**self._headers, **(headers or {})},
                     tls=tls or self._tls,
                     unix_path=self._unix_path,
+                    server_name=server_name,
                 )
 
     async def close(self) -> None:
@@ -192,7 +203,7 @@ class Session:
         self,
         method: str,
         url: str,
-        headers: Mapping[str, str] | None,
+        headers: Headers | None,
         body: bytes | AsyncIterator[bytes],
         tls: ssl.SSLContext | None,
         server_name: str | None = None,
@@ -200,7 +211,7 @@ class Session:
         return self._session().request(
             method,
             URL(url, encoded=True),
-            headers={**self._headers, **headers} if headers else self._headers,
+            headers=_spread({**self._headers, **headers}) if headers else self._headers,
             data=body or None,
             ssl=tls or self._tls or True,
             allow_redirects=False,
@@ -212,7 +223,11 @@ class Session:
             connector: aiohttp.BaseConnector = (
                 aiohttp.UnixConnector(self._unix_path, limit=0, keepalive_timeout=KEEP_IDLE_S)
                 if self._unix_path
-                else aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_IDLE_S)
+                else aiohttp.TCPConnector(
+                    limit=0,
+                    keepalive_timeout=KEEP_IDLE_S,
+                    resolver=_Sieve(self._may_reach) if self._may_reach else None,
+                )
             )
             redirects = aiohttp.TraceConfig()
             redirects.on_request_redirect.append(_refuse_redirect)
@@ -227,6 +242,33 @@ class Session:
                 trace_configs=[redirects],
             )
         return self._client
+
+
+def _spread(headers: Headers) -> Any:
+    """The headers, those with several values repeated."""
+    if all(isinstance(value, str) for value in headers.values()):
+        return headers
+    pairs = [
+        (name, value)
+        for name, values in headers.items()
+        for value in ((values,) if isinstance(values, str) else values)
+    ]
+    return CIMultiDict(pairs)
+
+
+class _Sieve(aiohttp.ThreadedResolver):
+    """Finds only addresses that may be reached."""
+
+    def __init__(self, may_reach: Callable[[str], bool]) -> None:
+        super().__init__()
+        self._may_reach = may_reach
+
+    async def resolve(self, host: str, port: int = 0, family: Any = socket.AF_INET) -> Any:
+        found = await super().resolve(host, port, family)
+        kept = [each for each in found if self._may_reach(each["host"])]
+        if not kept:
+            raise OSError(f"address of {host} not allowed")
+        return kept
 
 
 def _hang_up(response: aiohttp.ClientResponse) -> None:

@@ -6,7 +6,7 @@ another request, whoever sends it (CVE-2018-1002105).
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -194,15 +194,23 @@ class Upgraded:
 
 
 async def open_upgraded(
-    method: str, url: URL, headers: Mapping[str, str], *, tls: ssl.SSLContext | None, unix_path: str | None = None
+    method: str,
+    url: URL,
+    headers: Mapping[str, str | Sequence[str]],
+    *,
+    tls: ssl.SSLContext | None,
+    unix_path: str | None = None,
+    server_name: str | None = None,
 ) -> Upgraded:
     """Ask `url` for an upgrade on a new connection. It stays open only when the answer is 101."""
-    reader, writer = await _connect(url, tls, unix_path)
+    reader, writer = await _connect(url, tls, unix_path, server_name)
     try:
         host = url.raw_host if url.is_default_port() else f"{url.raw_host}:{url.port}"
-        lines = [f"{name}: {value}" for name, value in headers.items()]
-        head = "\r\n".join([f"{method} {url.raw_path_qs} HTTP/1.1", f"host: {host}", *lines, "", ""])
-        if head.count("\n") != len(lines) + 3:
+        lines = [] if "host" in headers else [f"host: {host}"]
+        for name, said in headers.items():
+            lines += [f"{name}: {value}" for value in ((said,) if isinstance(said, str) else said)]
+        head = "\r\n".join([f"{method} {url.raw_path_qs} HTTP/1.1", *lines, "", ""])
+        if head.count("\n") != len(lines) + 2:
             raise ValueError("a header holds a line break")
         writer.write(head.encode())
         await writer.drain()
@@ -228,7 +236,7 @@ class _Reader(asyncio.StreamReader):
 
 
 async def _connect(
-    url: URL, tls: ssl.SSLContext | None, unix_path: str | None
+    url: URL, tls: ssl.SSLContext | None, unix_path: str | None, server_name: str | None
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     loop = asyncio.get_running_loop()
     reader = _Reader(limit=PIECE, loop=loop)
@@ -239,7 +247,13 @@ async def _connect(
     else:
         secure = url.scheme in ("https", "wss")
         context = (tls or ssl.create_default_context()) if secure else None
-        transport, _ = await loop.create_connection(lambda: protocol, url.raw_host or "", url.port or 80, ssl=context)
+        transport, _ = await loop.create_connection(
+            lambda: protocol,
+            url.raw_host or "",
+            url.port or 80,
+            ssl=context,
+            server_hostname=server_name if secure else None,
+        )
     transport.set_write_buffer_limits(high=WRITE_AHEAD)
     return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 

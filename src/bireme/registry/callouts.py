@@ -18,7 +18,7 @@ import orjson
 from bireme.api.errors import ApiError, ServiceUnavailable
 from bireme.http.requests import RequestFailed, RequestTimedOut, Session
 from bireme.registry.admission.chain import Objects
-from bireme.registry.service_routes import resolve
+from bireme.registry.service_routes import may_be_reached, resolve
 
 Tree = dict[str, Any]
 LARGEST_ANSWER = 64 << 20
@@ -50,6 +50,7 @@ class Callouts:
         self._objects = objects
         self._dice = dice
         self._session = Session(headers=_HEADERS)
+        self._inner = Session(headers=_HEADERS, may_reach=may_be_reached)  # for services: see `service_routes.py`
         self._contexts: dict[str, ssl.SSLContext] = {}
 
     async def run(self) -> None:
@@ -58,13 +59,15 @@ class Callouts:
             await asyncio.Event().wait()
         finally:
             await self._session.close()
+            await self._inner.close()
 
     async def post(self, client_config: Tree, tree: Tree, timeout_s: float, *, limit: int = LARGEST_ANSWER) -> Any:
         """What the server of `client_config` answers to `tree`. Raises CalloutFailed."""
         shown = f"{_shown_url(client_config)}?timeout={timeout_s:g}s"
         try:
             url, server_name, host = self._target(client_config)
-            reply = await self._session.request(
+            session = self._inner if server_name else self._session
+            reply = await session.request(
                 "POST",
                 f"{url}?timeout={timeout_s:g}s",
                 headers={"host": host} if host else None,

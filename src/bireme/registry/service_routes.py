@@ -2,8 +2,8 @@
 
 For webhooks and for servers of APIs, which are named as services. Addresses that stand for this machine are
 refused, whoever wrote them, so that a service can't lead to what listens on loopback only. Services of type
-ExternalName lead to that name. Plain functions over what `Objects` finds.
-Source: the Kubernetes documentation on services and EndpointSlices.
+ExternalName lead to that name, whose addresses are sieved when it is looked up (`may_reach` of a Session).
+Plain functions over what `Objects` finds. Source: the Kubernetes documentation on services and EndpointSlices.
 """
 
 import ipaddress
@@ -37,7 +37,10 @@ def places(objects: Objects, namespace: str, name: str, port: int) -> list[Place
         raise NotFound(f'service "{name}" not found')
     spec = service.get("spec") or {}
     if spec.get("type") == "ExternalName":
-        return [Place(str(spec.get("externalName") or ""), port)]
+        outside = Place(str(spec.get("externalName") or ""), port)
+        if is_address(outside.host) and not may_be_reached(outside.host):
+            raise ServiceUnavailable(f'address of service "{name}" not allowed')
+        return [outside]
     port_name = next((each.get("name") or "" for each in spec.get("ports") or () if each.get("port") == port), None)
     if port_name is None:
         raise ServiceUnavailable(f'no service port {port} found for service "{name}"')
@@ -68,6 +71,15 @@ def _ready(tree: Tree, port_name: str) -> Iterator[Place]:
         for address in endpoint.get("addresses") or ():
             if ports and may_be_reached(address):
                 yield Place(address, ports[0])
+
+
+def is_address(host: str) -> bool:
+    """Whether a host is an address and no name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def may_be_reached(address: str) -> bool:

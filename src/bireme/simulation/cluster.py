@@ -20,6 +20,7 @@ from bireme.api.kinds import authentication, core, meta, rbac
 from bireme.apiserver.errors import refusal
 from bireme.apiserver.tunnels import RegistryPlaces, Tunnels
 from bireme.assembly.api import MASTERS, Api, serve_api
+from bireme.assembly.certificates import ensure_front_proxy, front_proxy_trust
 from bireme.assembly.parts import memory_store, run_controllers, run_scheduler, signs
 from bireme.client.client import Client
 from bireme.controllers.settings import Settings as ControllerSettings
@@ -113,6 +114,7 @@ async def simulated(wishes: Wishes, *, clock: Clock) -> AsyncIterator[SimulatedC
                     clock=clock,
                     port=door.port,
                     tunnels=lambda registry: HollowTunnels(Tunnels(RegistryPlaces(registry), session), clock=clock),
+                    front_proxy=front_proxy_trust(folder / "pki"),
                 ) as api,
                 running(api, wishes, keys, clock=clock) as nodes,
             ):
@@ -148,6 +150,7 @@ class Keys:
         self.authority = Authority.create(folder, now=clock.now())
         self.ca = self.authority.certificate
         self._issue("kubernetes-admin", (MASTERS,)).write(folder, "admin")
+        ensure_front_proxy(folder, "simulation", now=clock.now())
 
     def _issue(self, name: str, groups: tuple[str, ...] = (), hosts: Sequence[str] = ()) -> Pair:
         return self.authority.issue(name, groups, hosts, now=self._clock.now(), server=bool(hosts))

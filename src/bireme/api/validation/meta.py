@@ -36,6 +36,7 @@ NAME_RULES: Mapping[tuple[str, str], Rule] = {
     ("", "Namespace"): dns_label,
     ("", "Service"): dns_label,
     ("batch", "CronJob"): _cron_job_name,
+    ("apiregistration.k8s.io", "APIService"): path_segment,
     ("certificates.k8s.io", "CertificateSigningRequest"): path_segment,
     ("certificates.k8s.io", "ClusterTrustBundle"): path_segment,
     ("networking.k8s.io", "IPAddress"): ip_address,
