@@ -118,8 +118,10 @@ class ApiServer:
             return progress.record
         progress.audit_id = self._audit_id(request)
         attempt = Attempt(request.method.lower(), path=request.path)
-        if is_resource_path(request.path):
-            watching = request.query.flag("watch")
+        watching = request.query.flag("watch")
+        if self._aggregator is not None and self._aggregator.find(request.path) is not None:
+            attempt = attempt_of_path(request.method, request.path, watching=watching)
+        elif is_resource_path(request.path):
             with suppress(ApiError):
                 route = find_route(self.registry.kinds, request.method, request.path, watching=watching)
                 attempt = attempt_of(route, request.query)
