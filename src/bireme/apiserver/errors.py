@@ -28,10 +28,8 @@ def status_of(error: ApiError) -> dict[str, Any]:
     }
     details: dict[str, Any] = {name: value for name, value in error.details.items() if value}
     if error.causes:
-        details["causes"] = [
-            {"reason": cause.reason, "message": cause.message, **({"field": cause.field} if cause.field else {})}
-            for cause in error.causes
-        ]
+        parts = [{"reason": cause.reason, "message": cause.message, "field": cause.field} for cause in error.causes]
+        details["causes"] = [{name: text for name, text in part.items() if text} for part in parts]
     if error.retry_after_s is not None:
         details["retryAfterSeconds"] = error.retry_after_s
     if details:

@@ -26,6 +26,7 @@ from bireme.controllers.root_ca import RootCaController
 from bireme.controllers.service_account import ServiceAccountController
 from bireme.controllers.storage_version_migrator import StorageVersionMigrator
 from bireme.controllers.taint_eviction import TaintEvictionController
+from bireme.controllers.validating_admission_policy_status import ValidatingAdmissionPolicyStatusController
 
 # The garbage collector comes last: it uses the caches that the others made.
 KINDS: tuple[type[Controller], ...] = (
@@ -47,6 +48,7 @@ KINDS: tuple[type[Controller], ...] = (
     DisruptionController,
     StorageVersionMigrator,
     ClusterRoleAggregationController,
+    ValidatingAdmissionPolicyStatusController,
     CertificateController,
     LegacyTokenController,
     GarbageCollector,
