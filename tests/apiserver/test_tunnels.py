@@ -261,6 +261,8 @@ async def test_a_request_is_proxied_to_a_pod(tmp_path: Path, monkeypatch: pytest
         heard.append(request)
         if request.path == "/moved":
             return Response(302, headers={"location": "/else?x=1", "set-cookie": "a=b"})
+        if request.path == "/page":
+            return Response(200, b'<a href="/x">', content_type="text/html; charset=utf-8")
         return Response(201, request.body, {"x-app": "yes"}, content_type="text/html")
 
     target = await serve(app, host="127.0.0.1")
@@ -276,6 +278,8 @@ async def test_a_request_is_proxied_to_a_pod(tmp_path: Path, monkeypatch: pytest
         moved = await client.request("GET", f"{url}{name}/moved")
         assert moved.headers["location"] == f"{name}/else?x=1"
         assert "set-cookie" not in moved.headers
+        page = await client.request("GET", f"{url}{name}/page")
+        assert page.body.decode() == f'<a href="{name}/x">'
         bare = await client.request("GET", f"{url}{name}?q=1")
         assert (bare.status, bare.headers["location"]) == (301, f"{name}/?q=1")
     await target.close()

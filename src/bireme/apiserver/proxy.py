@@ -10,11 +10,13 @@ import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from urllib.parse import unquote, urlsplit
 
 from bireme.api.errors import BadRequest, Forbidden, NotFound, ServiceUnavailable
 from bireme.apiserver.kubelets import HEAD_S, Places, PodTunnels, ReplyChunks, Tree, unreachable, upgrade
+from bireme.apiserver.proxied_html import LARGEST_PAGE, Rewrite, is_html, rewritten
 from bireme.http.interface import Answer, Request, Response, Stream
 from bireme.http.requests import RequestFailed, Session
 
@@ -93,8 +95,13 @@ class Proxy:
             back = {name: value for name, value in reply.headers.items() if name not in NOT_PASSED_BACK}
             if "location" in back:
                 back["location"] = rewritten_location(back["location"], target.base, prefix)
+            media = reply.headers.get("content-type", "")
             chunks = ReplyChunks(stack.pop_all(), reply)
-            return Stream(chunks, reply.status, back, reply.headers.get("content-type", ""))
+            if is_html(media) and "content-encoding" not in back and request.method != "HEAD":
+                back.pop("etag", None)  # it names the page as it was
+                linked = LinkedChunks(chunks, partial(rewritten_location, base=target.base, prefix=prefix))
+                return Stream(linked, reply.status, back, media)
+            return Stream(chunks, reply.status, back, media)
 
     async def _destination(self, obj: Tree, name: ProxyName, rest: str) -> Destination:
         match obj.get("kind"):
@@ -126,6 +133,35 @@ class Proxy:
         host = f"[{address}]" if ":" in address else address
         scheme = scheme or "http"
         return Destination(f"{scheme}://{host}:{port}", self._unverified if scheme == "https" else None)
+
+
+class LinkedChunks:
+    """A page whose links lead through the proxy; one that is too long passes as it is. `aclose` hangs up."""
+
+    def __init__(self, chunks: ReplyChunks, rewrite: Rewrite) -> None:
+        self._chunks = chunks
+        self._rewrite = rewrite
+        self._whole = False
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._whole:
+            return await anext(self._chunks)
+        self._whole = True
+        page = bytearray()
+        async for chunk in self._chunks:
+            page += chunk
+            if len(page) > LARGEST_PAGE:
+                return bytes(page)
+        if not page:
+            raise StopAsyncIteration
+        return rewritten(bytes(page), self._rewrite)
+
+    async def aclose(self) -> None:
+        """Hang up."""
+        await self._chunks.aclose()
 
 
 def split_path(raw_path: str) -> tuple[str, str, str]:
