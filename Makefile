@@ -39,12 +39,12 @@ layers: setup-dev
 	@.venv/bin/lint-imports --no-cache
 
 unit: setup-dev  ## Unit, property, contract, story, conformance and client tests: no containers
-	@tools/setup_clients.sh
+	@tools/setup-kubectl.sh
 	@tools/setup-other-clients.sh
 	@.venv/bin/pytest -m "not e2e" -n 2 --dist loadfile
 
 conformance: setup-dev  ## The conformance behaviours that need no container, by area
-	@tools/setup_clients.sh
+	@tools/setup-kubectl.sh
 	@$(PYTHON) tools/conformance.py
 
 clients: setup-dev  ## Clients of others, unmodified, against a test server; installs node, Java and Spark (root)

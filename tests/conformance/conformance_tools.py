@@ -12,9 +12,9 @@ CLIENTS = Path(__file__).resolve().parents[2] / ".build" / "clients"
 
 
 def program_named(name: str) -> str:
-    """Where kubectl or helm is: the one of today that tools/setup_clients.sh has put here, or the machine's own."""
+    """Where kubectl or helm is: the one of today that tools/setup-kubectl.sh has put here, or the machine's own."""
     found = shutil.which(name, path=str(CLIENTS)) or shutil.which(name)
-    assert found, f"{name} is missing: tools/setup_clients.sh installs it"
+    assert found, f"{name} is missing: tools/setup-kubectl.sh installs it"
     return found
 
 

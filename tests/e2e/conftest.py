@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-# A kubectl of today, where tools/setup_clients.sh has put one.
+# A kubectl of today, where tools/setup-kubectl.sh has put one.
 CLIENTS = Path(__file__).resolve().parents[2] / ".build" / "clients"
 os.environ["PATH"] = f"{CLIENTS}:{os.environ['PATH']}"
 
