@@ -175,6 +175,8 @@ def _handler(outer: ExtensionServer) -> type[BaseHTTPRequestHandler]:
                 (self.headers.get("x-remote-user") or "", self.headers.get_all("x-remote-group") or [], extra)
             )
             outer.headers.append({name.lower(): value for name, value in self.headers.items()})
+            if path.endswith("/echo") and self.headers.get("upgrade"):
+                return self.echo()
             if path in outer.odd:
                 code, headers, answer = outer.odd[path]
                 return self.answer(code, answer, **headers)
@@ -212,6 +214,15 @@ def _handler(outer: ExtensionServer) -> type[BaseHTTPRequestHandler]:
             elif self.command in ("PUT", "PATCH"):
                 known = outer.put(namespace, {**known, **body, "metadata": known["metadata"]}, "MODIFIED")
             return self.answer(200, json.dumps(known).encode())
+
+        def echo(self) -> None:
+            self.close_connection = True
+            self.send_response(101)
+            self.send_header("connection", "Upgrade")
+            self.send_header("upgrade", self.headers["upgrade"])
+            self.end_headers()
+            while data := self.rfile.read1(1024):
+                self.wfile.write(data.upper())
 
         def watch(self, namespace: str) -> None:
             events: queue.Queue[Tree] = queue.Queue()

@@ -1,5 +1,9 @@
 """Aggregated APIs: a second server behind the one under test, asked through it by real clients."""
 
+import socket
+import ssl
+from urllib.parse import urlsplit
+
 import pytest
 from conformance_tools import manifest, wait_until
 from extension_server import BASE, GROUP, VERSION, ExtensionServer, own_address
@@ -156,6 +160,24 @@ def test_a_redirect_is_neither_followed_nor_handed_on(api, namespace, registered
     assert answer.status_code == 502
     assert "location" not in answer.headers
     assert "SECRET" not in answer.text
+
+
+def test_an_upgrade_becomes_a_tunnel(api, namespace, registered, server):
+    where = urlsplit(api.url)
+    context = ssl.create_default_context(cafile=str(server.pki / "ca.crt"))
+    context.load_cert_chain(server.pki / "admin.crt", server.pki / "admin.key")
+    path = f"{BASE}/namespaces/{namespace}/flunders/one/echo"
+    head = [f"GET {path} HTTP/1.1", f"host: {where.netloc}", "connection: Upgrade", "upgrade: echo", "", ""]
+    with socket.create_connection((where.hostname, where.port), 10) as plain:
+        with context.wrap_socket(plain, server_hostname=where.hostname) as connection:
+            connection.sendall("\r\n".join(head).encode())
+            answer = b""
+            while b"\r\n\r\n" not in answer:
+                answer += connection.recv(4096)
+            assert answer.startswith(b"HTTP/1.1 101 ")
+            connection.sendall(b"hello")
+            assert connection.recv(100) == b"HELLO"
+    assert registered.users[-1][0]
 
 
 def test_a_refused_upgrade_ends_the_connection(api, namespace, registered):

@@ -29,6 +29,7 @@ class HookServer:
         self.bundle = base64.b64encode(authority).decode()
         self.paths: dict[str, Respond] = {}
         self.asked: dict[str, list[Tree]] = {}
+        self.versions: list[str] = []  # of the reviews
         self.open = threading.Event()  # what hangs waits for it
 
     def on(self, path: str, respond: Respond) -> Tree:
@@ -92,6 +93,7 @@ def hook_server() -> Iterator[HookServer]:
             path = self.path.partition("?")[0]
             review = json.loads(self.rfile.read(int(self.headers["content-length"])))
             hooks.asked.setdefault(path, []).append(review["request"])
+            hooks.versions.append(review["apiVersion"])
             respond = hooks.paths.get(path)
             made = respond(review["request"]) if respond else None
             if made is None:

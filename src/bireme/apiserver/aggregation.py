@@ -7,6 +7,7 @@ on, and a connection whose upgrade was refused is closed. Left to others: the AP
 Source: the Kubernetes documentation on the aggregation layer.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from random import Random
@@ -39,7 +40,7 @@ log = structlog.get_logger(__name__)
 
 HEAD_S = 60.0
 CHECK_S = 5.0
-LOOK_S = 0.25
+LOOK_S = 0.5
 AGAIN_S = 2.0
 STEADY_S = 30.0
 LARGEST_DOCUMENT = 32 << 20
@@ -164,22 +165,32 @@ class Aggregator:
         try:
             await self._publish()
             while True:
+                if self._registry.find("", "v1", "configmaps", "kube-system", CONFIG_MAP) is None:
+                    await self._publish()
                 now = (self._registry.kinds.generation, *self._written())
                 if now != seen:
                     await self.services.settle()
                     due.clear()
                     seen = (self._registry.kinds.generation, *self._written())
-                for remote in list(self.services.remotes.values()):
-                    if due.get(remote.name, 0.0) <= clock.monotonic():
-                        found = await self.check(remote)
-                        wait = STEADY_S if found is PASSED else AGAIN_S
-                        due[remote.name] = clock.monotonic() + wait
-                        await self.services.tell(remote.name, found)
-                        seen = (self._registry.kinds.generation, *self._written())
+                ripe = [
+                    remote
+                    for remote in self.services.remotes.values()
+                    if due.get(remote.name, 0.0) <= clock.monotonic()
+                ]
+                if ripe:
+                    async with asyncio.TaskGroup() as tasks:  # one that hangs keeps no other waiting for its turn
+                        for remote in ripe:
+                            tasks.create_task(self._look_at(remote, due), name=f"check of {remote.name}")
+                    seen = (self._registry.kinds.generation, *self._written())
                 self.documents.keep({remote.path for remote in self.services.remotes.values()})
                 await clock.sleep(LOOK_S)
         finally:
             await self._session.close()
+
+    async def _look_at(self, remote: Remote, due: dict[str, float]) -> None:
+        found = await self.check(remote)
+        due[remote.name] = self._registry.clock.monotonic() + (STEADY_S if found is PASSED else AGAIN_S)
+        await self.services.tell(remote.name, found)
 
     def _written(self) -> tuple[int, ...]:
         """What changes when an answer may have."""

@@ -23,7 +23,11 @@ from bireme.registry.service_routes import may_be_reached, resolve
 Tree = dict[str, Any]
 LARGEST_ANSWER = 64 << 20
 CONTEXTS = 256
-_HEADERS = {"accept": "application/json, */*", "content-type": "application/json", "user-agent": "kube-apiserver"}
+_HEADERS = {
+    "accept": "application/json, */*",
+    "content-type": "application/json",
+    "user-agent": "kube-apiserver-admission",
+}
 _WORDS = {
     401: "the server has asked for the client to provide credentials",
     403: "the server does not allow access to the requested resource",

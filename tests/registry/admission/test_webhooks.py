@@ -373,6 +373,14 @@ async def test_a_webhook_with_effects_is_not_asked_in_a_dry_run(opened, server):
         assert server.asked["/none"][0]["options"]["dryRun"] == ["All"]
 
 
+async def test_the_first_version_of_reviews_that_is_known_is_spoken(opened, server):
+    async with opened() as registry:
+        client = server.on("/old", patch(add("/data", {"a": "1"})))
+        await mutating(registry, client, admissionReviewVersions=["v9", "v1beta1", "v1"])
+        assert (await make(registry))["data"] == {"a": "1"}
+        assert server.versions[-1] == "admission.k8s.io/v1beta1"
+
+
 async def test_warnings_and_annotations_come_along(opened, server):
     async with opened() as registry:
         said = {"allowed": True, "warnings": ["careful"], "auditAnnotations": {"k": "v"}}

@@ -11,7 +11,7 @@ from bireme.api.cel.errors import CelError, CostExceeded
 from bireme.api.cel.library.authorizer import Answer, Authorizer, Check, Decide, ResourceCheck
 from bireme.api.cel.program import PER_CALL, Program
 from bireme.http.interface import Identity
-from bireme.registry import access
+from bireme.registry import access, scale
 from bireme.registry.admission.chain import Attributes
 from bireme.registry.conversion import from_stored
 from bireme.registry.kinds import Kind
@@ -79,8 +79,8 @@ def admission_values(
     """The variables but for `params` and `variables`; the objects are given in the version that matched."""
     decide = _decide(attributes.call.user, authorize)
     return {
-        "object": _shown(attributes.tree, matched),
-        "oldObject": _shown(attributes.old, matched),
+        "object": _shown(attributes, attributes.tree, matched),
+        "oldObject": _shown(attributes, attributes.old, matched),
         "request": request_of(attributes, matched),
         "namespaceObject": namespace,
         "authorizer": Authorizer(decide),
@@ -88,8 +88,12 @@ def admission_values(
     }
 
 
-def _shown(tree: Tree | None, kind: Kind) -> Tree | None:
-    return None if tree is None else from_stored(kind, tree)
+def _shown(attributes: Attributes, tree: Tree | None, kind: Kind) -> Tree | None:
+    if tree is None:
+        return None
+    if attributes.subresource == "scale":
+        return scale.scale_of(tree, scale.paths_of(attributes.kind))
+    return from_stored(kind, tree)
 
 
 def request_of(attributes: Attributes, matched: Kind) -> Tree:
