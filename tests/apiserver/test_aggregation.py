@@ -2,7 +2,8 @@
 
 import pytest
 
-from bireme.apiserver.aggregation import attempt_of_path
+from bireme.api.errors import NotFound
+from bireme.apiserver.aggregation import attempt_of_path, check_path
 from bireme.apiserver.front_proxy import passed_on, upgrading
 from bireme.apiserver.remote_documents import discovered
 from bireme.http.interface import Identity, Peer, Query, Request
@@ -46,6 +47,25 @@ def test_what_is_attempted(method: str, path: str, watching: bool, expected: tup
         assert (attempt.group, attempt.version) == ("wardle.example.com", "v1")
     else:
         assert attempt == Attempt("get", path=BASE)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        pytest.param("namespaces/a/flunders/../../b/flunders", id="up and down again"),
+        pytest.param("namespaces/a/flunders/%2e%2e/%2E%2E/b/flunders", id="the same, encoded"),
+        pytest.param("namespaces/a%2Fflunders", id="an encoded slash"),
+        pytest.param("namespaces//flunders", id="nothing between slashes"),
+        pytest.param("namespaces/a/flunders/..\\x", id="the other slash"),
+    ],
+)
+def test_a_path_that_can_be_read_in_two_ways_is_refused(rest: str) -> None:
+    with pytest.raises(NotFound):
+        check_path(f"{BASE}/{rest}")
+
+
+def test_other_paths_pass() -> None:
+    check_path(f"{BASE}/namespaces/a/flunders/f..g/status/?x=../y%2F")
 
 
 def asked(**headers: str) -> Request:

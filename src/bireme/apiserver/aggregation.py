@@ -12,10 +12,11 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from random import Random
 from ssl import SSLContext
+from urllib.parse import unquote
 
 import structlog
 
-from bireme.api.errors import AlreadyExists, ApiError, ServiceUnavailable, error_of
+from bireme.api.errors import AlreadyExists, ApiError, NotFound, ServiceUnavailable, error_of
 from bireme.apiserver.front_proxy import (
     CONFIG_MAP,
     FrontProxyTrust,
@@ -65,13 +66,14 @@ class Aggregator:
         remotes = self.services.remotes
         if not remotes or not path.startswith("/apis/"):
             return None
-        parts = path.split("/", 4)
+        parts = path.split("/", 4)  # "", apis, group, version, what follows
         return remotes.get((parts[2], parts[3])) if len(parts) > 3 else None
 
     # Requests
 
     async def serve(self, request: Request, user: Identity, remote: Remote) -> Answer:
         """The answer of the server that `remote` is."""
+        check_path(request.raw_path)
         if not remote.available:
             raise ServiceUnavailable("the server is currently unable to handle the request")
         url = self._base(remote) + request.raw_path
@@ -243,6 +245,14 @@ class Aggregator:
         except ServiceUnavailable as error:
             return Condition("False", "EndpointsNotFound", f"cannot find endpoints for {place}: {error.message}")
         return None
+
+
+def check_path(raw_path: str) -> None:
+    """Refuse a path that the other server may read in another way than it was read for authorization."""
+    path = raw_path.partition("?")[0]
+    segments = unquote(path).rstrip("/").split("/")[1:]
+    if "%2f" in path.lower() or "\\" in path or any(segment in ("", ".", "..") for segment in segments):
+        raise NotFound("the server could not find the requested resource")
 
 
 def attempt_of_path(method: str, path: str, *, watching: bool) -> Attempt:

@@ -174,6 +174,8 @@ class ApiServer:
         watching = bool(request.query.pairs) and request.query.flag("watch")
         attempt = attempt_of_path(request.method, request.path, watching=watching)
         self._authorize(user, attempt)
+        if len(request.body) > LARGEST_BODY:
+            raise TooLarge(f"Request entity too large: limit is {LARGEST_BODY}")
         if attempt.verb == "watch" or request.headers.get("upgrade"):
             return await self._aggregator.serve(request, user, remote)
         flow = self._flows.flow(user, attempt)
