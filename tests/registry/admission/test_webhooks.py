@@ -179,6 +179,8 @@ async def test_a_patch_may_not_break_the_object(opened, server):
         assert error.message.startswith("Internal error occurred: ")
         server.on("/patch", patch(add("/data", ["no", "map"])))
         assert (await refused(registry)).code == 500
+        server.on("/patch", patch(add("", ["no object"])))
+        assert (await refused(registry)).code == 500
         server.on("/patch", patch(add("/data", {"not a key!": "1"})))
         assert isinstance(await refused(registry), Invalid)
         server.on("/patch", patch(add("/unknown", 1), add("/metadata/uid", "other")))
@@ -224,6 +226,9 @@ async def test_a_webhook_on_scales_sees_and_changes_scales(opened, server):
         assert asked["object"]["spec"] == {"replicas": 3}
         assert asked["oldObject"]["spec"] == {"replicas": 1}
         assert asked["subResource"] == "scale"
+        server.on("/scale", patch(add("/spec/replicas", "many")))
+        with pytest.raises(ApiError, match="no number of replicas"):
+            await change_scale(registry, kind, "default", "d", change, call())
 
 
 async def test_a_webhook_sees_the_version_that_it_asked_for(opened, server):

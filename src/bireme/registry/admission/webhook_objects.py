@@ -73,11 +73,12 @@ class Shown:
             raise ApiError(f"Internal error occurred: {error.message}") from error
         if made == shown:
             return False
+        if not isinstance(made, dict):
+            raise ApiError("Internal error occurred: the patch leaves no object")
         if is_other_body(attributes, tree):
             taken = {**made, "apiVersion": tree["apiVersion"], "kind": tree["kind"]}
         elif attributes.subresource == "scale":
-            replicas = (made.get("spec") or {}).get("replicas") or 0
-            taken = scale.with_replicas(attributes.kind, tree, replicas)
+            taken = scale.with_replicas(attributes.kind, tree, _replicas(made))
         else:
             taken = await self._taken(attributes, matched, made, tree)
         tree.clear()
@@ -107,6 +108,14 @@ class Shown:
         self._intake.fill(kind, taken, subresource=part)
         whole: Tree = clone(taken)  # what an update keeps of the old object stays the old one's
         return whole
+
+
+def _replicas(made: Tree) -> int:
+    spec = made.get("spec") or {}
+    wanted = spec.get("replicas") or 0 if isinstance(spec, dict) else None
+    if isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 0:
+        raise ApiError("Internal error occurred: the patch leaves no number of replicas")
+    return wanted
 
 
 def is_other_body(attributes: Attributes, tree: Tree) -> bool:
