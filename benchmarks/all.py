@@ -18,6 +18,7 @@ PROGRAMS = (
     "watch_fanout",
     "field_owners",
     "custom_resources",
+    "expressions",
     "authorization",
     "scheduler_placements",
     "mesos_allocation",

@@ -148,8 +148,11 @@ class Custom:
         self.settler.prune(tree, "", _nowhere)
         self.settler.fill(tree)
 
-    def faults(self, tree: Tree, old: Tree | None, *, status: bool = False) -> list[Cause]:
-        """What is wrong with an object by its schema; an update is excused from what it leaves as it was."""
+    def faults(self, tree: Tree, old: Tree | None, *, status: bool = False, quick: bool = False) -> list[Cause]:
+        """What is wrong with an object by its schema; an update is excused from what it leaves as it was.
+
+        Raises TooLong where its rules take longer than `quick` may.
+        """
         if status:
             causes = self._status_faults(tree, old or {})
         else:
@@ -160,7 +163,7 @@ class Custom:
             if self._embedded is not None:
                 causes = causes + self._embedded_faults(tree, old)
             causes = causes + self._scale_faults(tree)
-        return causes + self._broken_rules(tree, old, causes) if self._has_rules else causes
+        return causes + self._broken_rules(tree, old, causes, quick=quick) if self._has_rules else causes
 
     @functools.cached_property
     def _has_rules(self) -> bool:
@@ -170,11 +173,11 @@ class Custom:
     def _rules(self) -> Rules | None:
         return compile_rules(self.schema)
 
-    def _broken_rules(self, tree: Tree, old: Tree | None, causes: list[Cause]) -> list[Cause]:
+    def _broken_rules(self, tree: Tree, old: Tree | None, causes: list[Cause], *, quick: bool) -> list[Cause]:
         if any(cause.reason in _BLOCKING for cause in causes):
             return [Cause("FieldValueInvalid", f'Invalid value: "null": {NOT_CHECKED}', "<nil>")]
         try:
-            return [] if self._rules is None else self._rules.check(tree, old).problems
+            return [] if self._rules is None else self._rules.check(tree, old, quick=quick).problems
         except CelError as error:  # of a definition that was stored by another release
             return [Cause("FieldValueInvalid", f"Invalid value: rule compile error: {error}", "<nil>")]
 

@@ -3,9 +3,11 @@
 The rules themselves stand in `api/schema.py`, `api/defaults` and `api/validation`.
 """
 
+import asyncio
 from typing import Any
 
 from bireme.api import schema as schemas
+from bireme.api.cel.errors import TooLong
 from bireme.api.defaults.apply import apply as apply_defaults
 from bireme.api.defaults.apply import apply_to_status
 from bireme.api.errors import BadRequest, Cause
@@ -13,6 +15,7 @@ from bireme.api.scheme import Gvk, Scheme
 from bireme.api.shape import Node
 from bireme.api.validation.validate import validate, validate_update
 from bireme.registry.conversion import to_stored
+from bireme.registry.custom import Custom
 from bireme.registry.kinds import Kind
 from bireme.registry.options import Call
 from bireme.registry.strategy import invalid
@@ -67,23 +70,31 @@ class Intake:
         else:
             self.fill(kind, tree)
 
-    def check(self, kind: Kind, tree: Tree) -> None:
+    async def check(self, kind: Kind, tree: Tree) -> None:
         """Raise Invalid where a new object breaks a rule of its kind."""
         causes = validate(kind.stored, tree)
         if kind.custom is not None:
-            causes += kind.custom.faults(tree, None)
+            causes += await _custom_faults(kind.custom, tree, None)
         self._raise(kind, tree, causes)
 
-    def check_update(self, kind: Kind, tree: Tree, old: Tree, *, subresource: str) -> None:
+    async def check_update(self, kind: Kind, tree: Tree, old: Tree, *, subresource: str) -> None:
         """Raise Invalid where an updated object breaks a rule, or changes what may not change."""
         causes = validate_update(kind.stored, tree, old, subresource=subresource)
         if kind.custom is not None:
-            causes += kind.custom.faults(tree, old, status=subresource == "status")
+            causes += await _custom_faults(kind.custom, tree, old, status=subresource == "status")
         self._raise(kind, tree, causes)
 
     def _raise(self, kind: Kind, tree: Tree, causes: list[Cause]) -> None:
         if causes:
             raise invalid(kind.resource, tree["metadata"].get("name") or "", causes)
+
+
+async def _custom_faults(custom: Custom, tree: Tree, old: Tree | None, *, status: bool = False) -> list[Cause]:
+    """Rules that take long are gone through in a thread, so that nobody else waits for them."""
+    try:
+        return custom.faults(tree, old, status=status, quick=True)
+    except TooLong:
+        return await asyncio.to_thread(custom.faults, tree, old, status=status)
 
 
 def _tell(gvk: Gvk, findings: schemas.Findings, call: Call) -> None:

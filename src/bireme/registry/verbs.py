@@ -165,7 +165,7 @@ class Registry(Reader):
         self.field_managers.keep_sound(tree, kept)
         rules = self.rules_of(stored.kind)
         creation.complete(stored, tree, call.user)
-        self.intake.check(kind, tree)
+        await self.intake.check(kind, tree)
         give_back = rules.before_create(tree, call)
         try:
             await self.admission.validate(attributes)
@@ -336,7 +336,7 @@ class Registry(Reader):
         rules = self.rules_of(kind.stored.kind)
         give_back = rules.before_update(new, old, call)
         try:
-            self.intake.check_update(kind, new, old, subresource=subresource)
+            await self.intake.check_update(kind, new, old, subresource=subresource)
             await self.admission.validate(attributes)
             value = encode(kind.stored, new)
             if call.dry_run:

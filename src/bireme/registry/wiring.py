@@ -83,17 +83,17 @@ def extensible_plugins(registry: Registry, callouts: Callouts) -> list[Plugin]:
     def authorize(user: Identity, check: Check) -> Answer:
         return authorize_by(registry.authorizer)(user, check)
 
+    shown = Shown(registry.intake, registry.converter)
+
     def policies(plural: str) -> Policies:
-        return Policies(registry, registry.kinds, plural, authorize=authorize)
+        return Policies(registry, registry.kinds, plural, shown=shown, authorize=authorize)
 
     def webhooks(plural: str) -> Webhooks:
         return Webhooks(registry, registry.kinds, plural)
 
-    intake = registry.intake
-    shown = Shown(intake, registry.converter)
     caller = Caller(registry, shown, callouts.post, registry.new_uid, authorize)
     return [
-        MutatingAdmissionPolicy(policies("mutatingadmissionpolicies"), registry.field_managers.typed, intake.fill),
+        MutatingAdmissionPolicy(policies("mutatingadmissionpolicies"), registry.field_managers.typed),
         MutatingAdmissionWebhook(webhooks("mutatingwebhookconfigurations"), caller),
         ValidatingAdmissionPolicy(policies("validatingadmissionpolicies")),
         ValidatingAdmissionWebhook(webhooks("validatingwebhookconfigurations"), caller),

@@ -1,6 +1,9 @@
 """Admission policies over the real verbs: who is refused, warned, changed, and with which words."""
 
+import asyncio
 import json
+import time
+from collections.abc import Awaitable
 from typing import Any
 
 import pytest
@@ -321,3 +324,58 @@ async def test_deny_and_warn_exclude_each_other(opened):
     async with opened() as registry:
         with pytest.raises(Invalid, match="must not contain both Deny and Warn"):
             await validating(registry, claim("true"), validationActions=["Deny", "Warn"])
+
+
+async def test_what_a_mutation_makes_fits_its_kind(opened):
+    async with opened() as registry:
+        expression = "Object{spec: Object.spec{replicas: 'many'}}"
+        patch = {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": expression}}
+        await mutating(registry, {"mutations": [patch], "matchConstraints": on(DEPLOYMENTS)})
+        labels = {"app": "a"}
+        pod = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+        tree = {"metadata": {"name": "d"}, "spec": {"selector": {"matchLabels": labels}, "template": pod}}
+        with pytest.raises(Invalid, match=r"policy 'p' with binding 'p-b' denied request: .*replicas"):
+            await registry.create(registry.kind("apps", "v1", "deployments"), "default", tree, Call())
+
+
+async def longest_stall(work: Awaitable[Any]) -> float:
+    """Do `work`; for how long at most nobody else had a turn meanwhile."""
+    longest, done = 0.0, False
+
+    async def pulse() -> None:
+        nonlocal longest
+        while not done:
+            begun = time.perf_counter()
+            await asyncio.sleep(0)
+            longest = max(longest, time.perf_counter() - begun)
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(pulse())
+        try:
+            await work
+        finally:
+            done = True
+    return longest
+
+
+DIGITS = "[1, 2, 3, 4, 5, 6, 7, 8, 9]"
+LOOPS = "".join(f"{DIGITS}.all({name}, " for name in "abcdef") + "a + b + c + d + e + f > 0" + ")" * 6
+
+
+@pytest.mark.parametrize("where", ["a policy", "a mutation"])
+async def test_nobody_waits_for_a_long_expression(opened, where):
+    async with opened() as registry:
+        if where == "a policy":
+            await validating(registry, claim(LOOPS))
+        else:
+            expression = f"Object{{data: Object.data{{x: {LOOPS} ? 'a' : 'b'}}}}"
+            patch = {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": expression}}
+            await mutating(registry, {"mutations": [patch]})
+        refusals: list[ApiError] = []
+
+        async def work() -> None:
+            refusals.append(await refused(registry))
+
+        stall = await longest_stall(work())
+        assert "operation cancelled: actual cost limit exceeded" in refusals[0].message
+        assert stall < 0.3, "a part of a second of work, done in a thread"

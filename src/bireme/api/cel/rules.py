@@ -14,8 +14,8 @@ from typing import Any
 
 from bireme.api.cel.declarations import type_from_schema
 from bireme.api.cel.environment import Environment
-from bireme.api.cel.errors import CelError, CostExceeded
-from bireme.api.cel.program import PER_CALL, Program, compile
+from bireme.api.cel.errors import CelError, CostExceeded, TooLong
+from bireme.api.cel.program import PER_CALL, QUICK, Program, compile
 from bireme.api.cel.types import Type, optional_of
 from bireme.api.cel.values import NONE, Optional, equal
 from bireme.api.errors import Cause
@@ -60,9 +60,9 @@ class Rules:
     items: "Rules | None" = None
     all_of: "list[Rules]" = field(default_factory=list)
 
-    def check(self, new: Any, old: Any = None, *, budget: int = PER_OBJECT) -> "Verdict":
-        """What the object breaks. `old` is the object that it replaces."""
-        walk = _Walk(budget)
+    def check(self, new: Any, old: Any = None, *, quick: bool = False) -> "Verdict":
+        """What the object breaks; `old` is the object that it replaces. TooLong where `quick` does not do."""
+        walk = _Walk(QUICK if quick else PER_OBJECT, quick=quick)
         walk.over(self, new, old, None, _Correlation(new, old, None))
         return Verdict(walk.problems, walk.tolerated)
 
@@ -156,8 +156,9 @@ class _Correlation:
 
 
 class _Walk:
-    def __init__(self, budget: int) -> None:
+    def __init__(self, budget: int, *, quick: bool) -> None:
         self.budget = budget
+        self.quick = quick
         self.problems = Problems()
         self.tolerated = Problems()
         self.over_budget = False
@@ -202,12 +203,16 @@ class _Walk:
             if rule.uses_old and old is None and not rule.optional_old:
                 continue
             if self.budget <= 0:
+                if self.quick:
+                    raise TooLong
                 self._stop(place, kind, _OUT_OF_BUDGET)
                 return
             value = (NONE if old is None else Optional(old)) if rule.optional_old else old
             try:
                 outcome = rule.program.run({"self": new, "oldSelf": value}, limit=min(PER_CALL, self.budget))
             except CostExceeded as error:
+                if self.quick:
+                    raise TooLong from None
                 if self.budget < PER_CALL:
                     self._stop(place, kind, _OUT_OF_BUDGET)
                 else:

@@ -5,6 +5,7 @@ patch operations. Each sees what those before it made. A policy that asks for it
 runs once more when a later one changed the object. Source: the documentation of mutating admission policies.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -14,7 +15,7 @@ from bireme.api.cel.policies import Mutation
 from bireme.api.cel.values import TypeValue
 from bireme.api.errors import ApiError
 from bireme.api.managed_types import Owned, Typed
-from bireme.api.patch import PatchFailed, clone, json_patch
+from bireme.api.patch import json_patch
 from bireme.registry.admission.chain import Attributes, Operation, Plugin
 from bireme.registry.admission.policies import (
     PER_POLICY,
@@ -25,14 +26,12 @@ from bireme.registry.admission.policies import (
     with_params,
 )
 from bireme.registry.admission.policy_match import is_exempt
-from bireme.registry.admission.policy_values import Budget
+from bireme.registry.admission.policy_values import Budget, unhurried
 from bireme.registry.admission.validating_policy import refusal
-from bireme.registry.conversion import from_stored, to_stored
 from bireme.registry.kinds import Kind
 
 Tree = dict[str, Any]
 TypedOf = Callable[[Kind], Typed]
-Fill = Callable[[Kind, Tree], None]
 
 _FIXED = ("apiVersion", "kind")
 _FIXED_METADATA = ("name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "managedFields")
@@ -43,14 +42,13 @@ class MutationFailed(Exception):
 
 
 class MutatingAdmissionPolicy(Plugin):
-    """See the module; `typed` tells how the fields of a kind merge, `fill` gives defaults to what was changed."""
+    """See the module; `typed` tells how the fields of a kind merge."""
 
     name: ClassVar[str] = "MutatingAdmissionPolicy"
 
-    def __init__(self, policies: Policies, typed: TypedOf, fill: Fill) -> None:
+    def __init__(self, policies: Policies, typed: TypedOf) -> None:
         self._policies = policies
         self._typed = typed
-        self._fill = fill
 
     def handles(self, operation: Operation, kind: Kind, subresource: str) -> bool:
         return operation in ("CREATE", "UPDATE") and not is_exempt(kind)
@@ -61,47 +59,46 @@ class MutatingAdmissionPolicy(Plugin):
         again: list[str] = []
         ran: list[str] = []
         second = attributes.again is not None and attributes.again.under_way
-        for task in self._policies.for_request(attributes):
+        async for task in self._policies.for_request(attributes):
             if second and task.known.spec.get("reinvocationPolicy") != "IfNeeded":
                 continue
-            changed = self._run(task, attributes)
+            changed = await self._run(task, attributes)
             if changed:
                 again += [name for name in ran if name not in again and name != task.known.name]
             if task.known.spec.get("reinvocationPolicy") == "IfNeeded" and task.known.name not in ran:
                 ran.append(task.known.name)
         if again:
-            for task in self._policies.for_request(attributes):
+            async for task in self._policies.for_request(attributes):
                 if task.known.name in again:
-                    self._run(task, attributes)
+                    await self._run(task, attributes)
 
-    def _run(self, task: Task, attributes: Attributes) -> bool:
+    async def _run(self, task: Task, attributes: Attributes) -> bool:
         """Apply one policy with one binding; whether it changed anything."""
         try:
-            return self._mutated(task, attributes)
-        except (CelError, MutationFailed, PatchFailed, Unbound) as error:
+            return await self._mutated(task, attributes)
+        except (CelError, MutationFailed, ApiError, Unbound) as error:
             if not task.known.fails:
                 return False
             raise _refused(task, attributes, str(error)) from error
 
-    def _mutated(self, task: Task, attributes: Attributes) -> bool:
+    async def _mutated(self, task: Task, attributes: Attributes) -> bool:
         known = task.known
         if known.fault:
             raise CelError(known.fault)
         changed = False
         for params in self._policies.parameters(task, attributes):
-            budget = Budget(PER_POLICY)
-            if not conditions_hold(task, with_params(task, params, budget)):
+            if not await unhurried(functools.partial(_is_meant, task, params), here=known.asks):
                 continue
+            left = PER_POLICY
             for mutation in known.policy.mutations:
-                task.values["object"] = from_stored(task.kind, attributes.tree or {})
-                value = budget.evaluate(mutation.program, with_params(task, params, budget))
-                changed |= self._put(task, attributes, mutation, value)
+                task.values["object"] = await self._policies.shown.new(attributes, task.kind)
+                work = functools.partial(_evaluated, task, params, mutation, left)
+                value, left = await unhurried(work, here=known.asks)
+                changed |= await self._put(task, attributes, mutation, value)
         return changed
 
-    def _put(self, task: Task, attributes: Attributes, mutation: Mutation, value: Any) -> bool:
-        tree = attributes.tree
-        assert tree is not None
-        shown = from_stored(task.kind, tree)
+    async def _put(self, task: Task, attributes: Attributes, mutation: Mutation, value: Any) -> bool:
+        shown = task.values["object"]
         if mutation.kind == "ApplyConfiguration":
             made = self._merged(task.kind, shown, _plain(value))
         else:
@@ -109,12 +106,9 @@ class MutatingAdmissionPolicy(Plugin):
         if made == shown:
             return False
         _check_fixed(made, shown)
-        self._check_form(task.kind, made)
-        stored = clone(to_stored(task.kind, made))
-        tree.clear()
-        tree.update(stored)
-        self._fill(attributes.kind, tree)
-        return True
+        if not isinstance(made.get("metadata"), dict):
+            raise MutationFailed("metadata must be an object")
+        return await self._policies.shown.become(attributes, task.kind, made)
 
     def _merged(self, kind: Kind, shown: Tree, config: Any) -> Tree:
         if not isinstance(config, dict):
@@ -127,9 +121,16 @@ class MutatingAdmissionPolicy(Plugin):
         made: Tree = merge(typed, shown, config)
         return made
 
-    def _check_form(self, kind: Kind, tree: Tree) -> None:
-        if not isinstance(tree.get("metadata"), dict):
-            raise MutationFailed("metadata must be an object")
+
+def _is_meant(task: Task, params: Tree | None, quick: bool) -> bool:
+    return conditions_hold(task, with_params(task, params, Budget(PER_POLICY, quick=quick)), quick=quick)
+
+
+def _evaluated(task: Task, params: Tree | None, mutation: Mutation, left: int, quick: bool) -> tuple[Any, int]:
+    budget = Budget(left, quick=quick)
+    before = budget.left
+    value = budget.evaluate(mutation.program, with_params(task, params, budget))
+    return value, left - (before - budget.left)
 
 
 def _refused(task: Task, attributes: Attributes, message: str) -> ApiError:

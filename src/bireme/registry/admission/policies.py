@@ -6,7 +6,7 @@ Left to others: what a policy does (`validating_policy.py`, `mutating_policy.py`
 Source: the documentation of admission policies in Kubernetes.
 """
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from bireme.api.cel.policies import Policy, compile_policy
 from bireme.registry.admission.chain import Attributes, Objects
 from bireme.registry.admission.policy_match import Match, is_exempt, match_of, selector_of
 from bireme.registry.admission.policy_values import Authorize, Budget, LazyVariables, Values, admission_values
+from bireme.registry.admission.webhook_objects import Shown
 from bireme.registry.kinds import Kind, KindsOf, Versions
 
 Tree = dict[str, Any]
@@ -47,12 +48,13 @@ class Binding:
 
 @dataclass(slots=True)
 class Known:
-    """A policy with what it compiles to (or why it doesn't) and its bindings."""
+    """A policy with what it compiles to (or why it doesn't), its bindings, and whether it asks the authorizer."""
 
     tree: Tree
     match: Match
     policy: Policy
     fault: str
+    asks: bool
     bindings: list[Binding] = field(default_factory=list)
 
     @property
@@ -90,7 +92,16 @@ class Unbound(Exception):
 class Policies:
     """The policies of one of the two kinds."""
 
-    def __init__(self, objects: Objects, kinds: KindsOf, plural: str, *, authorize: Authorize | None = None) -> None:
+    def __init__(
+        self,
+        objects: Objects,
+        kinds: KindsOf,
+        plural: str,
+        *,
+        shown: Shown,
+        authorize: Authorize | None = None,
+    ) -> None:
+        self.shown = shown
         self._objects = objects
         self._kinds = kinds
         self._plural = plural
@@ -100,7 +111,7 @@ class Policies:
         self._known: list[Known] = []
         self._versions = Versions(kinds)
 
-    def for_request(self, attributes: Attributes) -> Iterator[Task]:
+    async def for_request(self, attributes: Attributes) -> AsyncIterator[Task]:
         """The policies that apply, in the order of their names, each with each of its bindings."""
         known = self.current()
         if not known or is_exempt(attributes.kind):
@@ -120,6 +131,8 @@ class Policies:
             # Each is given the object as it is when its turn comes: an earlier one may have changed it.
             for binding in bound:
                 values = admission_values(attributes, kind, namespace=namespace, authorize=self._authorize)
+                values["object"] = await self.shown.new(attributes, kind)
+                values["oldObject"] = await self.shown.old(attributes, kind)
                 yield Task(each, binding, kind, values)
 
     def _is_bound(self, binding: Binding, attributes: Attributes, namespace: Tree | None) -> bool:
@@ -200,9 +213,9 @@ def _known(tree: Tree) -> Known:
     spec = tree.get("spec") or {}
     match = match_of(spec.get("matchConstraints"))
     try:
-        return Known(tree, match, compile_policy(spec), "")
+        return Known(tree, match, compile_policy(spec), "", asks="authorizer" in repr(spec))
     except CelError as error:
-        return Known(tree, match, Policy(), str(error))
+        return Known(tree, match, Policy(), str(error), asks=False)
 
 
 def _param_namespace(kind: Kind, said: Tree, attributes: Attributes) -> str:
@@ -223,9 +236,9 @@ def with_params(task: Task, params: Tree | None, budget: Budget) -> Values:
     return values
 
 
-def conditions_hold(task: Task, values: Values) -> bool:
+def conditions_hold(task: Task, values: Values, *, quick: bool = False) -> bool:
     """Whether all match conditions hold. Raises CelError where one can't be evaluated and none is false."""
-    budget = Budget(CONDITIONS)
+    budget = Budget(CONDITIONS, quick=quick)
     failure: CelError | None = None
     for name, program in task.known.policy.conditions:
         try:

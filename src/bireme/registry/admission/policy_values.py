@@ -4,18 +4,20 @@
 out when an expression asks for them, once for each request. Source: the AdmissionRequest of the Kubernetes API.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
-from bireme.api.cel.errors import CelError, CostExceeded
+from bireme.api.cel.errors import CelError, CostExceeded, TooLong
 from bireme.api.cel.library.authorizer import Answer, Authorizer, Check, Decide, ResourceCheck
-from bireme.api.cel.program import PER_CALL, Program
+from bireme.api.cel.program import PER_CALL, QUICK, Program
 from bireme.http.interface import Identity
 from bireme.registry import access, scale
 from bireme.registry.admission.chain import Attributes
 from bireme.registry.conversion import from_stored
 from bireme.registry.kinds import Kind
 
+T = TypeVar("T")
 Tree = dict[str, Any]
 Values = dict[str, Any]
 # Given a user and what they would do, what the cluster's authorizer says.
@@ -23,20 +25,39 @@ Authorize = Callable[[Identity, Check], Answer]
 
 
 class Budget:
-    """What the expressions of one policy may still cost for one request."""
+    """What the expressions of one policy may still cost for one request; `quick` has the first part alone."""
 
-    __slots__ = ("left",)
+    __slots__ = ("left", "quick")
 
-    def __init__(self, left: int) -> None:
-        self.left = left
+    def __init__(self, left: int, *, quick: bool = False) -> None:
+        self.left = QUICK if quick else left
+        self.quick = quick
 
     def evaluate(self, program: Program, values: Mapping[str, Any]) -> Any:
-        """The value of an expression, paid for. Raises CelError."""
+        """The value of an expression, paid for. Raises CelError; TooLong where the first part does not do."""
         if self.left <= 0:
-            raise OutOfBudget
-        outcome = program.run(values, limit=min(PER_CALL, self.left))
+            raise TooLong if self.quick else OutOfBudget
+        try:
+            outcome = program.run(values, limit=min(PER_CALL, self.left))
+        except CostExceeded:
+            if self.quick:
+                raise TooLong from None
+            raise
         self.left -= outcome.cost
         return outcome.value
+
+
+async def unhurried(work: Callable[[bool], T], *, here: bool) -> T:
+    """Do `work` quickly, or else again in a thread, where it holds up nobody; `here` keeps it on this one.
+
+    What asks the authorizer stays here, since that reads what others write.
+    """
+    if here:
+        return work(False)
+    try:
+        return work(True)
+    except TooLong:
+        return await asyncio.to_thread(work, False)
 
 
 class OutOfBudget(CostExceeded):

@@ -3,6 +3,7 @@
 Source: the documentation of validating admission policies in Kubernetes.
 """
 
+import functools
 import json
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -20,7 +21,7 @@ from bireme.registry.admission.policies import (
     with_params,
 )
 from bireme.registry.admission.policy_match import is_exempt
-from bireme.registry.admission.policy_values import Budget, Values
+from bireme.registry.admission.policy_values import Budget, Values, unhurried
 from bireme.registry.kinds import Kind
 
 Tree = dict[str, Any]
@@ -66,9 +67,9 @@ class ValidatingAdmissionPolicy(Plugin):
             return
         denied: list[Fault] = []
         noted: list[Fault] = []
-        for task in self._policies.for_request(attributes):
+        async for task in self._policies.for_request(attributes):
             actions = task.binding.spec.get("validationActions") or ("Deny",)
-            for fault in self._faults(task, attributes):
+            for fault in await self._faults(task, attributes):
                 if "Deny" in actions:
                     denied.append(fault)
                 if "Warn" in actions:
@@ -82,7 +83,7 @@ class ValidatingAdmissionPolicy(Plugin):
         if denied:
             raise refusal(attributes, denied[0].text, denied[0].reason)
 
-    def _faults(self, task: Task, attributes: Attributes) -> list[Fault]:
+    async def _faults(self, task: Task, attributes: Attributes) -> list[Fault]:
         known = task.known
         if known.fault:
             return [Fault(task, known.fault)] if known.fails else []
@@ -92,18 +93,19 @@ class ValidatingAdmissionPolicy(Plugin):
             return [Fault(task, str(error))] if known.fails else []
         faults: list[Fault] = []
         for params in parameters:
-            faults += _evaluated(task, with_params(task, params, Budget(PER_POLICY)), attributes)
+            work = functools.partial(_evaluated, task, params, attributes)
+            faults += await unhurried(work, here=known.asks)
         return faults
 
 
-def _evaluated(task: Task, values: Values, attributes: Attributes) -> list[Fault]:
-    known, budget = task.known, Budget(PER_POLICY)
+def _evaluated(task: Task, params: Tree | None, attributes: Attributes, quick: bool) -> list[Fault]:
+    known, budget = task.known, Budget(PER_POLICY, quick=quick)
+    values = with_params(task, params, budget)
     try:
-        if not conditions_hold(task, values):
+        if not conditions_hold(task, values, quick=quick):
             return []
     except CelError as error:
         return [Fault(task, str(error))] if known.fails else []
-    values = with_params(task, values["params"], budget)
     faults: list[Fault] = []
     for index, validation in enumerate(known.policy.validations):
         expression = validation.program.expression.strip()

@@ -65,8 +65,6 @@ class Shown:
 
     async def put(self, attributes: Attributes, matched: Kind, shown: Tree, patch: list[Any]) -> bool:
         """Have the object be what a patch makes of `shown`; whether that changed it. Raises ApiError."""
-        tree = attributes.tree
-        assert tree is not None
         try:
             made = json_patch(shown, patch)
         except PatchFailed as error:
@@ -75,6 +73,12 @@ class Shown:
             return False
         if not isinstance(made, dict):
             raise ApiError("Internal error occurred: the patch leaves no object")
+        return await self.become(attributes, matched, made)
+
+    async def become(self, attributes: Attributes, matched: Kind, made: Tree) -> bool:
+        """Have the object be `made`, which is in the version of `matched`; True. Raises ApiError."""
+        tree = attributes.tree
+        assert tree is not None
         if is_other_body(attributes, tree):
             taken = {**made, "apiVersion": tree["apiVersion"], "kind": tree["kind"]}
         elif attributes.subresource == "scale":
