@@ -146,6 +146,15 @@ BOMBS = [
     pytest.param("any.split('').join(any).size() > 0", "x" * 20_000, id="a text between texts"),
     pytest.param("any.all(x, any.indexOf(x) >= 0 && any.lastIndexOf(-1) == -1)", NUMBERS * 10, id="searches"),
     pytest.param("sets.equivalent(any, any)", NUMBERS * 10, id="sets"),
+    pytest.param("any.all(a, (any[0] + any[0]).size() > 0)", ["x" * 2_000_000] * 500, id="long texts put together"),
+    pytest.param(
+        "any.all(a, 'xxxxxxxxxxxx'.replace('x', any[0]).size() > 0)", ["x" * 500_000] * 2000, id="long texts put in"
+    ),
+    pytest.param(
+        "any.all(a, '%s%s%s'.format([any[0], any[0], any[0]]) != '')", ["x" * 2_000_000] * 500, id="formats"
+    ),
+    pytest.param("any.all(a, any.all(b, any[0] <= b))", ["x" * 1_000_000] * 1000, id="long texts in their order"),
+    pytest.param("any.all(a, ['', '', ''].join(any[0]) != '')", ["x" * 2_000_000] * 2000, id="long texts between"),
     pytest.param("any.matches('(a+)+$')", "a" * 100_000 + "!", id="a pattern that is slow elsewhere"),
     pytest.param("any.matches('((((x{1,30}){1,30}){1,30}){1,30})')", "x" * 1000, id="a pattern that grows"),
     pytest.param("('%.999999999f').format([1.0]).size() > 0", None, id="a number with many digits"),

@@ -75,13 +75,16 @@ GIVES: list[tuple[str, Any]] = [
     ("timestamp('2024-02-29T23:00:00Z').getDate('+02:00')", 1),
     ("duration('1h') + duration('30m') == duration('90m')", True),
     ("null == null", True),
+    ("(any.l[0] + any.l[0]).size()", 2),
+    ("any.l[0] + string(any.l.size())", "x2"),
+    ("any.l.map(x, x + x)[1] + any.l[1]", "yyy"),
     ("'abc'.matches('^a.c$') && !matches('abc', 'd')", True),
 ]
 
 
 @pytest.mark.parametrize(("expression", "value"), [each for each in GIVES if each[1] is not None])
 def test_gives(evaluate, expression, value):
-    found = evaluate(expression, {})
+    found = evaluate(expression, {"l": ["x", "y"]})
     assert found == value
     assert type(found) is type(value) or isinstance(found, int)
 

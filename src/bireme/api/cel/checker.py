@@ -42,7 +42,7 @@ from bireme.api.cel.types import (
 )
 from bireme.api.cel.values import kind_of
 
-_LOOSE = ("dyn", "!error!", "any")
+_LOOSE = ("dyn", "!error!")
 _NULLABLE = ("object", "google.protobuf.Timestamp", "google.protobuf.Duration", "optional_type")
 _TAKES_MIXED = ("format", "math.@max", "math.@min")
 _OPTIONAL_SELECT = "_?._"
@@ -217,7 +217,9 @@ class _Checker:
             mark = f"%{next(self._fresh)}"
             parameters, result = tuple(_renamed(each, mark) for each in parameters), _renamed(result, mark)
         if all(self.assignable(wanted, kind) for wanted, kind in zip(parameters, given, strict=True)):
-            return self.substituted(result)
+            # What comes out of dyn is dyn, and not what its first use would make of it.
+            loose = any(self.resolved(kind).name in _LOOSE for kind in given)
+            return self.settled(result) if loose else self.substituted(result)
         self._bound = before
         return None
 

@@ -80,5 +80,4 @@ RULES: dict[str, Rule] = {
     "product": _product,
     "addresses": _addresses,
     "check": lambda given: CHECK,
-    "list_joined": _elements,
 }

@@ -197,8 +197,7 @@ class _Estimator:
             rule = "equal"
         elif name == "@in" and self._type(parts[1]).name != "map":
             rule = "member"
-        elif name == "findAll":
-            rule = "pattern"
+        rule = _METERED.get(name, rule)
         for overload in overloads:
             rule = overload.cost if overload.cost in _RULES else rule
         if name in ("_[_]", "_[?_]"):
@@ -293,6 +292,9 @@ _RULES: dict[str, Callable[[list[Found]], Range]] = {
     "check": lambda given: fixed(CHECK),
     "list_joined": _joined_cost,
 }
+
+# Functions that count what they do; this is what the original estimates.
+_METERED = {"findAll": "pattern", "replace": "twice", "join": "list_joined", "format": "traverse"}
 
 _SIZES: dict[str, Callable[[list[Found]], Range]] = {
     "_+_": lambda given: given[0].size.plus(given[1].size),

@@ -1,48 +1,44 @@
 """From a checked expression to nested functions, each of which gives the value of one part.
 
-The functions share a `Frame`: the variables, the names that loops and binds have given out, and what was spent of
-the budget. A part costs what `cost_rules.py` says, so that no expression, however nasty, runs for long. Data is
-used as it is, without converting it first. Left to others: checking (`checker.py`), the operators (`library/`).
-Source: the CEL specification, "Evaluation"; costs as in cel-go's interpreter.
+A part costs what `cost_rules.py` says, so that no expression, however nasty, runs for long. Data is used as it is,
+without converting it first. Left to others: checking (`checker.py`), the functions that are nested (`steps.py`), the
+operators (`library/`). Source: the CEL specification, "Evaluation".
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from bireme.api.cel.ast import Call, Comprehension, Constant, Expr, Ident, ListOf, MapOf, Select, StructOf, is_bind
 from bireme.api.cel.checker import Checked
 from bireme.api.cel.coercion import coercion_of
-from bireme.api.cel.cost_rules import LIST, MAP, RULES, STRUCT
+from bireme.api.cel.cost_rules import LIST, MAP, STRUCT
 from bireme.api.cel.errors import CelError, CostExceeded
 from bireme.api.cel.functions import Implementation, Overload
+from bireme.api.cel.steps import (
+    FAILURES,
+    SPECIAL,
+    Frame,
+    Step,
+    append_step,
+    call_step,
+    constant_step,
+    dispatcher,
+    global_step,
+    has_step,
+    identity,
+    is_strict,
+    list_step,
+    local_step,
+    optional_field,
+    rounds,
+    same_items,
+    select_step,
+    truth,
+)
 from bireme.api.cel.types import DYN, Struct, Type, is_parameter
-from bireme.api.cel.values import NONE, Optional, TypeValue, equal, kind_of, size_of
+from bireme.api.cel.values import Optional, size_of
 
-# What reading data of another type than was declared raises; data is checked against its schema before.
-FAILURES = (CelError, TypeError, AttributeError, ValueError, KeyError, IndexError, OverflowError)
-_DIRECT = ("int", "string", "bool", "uint", "bytes")
 _HIDDEN = "@result"
-
-
-class Frame:
-    """What one evaluation works on."""
-
-    __slots__ = ("limit", "locals", "spent", "values")
-
-    def __init__(self, values: Mapping[str, Any], slots: int, limit: int) -> None:
-        self.values = values
-        self.locals: list[Any] = [None] * slots
-        self.spent = 0
-        self.limit = limit
-
-    def spend(self, cost: int) -> None:
-        """Count `cost`. Raises CostExceeded."""
-        self.spent += cost
-        if self.spent > self.limit:
-            raise CostExceeded
-
-
-Step = Callable[[Frame], Any]
 
 
 class Planner:
@@ -57,13 +53,13 @@ class Planner:
         """The function that gives the value of a part."""
         match expr:
             case Constant():
-                return _constant(expr.value)
+                return constant_step(expr.value)
             case Ident() | Select():
                 return self._read(expr)
             case Call():
                 return self._call(expr)
             case ListOf():
-                return _list([self.plan(each) for each in expr.elements], expr.optional)
+                return list_step([self.plan(each) for each in expr.elements], expr.optional)
             case MapOf():
                 return self._map(expr)
             case StructOf():
@@ -86,14 +82,14 @@ class Planner:
     def _raw(self, expr: Ident | Select) -> Step:
         name = self._checked.names.get(expr.id)
         if name is not None:
-            return _global(name, self._type(expr))
+            return global_step(name, self._type(expr))
         if isinstance(expr, Ident):
             slot = len(self._scope) - 1 - self._scope[::-1].index(expr.name)
-            return _local(slot)
+            return local_step(slot)
         operand = self.plan(expr.operand)
         kind = self._type(expr.operand)
         key = key_of(kind, expr.field)
-        return _has(operand, key) if expr.test else _select(operand, key)
+        return has_step(operand, key) if expr.test else select_step(operand, key)
 
     # Calls
 
@@ -103,16 +99,18 @@ class Planner:
         named = self._checked.names.get(expr.id, expr.function)
         overloads = self._checked.overloads[expr.id]
         parts = ([] if expr.target is None or not overloads[0].member else [expr.target]) + list(expr.args)
-        special = _SPECIAL.get(named)
+        special = SPECIAL.get(named)
         if special is not None:
             return special(*[self.plan(each) for each in parts])
         if named == "_+_" and _is_growing(parts[0]) and isinstance(parts[1], ListOf) and not parts[1].optional:
-            return _append(self.plan(parts[0]), [self.plan(each) for each in parts[1].elements])
+            return append_step(self.plan(parts[0]), [self.plan(each) for each in parts[1].elements])
         if named in ("_==_", "_!=_") and (keyed := self._unordered(parts)):
             return keyed(named == "_==_")
         steps = [self.plan(each) for each in parts]
         run = self._implementation(named, overloads, [self._type(each) for each in parts])
-        call = _call(steps, run, overloads[0].cost)
+        # Where only the values tell which overload is meant, the dearest is paid.
+        cost = next((each.cost for each in overloads if each.cost != "one"), "one")
+        call = call_step(steps, run, cost)
         if named == "_[_]" and (coerce := coercion_of(self._type(expr))):
             return lambda frame: coerce(call(frame))
         if named == "_+_" and (merge := self._merged(parts, steps)):
@@ -123,9 +121,9 @@ class Planner:
         if function in ("_==_", "_!=_"):
             return overloads[0].run
         loose = any(kind.name == "dyn" or is_parameter(kind) for kind in kinds)
-        if len(overloads) == 1 and not (loose and _strict(overloads[0])):
+        if len(overloads) == 1 and not (loose and is_strict(overloads[0])):
             return overloads[0].run
-        return _dispatcher(overloads)
+        return dispatcher(overloads)
 
     def _optional_select(self, expr: Call) -> Step:
         field = expr.args[1]
@@ -152,7 +150,7 @@ class Planner:
             def step(frame: Frame) -> bool:
                 mine, other = left(frame), right(frame)
                 frame.spend(1 + size_of(mine) + size_of(other))
-                return _same_items(mine, other, keys) == wanted
+                return same_items(mine, other, keys) == wanted
 
             return step
 
@@ -167,8 +165,8 @@ class Planner:
         def step(frame: Frame) -> list[Any]:
             mine, other = left(frame), right(frame)
             frame.spend(1 + size_of(mine) + size_of(other))
-            found = {_identity(item, keys): item for item in mine}
-            found |= {_identity(item, keys): item for item in other}
+            found = {identity(item, keys): item for item in mine}
+            found |= {identity(item, keys): item for item in other}
             return list(found.values())
 
         return step
@@ -245,7 +243,7 @@ class Planner:
         def run(frame: Frame) -> bool:
             values = frame.locals
             failure: Exception | None = None
-            for item in _rounds(span(frame), pairs=second is not None):
+            for item in rounds(span(frame), pairs=second is not None):
                 if second is None:
                     values[first] = item if coerce is None else coerce(item)
                 else:
@@ -253,7 +251,7 @@ class Planner:
                     values[second] = item[1] if coerce is None else coerce(item[1])
                 frame.spend(3)
                 try:
-                    if _truth(holds(frame)) is not wanted:
+                    if truth(holds(frame)) is not wanted:
                         return not wanted
                 except CostExceeded:
                     raise
@@ -284,7 +282,7 @@ class Planner:
             values = frame.locals
             over = span(frame)
             accumulated = start(frame)
-            for item in _rounds(over, pairs=second is not None):
+            for item in rounds(over, pairs=second is not None):
                 values[slot] = accumulated
                 if second is None:
                     values[first] = item if coerce is None else coerce(item)
@@ -324,298 +322,3 @@ def key_of(kind: Type, field: str) -> str:
     if kind.name == "optional_type" and kind.parameters:
         kind = kind.parameters[0]
     return kind.keys.get(field, field) if isinstance(kind, Struct) else field
-
-
-def optional_field(value: Any, key: Any) -> Optional:
-    """`value.?key`"""
-    if isinstance(value, Optional):
-        return optional_field(value.value, key) if value.present else NONE
-    if not isinstance(value, dict):
-        value = _fields_of(value)
-    return Optional(value[key]) if key in value else NONE
-
-
-def _fields_of(value: Any) -> Any:
-    if hasattr(value, "__getitem__") and not isinstance(value, (str, bytes, list)):
-        return value
-    raise CelError(f"no such overload: type '{kind_of(value)}' does not support field selection")
-
-
-def _constant(value: Any) -> Step:
-    return lambda frame: value
-
-
-def _global(name: str, kind: Type) -> Step:
-    if kind.name == "type":
-        value = TypeValue(name)
-        return lambda frame: value
-
-    def step(frame: Frame) -> Any:
-        frame.spent += 1
-        try:
-            return frame.values[name]
-        except KeyError:
-            raise CelError(f"no such attribute(s): {name}") from None
-
-    return step
-
-
-def _local(slot: int) -> Step:
-    def step(frame: Frame) -> Any:
-        frame.spent += 1
-        return frame.locals[slot]
-
-    return step
-
-
-def _select(operand: Step, key: str) -> Step:
-    def step(frame: Frame) -> Any:
-        value = operand(frame)
-        frame.spent += 1
-        if type(value) is not dict:
-            if isinstance(value, Optional):
-                return optional_field(value, key)
-            value = _fields_of(value)
-        try:
-            return value[key]
-        except KeyError:
-            raise CelError(f"no such key: {key}") from None
-
-    return step
-
-
-def _has(operand: Step, key: str) -> Step:
-    def step(frame: Frame) -> bool:
-        value = operand(frame)
-        frame.spent += 1
-        if isinstance(value, Optional):
-            return optional_field(value, key).present
-        return key in (value if type(value) is dict else _fields_of(value))
-
-    return step
-
-
-def _list(steps: list[Step], optional: frozenset[int]) -> Step:
-    def plain(frame: Frame) -> list[Any]:
-        frame.spent += LIST
-        return [step(frame) for step in steps]
-
-    def picked(frame: Frame) -> list[Any]:
-        made = []
-        for place, value in enumerate(plain(frame)):
-            if place not in optional:
-                made.append(value)
-            elif value.present:
-                made.append(value.value)
-        return made
-
-    return picked if optional else plain
-
-
-def _append(accumulated: Step, steps: list[Step]) -> Step:
-    # The list that a macro builds is seen by nobody else before it is done, so that it can grow in place.
-    def step(frame: Frame) -> Any:
-        made = accumulated(frame)
-        for each in steps:
-            made.append(each(frame))
-        frame.spent += 1
-        return made
-
-    return step
-
-
-def _map_insert(accumulated: Step, *given: Step) -> Step:
-    def step(frame: Frame) -> Any:
-        made = accumulated(frame)
-        frame.spend(1)
-        new = given[0](frame).items() if len(given) == 1 else [(given[0](frame), given[1](frame))]
-        for key, value in new:
-            if key in made:
-                raise CelError(f"insert failed: key {key} already exists")
-            made[key] = value
-        return made
-
-    return step
-
-
-def _rounds(over: Any, *, pairs: bool) -> Iterable[Any]:
-    if isinstance(over, dict):
-        return over.items() if pairs else over
-    if isinstance(over, list):
-        return enumerate(over) if pairs else over
-    raise CelError(f"no such overload: a '{kind_of(over)}' cannot be iterated")
-
-
-def _identity(item: Any, keys: tuple[str, ...]) -> Any:
-    if keys and isinstance(item, dict):
-        return tuple(repr(item.get(key)) for key in keys)
-    return repr(item)
-
-
-def _same_items(mine: list[Any], other: list[Any], keys: tuple[str, ...]) -> bool:
-    known = {_identity(item, keys): item for item in other}
-    if len(mine) != len(other):
-        return False
-    return all((key := _identity(item, keys)) in known and (not keys or equal(item, known[key])) for item in mine)
-
-
-# Operators that don't evaluate all that they are given
-
-
-def _truth(value: Any) -> bool:
-    if value is True or value is False:
-        return value is True
-    raise CelError("no such overload")
-
-
-def _and(left: Step, right: Step) -> Step:
-    def step(frame: Frame) -> bool:
-        try:
-            if not _truth(left(frame)):
-                return False
-        except CostExceeded:
-            raise
-        except FAILURES as failure:
-            if not _truth(right(frame)):
-                return False
-            raise failure
-        return _truth(right(frame))
-
-    return step
-
-
-def _or(left: Step, right: Step) -> Step:
-    def step(frame: Frame) -> bool:
-        try:
-            if _truth(left(frame)):
-                return True
-        except CostExceeded:
-            raise
-        except FAILURES as failure:
-            if _truth(right(frame)):
-                return True
-            raise failure
-        return _truth(right(frame))
-
-    return step
-
-
-def _conditional(condition: Step, yes: Step, no: Step) -> Step:
-    def step(frame: Frame) -> Any:
-        return yes(frame) if _truth(condition(frame)) else no(frame)
-
-    return step
-
-
-def _not_strictly_false(value: Step) -> Step:
-    def step(frame: Frame) -> bool:
-        try:
-            return value(frame) is not False
-        except CostExceeded:
-            raise
-        except FAILURES:
-            return True
-
-    return step
-
-
-def _or_optional(optional: Step, other: Step) -> Step:
-    def step(frame: Frame) -> Any:
-        frame.spent += 1
-        found = optional(frame)
-        return found if found.present else other(frame)
-
-    return step
-
-
-def _or_value(optional: Step, other: Step) -> Step:
-    def step(frame: Frame) -> Any:
-        frame.spent += 1
-        found = optional(frame)
-        return found.value if found.present else other(frame)
-
-    return step
-
-
-_SPECIAL: dict[str, Callable[..., Step]] = {
-    "_&&_": _and,
-    "_||_": _or,
-    "_?_:_": _conditional,
-    "@not_strictly_false": _not_strictly_false,
-    "or": _or_optional,
-    "orValue": _or_value,
-    "cel.@mapInsert": _map_insert,
-}
-
-# Calls
-
-
-def _strict(overload: Overload) -> bool:
-    return any(kind.name != "dyn" and not is_parameter(kind) for kind in overload.parameters)
-
-
-def _call(steps: list[Step], run: Implementation, cost: str) -> Step:
-    rule = RULES.get(cost)
-    if rule is not None or cost == "metered":
-        return _ruled(steps, run, rule)
-    match steps:
-        case [only]:
-
-            def one(frame: Frame) -> Any:
-                frame.spent += 1
-                return run(only(frame))
-
-            return one
-        case [left, right]:
-
-            def two(frame: Frame) -> Any:
-                frame.spent += 1
-                return run(left(frame), right(frame))
-
-            return two
-
-    def many(frame: Frame) -> Any:
-        frame.spent += 1
-        return run(*[step(frame) for step in steps])
-
-    return many
-
-
-def _ruled(steps: list[Step], run: Implementation, rule: Callable[[list[Any]], int] | None) -> Step:
-    def ruled(frame: Frame) -> Any:
-        given = [step(frame) for step in steps]
-        if rule is not None:
-            frame.spend(rule(given) or 1)
-            return run(*given)
-        return run(frame.spend, *given)
-
-    return ruled
-
-
-def _dispatcher(overloads: tuple[Overload, ...]) -> Implementation:
-    """Choose by the types of the values, which were not known before."""
-    wanted = [tuple(_kind_wanted(kind) for kind in overload.parameters) for overload in overloads]
-    known: dict[tuple[str, ...], Implementation] = {}
-
-    def run(*given: Any) -> Any:
-        kinds = tuple(map(kind_of, given[-len(wanted[0]) :]))
-        implementation = known.get(kinds)
-        if implementation is None:
-            implementation = _chosen(kinds)
-            if len(known) < 256:
-                known[kinds] = implementation
-        return implementation(*given)
-
-    def _chosen(kinds: tuple[str, ...]) -> Implementation:
-        for overload, names in zip(overloads, wanted, strict=True):
-            if all(name is None or name == kind for name, kind in zip(names, kinds, strict=True)):
-                return overload.run
-        raise CelError("no such overload")
-
-    return run
-
-
-def _kind_wanted(kind: Type) -> str | None:
-    if kind.name == "dyn" or is_parameter(kind):
-        return None
-    return "map" if kind.name == "object" else kind.name

@@ -13,7 +13,8 @@ from bireme.api.cel.environment import Environment
 from bireme.api.cel.errors import CelError
 from bireme.api.cel.estimate import Cost, estimate
 from bireme.api.cel.parser import parse
-from bireme.api.cel.planner import FAILURES, Frame, Planner
+from bireme.api.cel.planner import Planner
+from bireme.api.cel.steps import FAILURES, Frame
 from bireme.api.cel.types import Type
 
 PER_CALL = 1_000_000

@@ -91,7 +91,8 @@ def _quotient(left: int, right: int) -> int:
 def _remainder(left: int, right: int) -> int:
     if right == 0:
         raise CelError("modulus by zero")
-    return int(math.fmod(left, right)) if abs(left) < 2**53 > abs(right) else left - right * _quotient(left, right)
+    rest = abs(left) % abs(right)
+    return -rest if left < 0 else rest
 
 
 def _float_quotient(left: float, right: float) -> float:

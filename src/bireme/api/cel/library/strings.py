@@ -21,6 +21,8 @@ _CLAUSE = re.compile(r"%(?:%|(?:\.(\d+))?([a-zA-Z]))")
 _LARGEST_PRECISION = 1000
 # A finding takes ten times as long as a comparison; more than these would be over any budget.
 _EACH_FOUND = 10
+# Texts that are built cost a tenth of their length, also where what they are built from is short.
+_BUILT = 10
 _MOST_FOUND = 100_001
 
 
@@ -44,9 +46,11 @@ def _last_index_of(text: str, part: str, last: int | None = None) -> int:
     return text.rfind(part, 0, last + len(part))
 
 
-def _replace(text: str, old: str, new: str, count: int = -1) -> str:
+def _replace(spend: Spend, text: str, old: str, new: str, count: int = -1) -> str:
     times = text.count(old) if count < 0 else min(count, text.count(old))
-    check_size(len(text) + times * max(0, len(new) - len(old)))
+    size = len(text) + times * max(0, len(new) - len(old))
+    check_size(size)
+    spend(max(RULES["twice"]([text]), size // _BUILT))
     return text.replace(old, new, count)
 
 
@@ -68,8 +72,10 @@ def _substring(text: str, start: int, end: int | None = None) -> str:
     return text[start:stop]
 
 
-def _join(items: list[str], separator: str = "") -> str:
-    check_size(sum(map(len, items)) + len(separator) * len(items))
+def _join(spend: Spend, items: list[str], separator: str = "") -> str:
+    size = sum(map(len, items)) + len(separator) * len(items)
+    check_size(size)
+    spend(max(RULES["elements"]([items]), size // _BUILT))
     return separator.join(items)
 
 
@@ -108,8 +114,9 @@ def _escape_key(text: str) -> str:
 # Formatting
 
 
-def _format(template: str, given: list[Any]) -> str:
+def _format(spend: Spend, template: str, given: list[Any]) -> str:
     made, size = [], 0
+    spend(RULES["traverse"]([template]))
     at = place = 0
     for clause in _CLAUSE.finditer(template):
         _no_stray(template[at : clause.start()])
@@ -123,6 +130,7 @@ def _format(template: str, given: list[Any]) -> str:
         made.append(_clause(clause[2], clause[1], given[place]))
         size += len(made[-1])
         check_size(size)
+        spend(len(made[-1]) // _BUILT)
         place += 1
     _no_stray(template[at:])
     return "".join((*made, template[at:]))
@@ -198,17 +206,17 @@ ROWS: list[Row] = [
     ("lastIndexOf", "string.(string, int): int", _last_index_of, "elements"),
     ("lowerAscii", "string.(): string", lambda text: text.translate(_LOWER), "traverse"),
     ("upperAscii", "string.(): string", lambda text: text.translate(_UPPER), "traverse"),
-    ("replace", "string.(string, string): string", _replace, "twice"),
-    ("replace", "string.(string, string, int): string", _replace, "twice"),
+    ("replace", "string.(string, string): string", _replace, "metered"),
+    ("replace", "string.(string, string, int): string", _replace, "metered"),
     ("split", "string.(string): list<string>", _split, "twice"),
     ("split", "string.(string, int): list<string>", _split, "twice"),
     ("substring", "string.(int): string", _substring, "traverse"),
     ("substring", "string.(int, int): string", _substring, "traverse"),
     ("trim", "string.(): string", str.strip, "traverse"),
     ("reverse", "string.(): string", lambda text: text[::-1], "traverse"),
-    ("join", "list<string>.(): string", _join, "list_joined"),
-    ("join", "list<string>.(string): string", _join, "list_joined"),
-    ("format", "string.(list<dyn>): string", _format, "traverse"),
+    ("join", "list<string>.(): string", _join, "metered"),
+    ("join", "list<string>.(string): string", _join, "metered"),
+    ("format", "string.(list<dyn>): string", _format, "metered"),
     ("strings.quote", "(string): string", _quote, "traverse"),
     ("find", "string.(string): string", _find, "pattern"),
     ("findAll", "string.(string): list<string>", _find_some, "metered"),
