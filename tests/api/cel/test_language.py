@@ -60,6 +60,7 @@ GIVES: list[tuple[str, Any]] = [
     ("{'a': 1}.transformMapEntry(k, v, {string(v): k})", {"1": "a"}),
     ("self.?spec.?nothing.orValue('z') == 'z'", None),
     ("any.?a.?b.orValue(5)", 5),
+    ("any.?m['k'].orValue('z') + any.?l[7].orValue('none')", "vnone"),
     ("{?'a': optional.none(), ?'b': optional.of(1)}", {"b": 1}),
     ("[?optional.none(), 1]", [1]),
     ("optional.of(3).optMap(x, x + 1).value()", 4),
@@ -84,7 +85,7 @@ GIVES: list[tuple[str, Any]] = [
 
 @pytest.mark.parametrize(("expression", "value"), [each for each in GIVES if each[1] is not None])
 def test_gives(evaluate, expression, value):
-    found = evaluate(expression, {"l": ["x", "y"]})
+    found = evaluate(expression, {"l": ["x", "y"], "m": {"k": "v"}})
     assert found == value
     assert type(found) is type(value) or isinstance(found, int)
 

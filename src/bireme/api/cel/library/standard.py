@@ -260,6 +260,8 @@ ROWS: list[Row] = [
     ("@in", "(K, map<K, V>): bool", lambda spend, item, entries: _in_map(item, entries), "metered"),
     ("_[_]", "(list<T>, int): T", _index_list),
     ("_[_]", "(map<K, V>, K): V", _index_map),
+    ("_[_]", "(optional<list<T>>, int): optional<T>", _optional_index),
+    ("_[_]", "(optional<map<K, V>>, K): optional<V>", _optional_index),
     ("_[?_]", "(list<T>, int): optional<T>", _optional_index),
     ("_[?_]", "(map<K, V>, K): optional<V>", _optional_index),
     ("_[?_]", "(optional<list<T>>, int): optional<T>", _optional_index),
