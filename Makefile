@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
 
-.PHONY: help setup setup-dev up down purge check lint types layers unit conformance clients e2e test bench lock kinds
+.PHONY: help setup setup-dev up down purge check lint types layers unit conformance clients fuzz e2e test bench lock kinds
 
 help:  ## List the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ conformance: setup-dev  ## The conformance behaviours that need no container, by
 clients: setup-dev  ## Clients of others, unmodified, against a test server; installs node, Java and Spark (root)
 	@tools/setup-other-clients.sh spark
 	@.venv/bin/pytest tests/clients
+
+fuzz: setup-dev  ## Ten minutes of questions nobody would think of, made from our own OpenAPI; SEED=2 asks others
+	@$(PYTHON) tests/fuzz/fuzz_api.py --seconds 600 --seed $(or $(SEED),1)
 
 e2e: setup-dev  ## Whole stories with real containers, kubectl, pymesos and curl (root)
 	@tools/setup-e2e.sh

@@ -19,6 +19,7 @@ PROGRAMS = (
     "field_owners",
     "custom_resources",
     "expressions",
+    "webhooks",
     "authorization",
     "scheduler_placements",
     "mesos_allocation",

@@ -4,13 +4,17 @@ For a time that is given, operation after operation is drawn, and cases are made
 them names are those of objects that exist. An answer of 500, a dropped connection or none within ten seconds is a
 finding; everything else (most are 400, 404 and 422) is as it should be. The same seed asks the same.
 
-    fuzz_api.py --kubeconfig FILE --seconds 60 --seed 1
+    fuzz_api.py --seconds 60 --seed 1
+
+Without a kubeconfig it starts a test server with two hollow nodes, and ends it.
 """
 
 import argparse
 import base64
+import contextlib
 import json
 import random
+import subprocess
 import sys
 import tempfile
 import time
@@ -148,16 +152,32 @@ def fuzz(server: Server, *, seconds: float, seed: int, only: str = "") -> Tally:
     return tally
 
 
+@contextlib.contextmanager
+def own_server() -> Iterator[Path]:
+    """A test server for as long as it takes: its kubeconfig."""
+    command = [sys.executable, "-m", "bireme.cli.main", "test-server", "--nodes", "2", "--json"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            yield Path(json.loads(process.stdout.readline())["kubeconfig"])
+        finally:
+            process.stdin.close()  # it ends with who started it
+            process.wait(30)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kubeconfig", type=Path, required=True)
+    parser.add_argument("--kubeconfig", type=Path, help="of a server that runs; one is started without it")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="", help="a part of a group version's name")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", HypothesisWarning)
-    with tempfile.TemporaryDirectory() as folder:
-        server = Server(arguments.kubeconfig, Path(folder))
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        kubeconfig = arguments.kubeconfig or stack.enter_context(own_server())
+        server = Server(kubeconfig, Path(folder))
         tally = fuzz(server, seconds=arguments.seconds, seed=arguments.seed, only=arguments.only)
     for title, detail in tally.findings.items():
         sys.stdout.write(f"{title}\n    {detail}\n")

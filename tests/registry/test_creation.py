@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from bireme.api.errors import Invalid
+from bireme.api.errors import ApiError, Invalid
 from bireme.http.interface import Identity
 from bireme.registry.options import Call
 
@@ -116,3 +116,11 @@ async def test_a_status_is_there_from_the_first(opened, group, plural, status):
             registry, group, "v1", plural, {"metadata": {"name": "x"}, "spec": spec, "status": {"a": 1}}
         )
         assert made["status"] == status
+
+
+async def test_an_object_with_nothing_in_it_is_refused_whatever_its_kind(opened):
+    async with opened() as registry:
+        for kind in registry.kinds.all():
+            if "create" in kind.resource.verbs:
+                with pytest.raises(ApiError):
+                    await registry.create(kind, "default" if kind.resource.namespaced else "", {}, Call())

@@ -62,7 +62,8 @@ def _hold_namespace(tree: Tree) -> None:
     if "kubernetes" not in finalizers:
         finalizers.append("kubernetes")
     metadata = tree["metadata"]
-    metadata.setdefault("labels", {})["kubernetes.io/metadata.name"] = metadata["name"]
+    if "name" in metadata:
+        metadata.setdefault("labels", {})["kubernetes.io/metadata.name"] = metadata["name"]
 
 
 def _complete_pod(tree: Tree, user: Identity) -> None:
