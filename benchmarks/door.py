@@ -20,7 +20,7 @@ class Door:
         plain = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = tls.wrap_socket(plain, server_hostname="localhost") if tls else plain
-        self._rest = b""
+        self._rest = bytearray()
 
     def __enter__(self) -> Self:
         return self
@@ -59,14 +59,14 @@ class Door:
     def _take(self, length: int) -> bytes:
         while len(self._rest) < length:
             self._more()
-        taken, self._rest = self._rest[:length], self._rest[length:]
+        taken = bytes(memoryview(self._rest)[:length])
+        del self._rest[:length]
         return taken
 
     def _until(self, mark: bytes) -> bytes:
-        while mark not in self._rest:
+        while (at := self._rest.find(mark)) < 0:
             self._more()
-        found, _, self._rest = self._rest.partition(mark)
-        return found + mark
+        return self._take(at + len(mark))
 
     def _more(self) -> None:
         data = self._socket.recv(1 << 18)

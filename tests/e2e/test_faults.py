@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -251,8 +251,8 @@ class Api:
         try:
             text = None if body is None else json.dumps(body)
             connection.request(method, path, text, {"content-type": "application/json"})
-            answer = connection.getresponse()
-            return answer.status, json.loads(answer.read())
+            with connection.getresponse() as answer:
+                return answer.status, json.loads(answer.read())
         finally:
             connection.close()
 
@@ -319,8 +319,7 @@ class Followed:
 def follow(api: Api, namespace: str, start: str, seen: Followed) -> None:
     at = start
     while not seen.stop.is_set():
-        connection = api.connect(timeout=1.0)
-        with suppress(*AWAY):
+        with suppress(*AWAY), closing(api.connect(timeout=1.0)) as connection:
             connection.request("GET", f"/api/v1/namespaces/{namespace}/configmaps?watch=1&resourceVersion={at}")
             answer = connection.getresponse()
             if answer.status != 200:
@@ -337,12 +336,13 @@ def follow(api: Api, namespace: str, start: str, seen: Followed) -> None:
                 at = tree["metadata"]["resourceVersion"]
                 value = tree["data"].get("value", "")
                 seen.events.append((event["type"], tree["metadata"]["name"], int(at), value))
-        connection.close()
 
 
 class TestCore:
     """The core process dies under load; nothing that it has acknowledged is lost."""
 
+    # The ssl module leaves a socket open whose peer is gone between connecting and wrapping.
+    @pytest.mark.filterwarnings("ignore:Exception ignored in. <ssl.SSLSocket")
     def test_kill_9_under_load_loses_no_acknowledged_write(self, cluster: Cluster, namespace: str) -> None:
         api, load, seen = Api(cluster), Load(), Followed()
         _, listed = api.ask("GET", f"/api/v1/namespaces/{namespace}/configmaps")

@@ -26,6 +26,7 @@ from bireme.registry.lists import Page
 from bireme.registry.record import Document, Record
 
 PIECE = 60
+PIECE_BYTES = 96 * 1024  # what goes to the wire in one write, and lies in the processor's cache till then
 
 IncludeObject = Literal["None", "Metadata", "Object"]
 
@@ -185,9 +186,15 @@ def view_of(kind: Kind, wanted: Accepted, *, include: str, now: Callable[[], dat
 
 
 def _joined(records: list[Record], render: Callable[[Record], bytes]) -> Iterator[bytes]:
-    for begin in range(0, len(records), PIECE):
-        piece = b",".join([render(record) for record in records[begin : begin + PIECE]])
-        yield b"," + piece if begin else piece
+    begin, count = 0, 1
+    while begin < len(records):
+        parts = [render(record) for record in records[begin : begin + count]]
+        if begin:
+            parts.insert(0, b"")
+        piece = b",".join(parts)
+        yield piece
+        begin += count
+        count = max(1, min(PIECE, count * PIECE_BYTES // (len(piece) + 1)))
 
 
 def _bookmark(kind: str, api_version: str, revision: int, *, initial_events_end: bool) -> bytes:

@@ -173,14 +173,13 @@ class Client:
         if timeout_s:
             query.append(("timeoutSeconds", str(timeout_s)))
         stream = self._transport.stream("GET", self._path(kind, namespace), query, self._headers)
-        async with aclosing(_lines(stream)) as lines:  # type: ignore[type-var]
-            async for line in lines:
-                frame = _frames.decode(line)
-                if frame.type == "ERROR":
-                    raise from_status(orjson.loads(bytes(frame.object)))
-                body = bytes(frame.object)
-                obj = _shared(kind, body) if len(body) <= LARGEST_SHARED else decode(kind, body)
-                yield Change(frame.type, obj)  # type: ignore[arg-type]
+        async with aclosing(_whole_lines(stream)) as parts:  # type: ignore[type-var]
+            async for lines in parts:
+                read = _shared_changes if len(lines) <= LARGEST_SHARED else _changes
+                for change in read(kind, lines):
+                    if isinstance(change, bytes):
+                        raise from_status(orjson.loads(change))
+                    yield change
 
     async def create_subresource(
         self, kind: type[Object], name: str, subresource: str, body: Object, *, namespace: str = ""
@@ -217,13 +216,25 @@ class Client:
         return object_path(self.scheme.of_type(kind), namespace, name, subresource)
 
 
-@functools.lru_cache(maxsize=256)
-def _shared(kind: type[K], body: bytes) -> K:
-    """The object of an event. Several parts of a process hear of the same write, and read it once for all.
+def _changes(kind: type[K], lines: bytes) -> Sequence[Change[K] | bytes]:
+    """The events of some lines; of an error the bytes of its Status, which is the last."""
+    changes: list[Change[K] | bytes] = []
+    for line in lines.split(b"\n"):
+        if not line:
+            continue
+        frame = _frames.decode(line)
+        body = bytes(frame.object)
+        if frame.type == "ERROR":
+            return [*changes, body]
+        obj = _shared(kind, body) if len(body) <= LARGEST_SHARED else decode(kind, body)
+        changes.append(Change(frame.type, obj))  # type: ignore[arg-type]
+    return changes
 
-    Nobody changes what an informer gave him; `codec.json.copy` is for those who want to.
-    """
-    return decode(kind, body)
+
+# Several parts of a process hear of the same write, most of them in the very same bytes, and read it once for all.
+# Nobody changes what an informer gave him; `codec.json.copy` is for those who want to.
+_shared = functools.lru_cache(maxsize=256)(decode)
+_shared_changes = functools.lru_cache(maxsize=32)(_changes)
 
 
 def object_path(resource: Resource, namespace: str, name: str = "", subresource: str = "") -> str:
@@ -238,14 +249,15 @@ def _selection(labels: str, fields: str) -> list[tuple[str, str]]:
     return [(key, value) for key, value in (("labelSelector", labels), ("fieldSelector", fields)) if value]
 
 
-async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Newline-ended records, however the chunks cut them."""
+async def _whole_lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """One or more lines at a time, however the chunks cut them; chunks that hold whole lines as they are."""
     rest = b""
     async with aclosing(chunks) as parts:  # type: ignore[type-var]
-        async for chunk in parts:
-            *whole, rest = (rest + chunk).split(b"\n")
-            for line in whole:
-                if line:
-                    yield line
+        async for part in parts:
+            chunk = rest + part if rest else part
+            end = chunk.rfind(b"\n") + 1
+            if end:
+                yield chunk[:end]
+            rest = chunk[end:]
     if rest.strip():
         raise ApiError("the watch was cut in the middle of an event")

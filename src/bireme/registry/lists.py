@@ -170,6 +170,8 @@ def _page(
 ) -> Page:
     undone = cache.undone(exact) if exact and exact < revision else {}
     shown = exact or revision
+    if selection.everything and not (limit or start or undone):
+        return Page(_whole(store, cache, prefix), shown)
     chosen = cache.select(selection) if not undone and not start else None
     candidates = iter(chosen) if chosen is not None else _walk(store, cache, prefix, start, undone, limit=limit)
     records: list[Record] = []
@@ -183,6 +185,12 @@ def _page(
             return Page(records, shown, token, remaining)
         records.append(record)
     return Page(records, shown)
+
+
+def _whole(store: Store, cache: ResourceCache, prefix: str) -> list[Record]:
+    """All that is under `prefix` now, in key order."""
+    records = cache.records
+    return [records[key] for key in _keys(store, cache, prefix, "", 0)]
 
 
 def _remaining(
@@ -229,8 +237,7 @@ def _keys(store: Store, cache: ResourceCache, prefix: str, start: str, limit: in
         yield from sorted(key for key in cache.records if key.startswith(prefix) and key > start)
         return
     if not limit:
-        for item in store.range(prefix, after=start):
-            yield item.key
+        yield from [item.key for item in store.range(prefix, after=start)]
         return
     size = limit + 1
     while True:
