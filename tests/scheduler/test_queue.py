@@ -1,7 +1,8 @@
 """Who is tried when: priority, back-off, and what change wakes whom."""
 
 from bireme.client.informer import Key
-from bireme.scheduler.queue import NOTHING, Lack, SchedulingQueue
+from bireme.scheduler.interface import NOTHING, Lack
+from bireme.scheduler.queue import SchedulingQueue
 
 A, B = Key("default", "a"), Key("default", "b")
 

@@ -8,25 +8,13 @@ import heapq
 import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import Flag, auto
 
 from bireme.aio.backoff import Backoff
 from bireme.client.informer import Key
+from bireme.scheduler.interface import ANYTHING, NOTHING, Lack
 
 BACKOFF = Backoff(initial_s=1.0, limit_s=10.0)
 FLUSH_S = 300.0
-
-
-class Lack(Flag):
-    """What a pod that found no node was short of."""
-
-    AMOUNTS = auto()
-    PORTS = auto()
-    NODE = auto()
-
-
-NOTHING = Lack(0)
-ANYTHING = Lack.AMOUNTS | Lack.PORTS | Lack.NODE
 
 
 @dataclass(slots=True)

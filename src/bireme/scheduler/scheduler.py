@@ -23,7 +23,8 @@ from bireme.client.events import EventRecorder
 from bireme.client.informer import Informer, key_of
 from bireme.ledger.ledger import Ledger
 from bireme.scheduler.filters import node_facts
-from bireme.scheduler.queue import ANYTHING, Lack, QueueLengths, SchedulingQueue, Waiting
+from bireme.scheduler.interface import ANYTHING, Lack
+from bireme.scheduler.queue import QueueLengths, SchedulingQueue, Waiting
 from bireme.scheduler.templates import (
     NO_PORTS,
     TOO_MANY_PODS,

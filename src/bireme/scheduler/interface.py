@@ -1,0 +1,73 @@
+"""What else may have a say about a pod's node: rules about things that a template knows nothing of.
+
+Volumes, devices and groups of pods are such things: they depend on the single pod and on objects of their own. Each
+is a `Rule`: it looks, reserves, prepares, or lets go, at the points of the scheduling cycle that the Kubernetes
+documentation names PreFilter and Filter, Reserve, PreBind and Unreserve.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Flag, auto
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bireme.api.kinds import core
+
+
+class Lack(Flag):
+    """What a pod that found no node was short of, and so what kind of change may help it."""
+
+    AMOUNTS = auto()
+    PORTS = auto()
+    NODE = auto()
+    PODS = auto()
+    VOLUMES = auto()
+    DEVICES = auto()
+    GROUP = auto()
+
+
+NOTHING = Lack(0)
+ANYTHING = ~Lack(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """The nodes that a rule leaves for one pod.
+
+    `allowed` is true for rows (of the ledger's columns) that will do; `reason(row)` says why another won't, in the
+    words that a `FailedScheduling` event counts. `curable` tells whether evicting pods from such a node could help.
+    """
+
+    allowed: NDArray[np.bool_]
+    reason: Callable[[int], str]
+    lack: Lack
+    curable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """No node is worth a look before something changes: the whole message of the event, and what would help."""
+
+    message: str
+    lack: Lack
+
+
+class Rule(Protocol):
+    """See the module. All but `prepare` are plain and must be quick; a rule keeps its own caches."""
+
+    def concerns(self, pod: core.Pod) -> bool:
+        """Whether the rule has anything to say about the pod."""
+
+    def look(self, pod: core.Pod) -> Sequence[Mask] | Stop:
+        """Which nodes are left for the pod."""
+
+    def reserve(self, pod: core.Pod, node: str) -> bool:
+        """The pod goes to the node unless something fails: hold what it needs there. False when it can't be had."""
+
+    async def prepare(self, pod: core.Pod, node: str) -> None:
+        """Before the binding is written: make true of other objects what must be. Raises ApiError or TimeoutError."""
+
+    def release(self, pod: core.Pod) -> None:
+        """The pod does not go there after all: let go what was reserved. Twice is once."""
