@@ -37,6 +37,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     domain: str = "cluster.local"
     insecure_loopback: bool = False
     containers: bool = True
+    simulated_nodes: int = 0
+    simulated_cpu: str = "16"
+    simulated_memory: str = "64Gi"
+    simulated_pods: int = 110
+    stages: Path | None = None
     log_level: str = "info"
     admission_plugins: tuple[str, ...] = ()
     token_file: Path | None = None
@@ -56,6 +61,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     audit_log_path: Path | None = None
     audit_log_max_megabytes: int = 100
     audit_log_max_backups: int = 10
+
+    @property
+    def is_simulated(self) -> bool:
+        """The nodes are hollow ones, which live in the core: no containers, no root."""
+        return self.simulated_nodes > 0
 
     @property
     def pki(self) -> Path:
@@ -134,7 +144,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def hosts(self) -> tuple[str, ...]:
         """Every address that the doors listen on."""
-        return (self.host, self.inside) if self.host.startswith("127.") else (self.host,)
+        on_bridge = self.host.startswith("127.") and not self.is_simulated
+        return (self.host, self.inside) if on_bridge else (self.host,)
 
     @property
     def bridge(self) -> str:
@@ -184,6 +195,12 @@ def check_ranges(config: Config) -> None:
         raise ValueError(f"{pods} and {services} overlap")
     if ipaddress.IPv4Address(config.dns_address) not in services:
         raise ValueError(f"the DNS address {config.dns_address} is not in {services}")
+
+
+def user_root() -> Path:
+    """Where clusters stand that need no root: the user's data folder."""
+    home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(home).absolute() / "bireme"
 
 
 def default_node_name() -> str:

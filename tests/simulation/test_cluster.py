@@ -9,7 +9,7 @@ from bireme.aio.clock import RealClock, TravelClock
 from bireme.api.errors import NotFound
 from bireme.api.kinds import core, meta
 from bireme.simulation.cluster import SimulatedCluster, Wishes, simulated
-from bireme.simulation.nodes import Shape
+from bireme.simulation.shapes import Shape
 
 
 async def until(claim: Callable[[], Awaitable[Any]]) -> Any:

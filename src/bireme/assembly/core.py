@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 import structlog
@@ -15,6 +15,7 @@ from bireme.aio.clock import Clock, RealClock
 from bireme.aio.supervise import supervise
 from bireme.api.errors import NotFound
 from bireme.api.kinds import core, meta
+from bireme.apiserver import resources
 from bireme.apiserver.errors import refusal
 from bireme.apiserver.tunnels import RegistryPlaces, Tunnels
 from bireme.assembly.api import MASTERS, Api, serve_api
@@ -51,6 +52,22 @@ STATUS_PATH = "/bireme/v1/status"
 DNS_PORTS = (("dns", "UDP"), ("dns-tcp", "TCP"))
 
 
+class StandIn(Protocol):
+    """What stands in for machines, in this very process: nodes and pods that are hollow."""
+
+    def tunnels(self, others: resources.Tunnels) -> resources.Tunnels:
+        """Ways into pods that have no machine; everything else goes to `others`."""
+        ...
+
+    async def run(self, api: Api) -> None:
+        """Have the nodes there, until cancelled."""
+        ...
+
+    def statistics(self) -> dict[str, int]:
+        """How they are, for `bireme status`."""
+        ...
+
+
 def run(settings: Path) -> None:
     """Run the core of the cluster whose settings are in this file, until a signal."""
     config = Config.load(settings)
@@ -58,12 +75,17 @@ def run(settings: Path) -> None:
     run_until_stopped(main(config, clock=RealClock()))
 
 
-async def main(config: Config, *, clock: Clock) -> None:
+async def main(config: Config, *, clock: Clock, stand_in: StandIn | None = None) -> None:
     """Open the store and serve everything over it until cancelled."""
     config.store.mkdir(parents=True, exist_ok=True, mode=0o700)
     store = SqliteStore(config.store / "state.db", clock=clock)
     pair = Pair.read(config.pki, "apiserver-kubelet-client")
     session = Session(tls=client_context((config.pki / "ca.crt").read_bytes(), pair))
+
+    def tunnels(registry: Registry) -> resources.Tunnels:
+        real = Tunnels(Places(registry, config), session)
+        return stand_in.tunnels(real) if stand_in else real
+
     try:
         async with (
             session,
@@ -77,12 +99,12 @@ async def main(config: Config, *, clock: Clock) -> None:
                 earlier_keys=earlier_keys(config),
                 audit=audit(config, clock=clock),
                 authenticator=lambda registry, tokens: authenticator(config, registry, tokens, clock=clock),
-                tunnels=lambda registry: Tunnels(Places(registry, config), session),
+                tunnels=tunnels,
                 plugins=config.admission_plugins,
                 front_proxy=front_proxy_trust(config.pki),
             ) as api,
         ):
-            await Core(config, api, clock=clock).run()
+            await Core(config, api, clock=clock, stand_in=stand_in).run()
     finally:
         await store.close()
 
@@ -105,8 +127,8 @@ class Places(RegistryPlaces):
 class Core:
     """The parts of the core around one API. Each speaks to it under a name of its own."""
 
-    def __init__(self, config: Config, api: Api, *, clock: Clock) -> None:
-        self._config, self._api, self._clock = config, api, clock
+    def __init__(self, config: Config, api: Api, *, clock: Clock, stand_in: StandIn | None = None) -> None:
+        self._config, self._api, self._clock, self._stand_in = config, api, clock, stand_in
         self._random = Random()
         self._ledger = Ledger()
         self._make_room: Callable[[], None] = lambda: None
@@ -115,7 +137,8 @@ class Core:
 
     async def run(self) -> None:
         """Open every door, then work until cancelled."""
-        await make_dns_service(self._api.admin(), address=self._config.dns_address)
+        if self._stand_in is None:
+            await make_dns_service(self._api.admin(), address=self._config.dns_address)
         mesos = self._mesos()
         marathon = self._marathon(mesos)
         self._make_room = mesos.master.make_room
@@ -130,6 +153,8 @@ class Core:
             "mesos": mesos.run,
             "marathon": marathon.run,
         }
+        if (stand_in := self._stand_in) is not None:
+            services["hollow nodes"] = lambda: stand_in.run(self._api)
         async with asyncio.TaskGroup() as tasks, open_doors(doors, self._config.hosts, tasks, clock=self._clock):
             for name, service in services.items():
                 tasks.create_task(supervise(name, service, self._clock), name=name)
@@ -145,7 +170,10 @@ class Core:
         if gateway or MASTERS not in request.peer.organizations:
             return refusal(403, "the status of the core is for the admin")
         store, ledger = self._api.store.statistics(), self._ledger.statistics()
-        return Response(body=orjson.dumps({"store": asdict(store), "ledger": asdict(ledger)}))
+        shown: dict[str, Any] = {"store": asdict(store), "ledger": asdict(ledger)}
+        if self._stand_in is not None:
+            shown["hollow"] = self._stand_in.statistics()
+        return Response(body=orjson.dumps(shown))
 
     def _tls(self) -> ssl.SSLContext:
         return server_context(Pair.read(self._config.pki, "apiserver"), trusted=trusted(self._config))

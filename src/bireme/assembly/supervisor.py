@@ -44,6 +44,8 @@ def parts_of(config: Config) -> list[Part]:
     python = [sys.executable, "-m", "bireme.cli.main"]
     # gRPC's fork handlers only get in the way: children are exec'ed at once.
     quiet = {"GRPC_ENABLE_FORK_SUPPORT": "0"}
+    if config.is_simulated:
+        return [Part("core", [*python, "run-simulated", settings])]
     return [Part("core", [*python, "run-core", settings]), Part("node", [*python, "run-node", settings], quiet)]
 
 
@@ -64,8 +66,9 @@ class Supervisor:
         async with asyncio.TaskGroup() as tasks:
             keepers = {part.name: tasks.create_task(self._keep(part), name=part.name) for part in self._parts}
             await self._stopping.wait()
-            await self._stop("node", keepers["node"])
-            await self._stop_containers()
+            if "node" in keepers:
+                await self._stop("node", keepers["node"])
+                await self._stop_containers()
             await self._stop("core", keepers["core"])
         self._config.parts.unlink(missing_ok=True)
 

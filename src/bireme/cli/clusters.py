@@ -13,17 +13,35 @@ from urllib.parse import urlsplit
 import click
 
 from bireme.cli.errors import CliError
-from bireme.config import DEFAULT_ROOT, Config, check_cluster_name
+from bireme.config import DEFAULT_ROOT, Config, check_cluster_name, user_root
 from bireme.runtime.host_changes import Change, is_left, process_start
 
-name_option = click.option("--name", default="bireme", show_default=True, help="The cluster's name.")
+name_option = click.option("--name", default="bireme", show_default=True, is_eager=True, help="The cluster's name.")
+
+
+def root_of(name: str, *, simulated: bool = False) -> Path:
+    """Where a cluster of that name is looked for when nobody says: with the machine's, or with the user's own.
+
+    A simulated one is the user's; under sudo the user's are left alone.
+    """
+    if simulated:
+        return user_root()
+    mine = "SUDO_UID" not in os.environ and (user_root() / name / "config.json").exists()
+    others = os.geteuid() != 0 and not (DEFAULT_ROOT / name / "config.json").exists()
+    return user_root() if mine or others else DEFAULT_ROOT
+
+
+def _chosen_root(context: click.Context, parameter: click.Parameter, value: Path | None) -> Path:
+    asked = context.params
+    return value or root_of(asked.get("name") or "bireme", simulated=bool(asked.get("simulated_nodes")))
+
+
 root_option = click.option(
     "--root",
     type=click.Path(file_okay=False, path_type=Path),
-    default=DEFAULT_ROOT,
     envvar="BIREME_ROOT",
-    show_default=True,
-    help="The folder that holds the clusters of this machine.",
+    callback=_chosen_root,
+    help=f"The folder that holds the clusters.  [default: {DEFAULT_ROOT}; of simulated ones ~/.local/share/bireme]",
 )
 
 
@@ -135,11 +153,18 @@ def _basic(config: Config) -> dict[str, str]:
     return {"authorization": "Basic " + b64encode(f"{name}:{password}".encode()).decode()}
 
 
-def need_root(action: str) -> None:
-    """Raises CliError unless this is root."""
+def is_simulated(name: str, root: Path) -> bool:
+    """Whether the cluster is, or was, one of hollow nodes, which changes nothing that only root may."""
+    try:
+        return find(name, root).is_simulated
+    except CliError:
+        return root.absolute() == user_root()
+
+
+def need_root(action: str, *, otherwise: str = "") -> None:
+    """Raises CliError unless this is root; `otherwise` is what needs none."""
     if os.geteuid() != 0:
         import sys
 
-        raise CliError(
-            "BIR-020", f"{action} needs root", remedy=f"sudo {Path(sys.argv[0]).absolute()} {' '.join(sys.argv[1:])}"
-        )
+        line = f"sudo {Path(sys.argv[0]).absolute()} {' '.join(sys.argv[1:])}"
+        raise CliError("BIR-020", f"{action} needs root", remedy=line + (f", or {otherwise}" if otherwise else ""))

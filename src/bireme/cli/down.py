@@ -10,7 +10,7 @@ import click
 
 from bireme.cli import kubeconfig as kubeconfigs
 from bireme.cli import leftovers
-from bireme.cli.clusters import check_name, find, lives, name_option, need_root, parts, root_option
+from bireme.cli.clusters import check_name, find, is_simulated, lives, name_option, need_root, parts, root_option
 from bireme.cli.errors import CliError
 from bireme.cli.progress import Progress, style_for
 from bireme.config import Config
@@ -87,8 +87,9 @@ def purge(config: Config) -> int:
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 def down(name: str, root: Path, do_purge: bool, check: bool, quiet: bool) -> None:
     """Stop the cluster; --purge removes every trace, --check proves it."""
-    need_root("stopping the cluster")
     check_name(name)
+    if not is_simulated(name, root):
+        need_root("stopping the cluster")
     progress = Progress(style_for(quiet=quiet, as_json=False))
     if check:
         _check(name, root)
@@ -103,7 +104,7 @@ def down(name: str, root: Path, do_purge: bool, check: bool, quiet: bool) -> Non
                 click.echo(f'There is no cluster "{name}" here, nor any trace of one.')
             return
         config = leftovers.presumed(name, root)
-    with progress.phase("Containers and parts") as phase:
+    with progress.phase("Parts" if config.is_simulated else "Containers and parts") as phase:
         phase.detail = stop(config)
     if do_purge:
         with progress.phase("Host changes") as phase:

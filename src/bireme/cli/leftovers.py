@@ -7,7 +7,7 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 from bireme.cli import kubeconfig as kubeconfigs
-from bireme.config import DEFAULT_RUN, Config
+from bireme.config import DEFAULT_RUN, Config, user_root
 from bireme.runtime.host_changes import Change, cgroup_folders, is_left, mounts_under, undo
 
 
@@ -18,12 +18,20 @@ def presumed(name: str, root: Path) -> Config:
         config = Config.load(data / "config.json")
         if config.cluster == name and config.data.resolve() == data.resolve():
             return config
+    if root.absolute() == user_root():
+        return Config(cluster=name, data=data, run=data / "run", simulated_nodes=1)
     return Config(cluster=name, data=data, run=DEFAULT_RUN / name)
 
 
 def traces(name: str, root: Path) -> list[str]:
     """Every trace of the cluster that this machine still shows, in words."""
     config = presumed(name, root)
+    if config.is_simulated:
+        return [
+            *(f"process {line}" for line in processes(config)),
+            *(f"folder {folder}" for folder in (config.data,) if folder.exists()),
+            *_kubeconfig(config),
+        ]
     return [
         *_links(config),
         *(f"nft table {config.nft_table}" for _ in _tables(config)),
@@ -43,6 +51,8 @@ def sweep(config: Config) -> None:
         start = Path(f"/proc/{pid}/stat")
         with suppress(OSError, IndexError):
             undo(Change("process", pid, start.read_text().rpartition(")")[2].split()[19]))
+    if config.is_simulated:
+        return
     for space in namespaces(config):
         undo(Change("netns", space))
     for folder in (config.run, config.data):
@@ -97,6 +107,8 @@ def processes(config: Config) -> list[str]:
 def contained(config: Config) -> set[int]:
     """The processes of containers: they say nothing of us, and outlive a shim that is killed."""
     found: set[int] = set()
+    if config.is_simulated:
+        return found
     for folder in cgroup_folders(config.cgroup):
         with suppress(OSError):
             found.update(int(pid) for pid in (folder / "cgroup.procs").read_text().split())

@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 from bireme.cli.errors import CliError
@@ -59,6 +60,9 @@ def check_ports(config: Config) -> None:
         "Marathon": (config.host, config.marathon_port, "--marathon-port"),
         "kubelet": (config.host, config.kubelet_port, "--kubelet-port"),
     }
+    if config.is_simulated:
+        for what in ("Mesos agent", "kubelet"):
+            del ports[what]
     for what, (host, port, flag) in ports.items():
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -76,9 +80,10 @@ def _holder(port: int) -> str:
     """The name and id of who listens there, as well as /proc tells."""
     import psutil
 
-    for connection in psutil.net_connections("tcp"):
-        if connection.status == psutil.CONN_LISTEN and connection.laddr[1:2] == (port,) and connection.pid:
-            return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
+    with suppress(psutil.Error):
+        for connection in psutil.net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr[1:2] == (port,) and connection.pid:
+                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
     return "another process"
 
 

@@ -21,6 +21,7 @@ HIDDEN = {
     "supervise": "processes",
     "run-core": "processes",
     "run-node": "processes",
+    "run-simulated": "processes",
     "stop-containers": "processes",
 }
 

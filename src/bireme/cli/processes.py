@@ -27,6 +27,15 @@ def run_core(settings: Path) -> None:
 
 @click.command(hidden=True)
 @settings_argument
+def run_simulated(settings: Path) -> None:
+    """Run the core with hollow nodes in it."""
+    from bireme.simulation.core import run
+
+    run(settings)
+
+
+@click.command(hidden=True)
+@settings_argument
 def run_node(settings: Path) -> None:
     """Run the kubelet, the network and DNS."""
     from bireme.assembly.node import run

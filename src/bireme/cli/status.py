@@ -17,6 +17,7 @@ def gather(config: Config) -> dict[str, Any]:
     """Everything that the screen shows, as plain data; what cannot be asked is an error text."""
     report: dict[str, Any] = {
         "cluster": config.cluster,
+        "simulated": config.is_simulated,
         "running": False,
         "urls": {"api": config.api_url, "mesos": config.mesos_url, "marathon": config.marathon_url},
         "parts": parts(config),
@@ -26,8 +27,9 @@ def gather(config: Config) -> dict[str, Any]:
     if not report["running"]:
         report["health"] = "down"
         return report
+    wanted = ("supervisor", "core") if config.is_simulated else PARTS
     report["problems"] += [
-        f"{part} is not running" for part in PARTS if not report["parts"].get(part, {}).get("alive")
+        f"{part} is not running" for part in wanted if not report["parts"].get(part, {}).get("alive")
     ]
     api = Door(config, config.api_url)
     for section, ask in {"store": _store, "nodes": _nodes, "pods": _pods}.items():
@@ -102,7 +104,8 @@ def show(report: dict[str, Any]) -> None:
         click.echo(f"Store       revision {store['revision']:,} · {store['keys']:,} keys · {size}")
     if nodes := report.get("nodes"):
         ready = sum(node["ready"] for node in nodes)
-        click.echo(f"Nodes       {ready} of {len(nodes)} Ready")
+        hollow = " (simulated)" if report["simulated"] else ""
+        click.echo(f"Nodes       {ready} of {len(nodes)} Ready{hollow}")
     if "pods" in report:
         words = " · ".join(f"{count} {phase}" for phase, count in sorted(report["pods"].items()))
         click.echo(f"Pods        {words or 'none'}")

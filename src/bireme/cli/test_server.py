@@ -38,7 +38,7 @@ def test_server(
     parent = os.pidfd_open(os.getppid())  # before what takes its time: it may be gone afterwards
     from bireme.assembly.process import run_until_stopped, set_up_logs
     from bireme.simulation.cluster import Wishes
-    from bireme.simulation.nodes import Shape
+    from bireme.simulation.shapes import Shape
 
     set_up_logs("test-server", level="warning")
     wishes = Wishes(nodes, Shape(cpu, memory, pods), controllers, port)

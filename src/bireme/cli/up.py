@@ -23,10 +23,11 @@ from bireme.api.times import parse_time
 from bireme.cli import kubeconfig as kubeconfigs
 from bireme.cli import machine
 from bireme.cli.access_options import access_options
-from bireme.cli.clusters import Door, check_name, find, is_running, name_option, need_root, parts, root_option
+from bireme.cli.clusters import Door, check_name, find, is_running, name_option, parts, root_option
 from bireme.cli.down import wait_gone
 from bireme.cli.errors import CliError
 from bireme.cli.progress import Progress, style_for
+from bireme.cli.simulated import check_hollow, check_may, nodes_detail, sim_options
 from bireme.config import DEFAULT_RUN, Config, check_ranges, default_node_ip, default_node_name
 from bireme.runtime.host_changes import HostChanges, process_start
 
@@ -42,10 +43,11 @@ def _settings(name: str, root: Path, flags: dict[str, Any]) -> Config:
     chosen = {key: value for key, value in flags.items() if value is not None}
     if (data / "config.json").exists():
         config = find(name, root)
+        if flags["simulated_nodes"] and not config.is_simulated:
+            raise CliError("BIR-011", f'the cluster "{name}" runs containers', remedy="--name another")
     else:
-        config = Config(
-            cluster=name, data=data, run=DEFAULT_RUN / name, node_name=default_node_name(), node_ip=default_node_ip()
-        )
+        run = data / "run" if chosen.get("simulated_nodes") else DEFAULT_RUN / name
+        config = Config(cluster=name, data=data, run=run, node_name=default_node_name(), node_ip=default_node_ip())
     import msgspec
 
     config = msgspec.structs.replace(config, **chosen)
@@ -65,6 +67,7 @@ def _check_flags(config: Config) -> None:
         r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*", config.node_name
     ):
         raise ValueError(f"{config.node_name!r} is no node name: a-z, 0-9, '-' and '.', as in a DNS name")
+    check_hollow(config)
     ports = [config.api_port, config.mesos_port, config.agent_port, config.marathon_port, config.kubelet_port]
     if twice := sorted({port for port in ports if ports.count(port) > 1}):
         raise ValueError(f"port {twice[0]} is wanted by two doors")
@@ -121,9 +124,9 @@ def start_supervisor(config: Config) -> None:
         changes.record("directory", str(folder))
 
 
-def wait_for(what: str, config: Config, ready: Callable[[], str | None], log: str) -> str:
-    """Poll until `ready` gives a detail; OSError and ValueError mean not yet. Raises CliError after a minute."""
-    deadline = time.monotonic() + WAIT_S
+def wait_for(what: str, config: Config, ready: Callable[[], str | None], log: str, *, seconds: float = WAIT_S) -> str:
+    """Poll until `ready` gives a detail; OSError and ValueError mean not yet. Raises CliError after `seconds`."""
+    deadline = time.monotonic() + seconds
     reason = ""
     while time.monotonic() < deadline:
         try:
@@ -134,7 +137,7 @@ def wait_for(what: str, config: Config, ready: Callable[[], str | None], log: st
             return detail
         time.sleep(POLL_S)
     path = config.logs / f"{log}.log"
-    raise CliError("BIR-040", f"{what} did not come up in {WAIT_S:.0f}s {reason}".rstrip(), remedy=f"tail {path}")
+    raise CliError("BIR-040", f"{what} did not come up in {seconds:.0f}s {reason}".rstrip(), remedy=f"tail {path}")
 
 
 def node_detail(config: Config, api: Door, since: datetime) -> str | None:
@@ -175,6 +178,11 @@ def bring_up(config: Config, progress: Progress) -> None:
         phase.detail = wait_for("the Mesos master", config, answers(mesos, "/health", config.mesos_url), "core")
     with progress.phase("Marathon") as phase:
         phase.detail = wait_for("Marathon", config, answers(marathon, "/ping", config.marathon_url), "core")
+    if config.is_simulated:
+        with progress.phase("Nodes") as phase:
+            seconds = WAIT_S + config.simulated_nodes / 50
+            phase.detail = wait_for("the nodes", config, lambda: nodes_detail(api), "core", seconds=seconds)
+        return
     with progress.phase("Container runtime") as phase:
         phase.detail = wait_for(
             "containerd",
@@ -202,6 +210,8 @@ def show_end(config: Config, style: str, seconds: float) -> None:
             f"           eval $(bireme env); curl -X POST $MARATHON_URL/v2/groups {group}",
             "  Stop     bireme down        Remove every trace:  bireme down --purge",
         ]
+        if config.is_simulated:
+            lines[-3:-1] = ["  Try      kubectl create deployment hello --image=nginx --replicas=3"]
         if shutil.which("bireme") is None:
             lines.insert(4, f"  First    export PATH={Path(sys.executable).parent}:$PATH")
         click.echo("\n".join(lines))
@@ -213,6 +223,7 @@ def urls(config: Config) -> dict[str, str]:
 
 @click.command()
 @name_option
+@sim_options
 @root_option
 @click.option("--node-name", help="This machine's name as a node.  [default: the host's name]")
 @click.option("--node-ip", help="This machine's address as a node.  [default: the one of its default route]")
@@ -239,7 +250,7 @@ def up(name: str, root: Path, no_kubeconfig: bool, quiet: bool, as_json: bool, *
     began = time.monotonic()
     style = style_for(quiet=quiet, as_json=as_json)
     progress = Progress(style)
-    need_root("starting containers")
+    check_may(name, root, simulated=bool(flags["simulated_nodes"]))
     config = _settings(name, root, flags)
     if is_running(config):
         if find(name, root) != config:
@@ -252,16 +263,18 @@ def up(name: str, root: Path, no_kubeconfig: bool, quiet: bool, as_json: bool, *
             click.echo(f'The cluster "{config.cluster}" runs already: bireme status')
         return
     if style in ("tty", "plain"):
-        click.echo(f'Bireme · cluster "{config.cluster}" · node {config.node_name}')
+        what = "simulated nodes (no root needed)" if config.is_simulated else f"node {config.node_name}"
+        click.echo(f'Bireme · cluster "{config.cluster}" · {what}')
     with progress.phase("Machine") as phase, nothing_left_behind(config):
         machine.check_room(config)
-        if missing := machine.missing_packages():
+        if not config.is_simulated and (missing := machine.missing_packages()):
             machine.install_packages(missing)
             phase.detail = "installed " + ", ".join(missing)
         if orphans := end_orphans(config):
             phase.detail = f"took over from a supervisor that was killed: {', '.join(orphans)} ended"
         machine.check_ports(config)
-        machine.check_ranges(config)
+        if not config.is_simulated:
+            machine.check_ranges(config)
         config.save()
     with progress.phase("Certificates") as phase:
         phase.detail = make_certificates(config)

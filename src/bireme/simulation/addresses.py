@@ -23,6 +23,10 @@ class Pool:
                 self._taken.add(address)
                 return address
 
+    def keep(self, address: str) -> None:
+        """Somebody has `address` already."""
+        self._taken.add(address)
+
     def give_back(self, address: str) -> None:
         """Nobody has `address` any more."""
         self._taken.discard(address)

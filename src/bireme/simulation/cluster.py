@@ -30,8 +30,9 @@ from bireme.http.requests import Session
 from bireme.http.server import serve
 from bireme.ledger.ledger import Ledger
 from bireme.simulation.folder import temporary_folder, write_kubeconfig
-from bireme.simulation.nodes import HollowNodes, Shape
+from bireme.simulation.nodes import HollowNodes
 from bireme.simulation.pods import HollowPods
+from bireme.simulation.shapes import Shape
 from bireme.simulation.stages import DEFAULT_RULES, Rule
 from bireme.simulation.tunnels import HollowTunnels
 

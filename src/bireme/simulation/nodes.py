@@ -1,11 +1,12 @@
 """Hollow nodes: registered, with a status and a lease that is renewed, and no machine behind them.
 
-One task looks after all of them. Their status is made by the kubelet's own functions from claimed facts.
+One task looks after all of them. Their status is made by the kubelet's own functions from claimed facts. Nodes that
+are there already, from an earlier life of this process, are taken up again.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -14,69 +15,67 @@ import structlog
 from bireme.aio.clock import Clock
 from bireme.aio.waiting import wait_any
 from bireme.api.errors import AlreadyExists, ApiError, NotFound
-from bireme.api.kinds import coordination, core, meta
-from bireme.api.times import rfc3339_micro
+from bireme.api.kinds import core
 from bireme.client.client import Client, Patch
 from bireme.client.informer import Informer, Key
 from bireme.kubelet import node as facts
 from bireme.kubelet.settings import KubeletSettings
 from bireme.runtime.interface import EngineStatus
 from bireme.simulation.addresses import Pool
+from bireme.simulation.leases import Leases, Renewer, is_missing
+from bireme.simulation.several import on_each
+from bireme.simulation.shapes import Shape
 
 log = structlog.get_logger(__name__)
 
-LEASES = "kube-node-lease"
-LEASE_S = 40
-RENEW_S = 10.0
-TICKS = 10
+AT_ONCE = 32
+STATUS_EVERY_S = 300.0
 NODE_RANGE = "198.18.0.0/15"
 """Set aside for measurements (RFC 2544): nothing answers there."""
 
 ENGINE = EngineStatus(name="hollow", version="1", ready=True, network_ready=True)
 NO_MACHINE = Path("/nonexistent")
 NOT_READY = "node.kubernetes.io/not-ready"
+MARK = "bireme.dev/hollow"
 
 
 @dataclass(slots=True)
 class HollowNode:
-    """One of them. `lives` is false while it plays dead."""
+    """One of them. `lives` is false while it plays dead; `posted_at` is when it last told its status."""
 
     name: str
     settings: KubeletSettings
     machine: facts.Machine
     taints: tuple[core.Taint, ...] = ()
     lives: bool = True
+    posted_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """What a node claims to have."""
+class NodeStatistics:
+    """How many are wanted, are registered, are seen as Ready."""
 
-    cpu: str = "16"
-    memory: str = "64Gi"
-    pods: int = 110
-    storage: str = "100Gi"
-    extended: Mapping[str, str] = field(default_factory=dict)
-    labels: Mapping[str, str] = field(default_factory=dict)
-    taints: tuple[core.Taint, ...] = ()
-
-    def capacity(self) -> dict[str, str]:
-        """As a Node says it."""
-        own = {"cpu": self.cpu, "memory": self.memory, "pods": str(self.pods), "ephemeral-storage": self.storage}
-        return {**own, **self.extended}
+    wanted: int
+    registered: int
+    ready: int
 
 
 class HollowNodes:
     """All hollow nodes of a cluster. `untaint` is for clusters without controllers, where nobody else would."""
 
-    def __init__(self, client: Client, *, clock: Clock, untaint: bool = False) -> None:
+    def __init__(
+        self, client: Client, *, clock: Clock, untaint: bool = False, renewer: Renewer | None = None
+    ) -> None:
         self._client, self._clock, self._untaint = client, clock, untaint
+        self._leases = Leases(client, clock=clock, renewer=renewer)
         self._nodes: dict[str, HollowNode] = {}
+        self._registered: dict[str, None] = {}
         self._addresses = Pool(NODE_RANGE)
         self._number = 0
-        self.cache = Informer(client, core.Node, clock=clock)
+        self.cache = Informer(client, core.Node, clock=clock, labels=f"{MARK}=true")
         self.cache.on_change(self._look)
         self._revived: list[Callable[[str], None]] = []
+        self._ready: set[str] = set()
         self._ailing: set[str] = set()
         self._hurry = asyncio.Event()
 
@@ -88,18 +87,28 @@ class HollowNodes:
         """The names of all, in the order they came."""
         return list(self._nodes)
 
-    async def add(self, count: int, shape: Shape, *, prefix: str = "hollow") -> list[str]:
-        """Register `count` more and give back their names, PREFIX-NUMBER; they are Ready. Raises ApiError."""
-        first, self._number = self._number, self._number + count
-        return [await self._register(f"{prefix}-{number}", shape) for number in range(first, first + count)]
+    def statistics(self) -> NodeStatistics:
+        return NodeStatistics(len(self._nodes), len(self._registered), len(self._ready))
 
-    async def _register(self, name: str, shape: Shape) -> str:
+    async def add(self, count: int, shape: Shape, *, prefix: str = "hollow") -> list[str]:
+        """Register `count` more and give back their names, PREFIX-NUMBER; they are Ready. Raises ApiError.
+
+        `run` must be under way: what is there already is seen by it.
+        """
+        first, self._number = self._number, self._number + count
+        nodes = [self._make(f"{prefix}-{number}", shape) for number in range(first, first + count)]
+        self._nodes.update((node.name, node) for node in nodes)
+        await self.cache.wait_synced()
+        await on_each(nodes, self._register, workers=AT_ONCE)
+        return [node.name for node in nodes]
+
+    def _make(self, name: str, shape: Shape) -> HollowNode:
         settings = KubeletSettings(
             node_name=name,
             node_ip=self._addresses.take(),
             root=NO_MACHINE,
             log_root=NO_MACHINE,
-            labels={"bireme.dev/hollow": "true", **shape.labels},
+            labels={MARK: "true", **shape.labels},
             capacity=shape.capacity(),
         )
         info = core.NodeSystemInfo(
@@ -112,18 +121,52 @@ class HollowNodes:
             operating_system="linux",
             architecture="amd64",
         )
-        machine = facts.Machine(shape.capacity(), info, name, "amd64")
-        node = HollowNode(name, settings, machine, shape.taints)
-        wanted = facts.node_object(settings, machine)
-        wanted.spec.taints = list(shape.taints)
-        wanted.status = self._status(node, wanted.status)
-        self._nodes[name] = node
-        made = await self._client.create(wanted)
-        await self._renew(node, owner=made)
+        return HollowNode(name, settings, facts.Machine(shape.capacity(), info, name, "amd64"), shape.taints)
+
+    async def _register(self, node: HollowNode) -> None:
+        made = await self._take_up(node) or await self._create(node)
+        node.posted_at = self._clock.monotonic()
+        await self._leases.make(made)
         if self._untaint:
             kept = [msgspec.to_builtins(taint) for taint in made.spec.taints if taint.key != NOT_READY]
-            await self._client.patch(core.Node, name, {"spec": {"taints": kept or None}})
-        return name
+            await self._client.patch(core.Node, node.name, {"spec": {"taints": kept or None}})
+        self._registered[node.name] = None
+
+    async def _take_up(self, node: HollowNode) -> core.Node | None:
+        """The node as it was left by an earlier life of ours, told to be well; None if there is none."""
+        known = self.cache.get(Key("", node.name))
+        if known is None:
+            return None
+        try:
+            return await self._post(node, known)
+        except NotFound:
+            return None
+
+    async def _create(self, node: HollowNode) -> core.Node:
+        wanted = facts.node_object(node.settings, node.machine)
+        wanted.spec.taints = list(node.taints)
+        wanted.status = self._status(node, wanted.status)
+        try:
+            return await self._client.create(wanted)
+        except AlreadyExists:
+            known = await self._client.get(core.Node, node.name)
+            if known.metadata.labels.get(MARK) != "true":
+                raise
+            return await self._post(node, known)
+
+    async def prune(self) -> list[str]:
+        """Delete the hollow nodes that are not among ours, left by a larger life; their names. Raises ApiError."""
+        await self.cache.wait_synced()
+        gone = sorted(node.metadata.name for node in self.cache.items() if node.metadata.name not in self._nodes)
+
+        async def delete(name: str) -> None:
+            try:
+                await self._client.delete(core.Node, name)
+            except NotFound:
+                return
+
+        await on_each(gone, delete, workers=AT_ONCE)
+        return gone
 
     def play_dead(self, name: str) -> None:
         """Let a node fall silent: no lease, no status, and its pods stay as they are."""
@@ -142,64 +185,62 @@ class HollowNodes:
         self._revived.append(handler)
 
     def _look(self, old: core.Node | None, new: core.Node | None) -> None:
-        if new is None:
-            if old is not None and self._nodes.pop(old.metadata.name, None) is not None:
-                self._addresses.give_back(old.status.addresses[0].address if old.status.addresses else "")
-        elif new.metadata.name in self._nodes:
-            ready = any(c.type == "Ready" and c.status == "True" for c in new.status.conditions)
-            if ready:
-                self._ailing.discard(new.metadata.name)
-            elif new.metadata.name not in self._ailing:
-                self._ailing.add(new.metadata.name)
-                self._hurry.set()
+        name = (new or old).metadata.name  # type: ignore[union-attr]
+        ready = new is not None and any(c.type == "Ready" and c.status == "True" for c in new.status.conditions)
+        ours = name in self._nodes
+        if ready and ours:
+            self._ready.add(name)
+            self._ailing.discard(name)
+            return
+        self._ready.discard(name)
+        if new is None and ours and name in self._registered:
+            self._addresses.give_back(self._nodes.pop(name).settings.node_ip)
+            del self._registered[name]
+        elif new is not None and ours and name not in self._ailing:
+            self._ailing.add(name)
+            self._hurry.set()
 
     async def run(self) -> None:
         """Renew leases, and take back what others said of nodes that live, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.cache.run(), name="hollow nodes: cache")
-            turn = 0
+            due = self._clock.monotonic()
             while True:
-                # Renewals are spread, but few nodes are not looked after more often than they need.
-                slots = min(TICKS, max(1, len(self._nodes)))
+                step, places = self._leases.turn(len(self._registered))
+                # What took long is made up for, but a clock that was put forward is not run after.
+                due = max(due + step, self._clock.monotonic() - step)
                 self._hurry.clear()
-                await wait_any(self._clock.sleep(RENEW_S / slots), self._hurry.wait())
-                turn = (turn + 1) % slots
-                for number, node in enumerate(list(self._nodes.values())):
-                    if node.lives and (number % slots == turn or node.name in self._ailing):
-                        await self._tend(node)
+                await wait_any(self._clock.sleep(due - self._clock.monotonic()), self._hurry.wait())
+                names = list(self._registered)
+                turn = [names[place] for place in places if place < len(names)]
+                await self._tend([*turn, *(name for name in self._ailing if name not in turn)])
 
-    async def _tend(self, node: HollowNode) -> None:
+    async def _tend(self, names: Iterable[str]) -> None:
+        """Renew the leases of these, and tell their status where it is doubted or old."""
+        now = self._clock.monotonic()
+        nodes = {name: node for name in names if (node := self._nodes.get(name)) and node.lives}
+        failed = await self._leases.renew([name for name in nodes if name in self._registered])
+        for name, error in failed.items():
+            known = self.cache.get(Key("", name))
+            if not is_missing(error):
+                log.info("lease not renewed", node=name, error=str(error))
+            elif known is not None:
+                await self._try(self._leases.make(known), name)
+        for name, node in nodes.items():
+            known = self.cache.get(Key("", name))
+            if known is not None and (name in self._ailing or now - node.posted_at > STATUS_EVERY_S):
+                await self._try(self._post(node, known), name)
+
+    async def _try(self, work: Awaitable[object], name: str) -> None:
         try:
-            await self._renew(node)
-            if node.name in self._ailing:
-                await self._post(node)
+            await work
         except ApiError as error:
-            log.info("hollow node not tended", node=node.name, error=str(error))
+            log.info("hollow node not tended", node=name, error=str(error))
 
-    async def _post(self, node: HollowNode) -> None:
-        known = self.cache.get(Key("", node.name))
-        if known is not None:
-            body = {"status": msgspec.to_builtins(self._status(node, known.status))}
-            await self._client.patch(core.Node, node.name, body, subresource="status", how=Patch.STRATEGIC)
+    async def _post(self, node: HollowNode, known: core.Node) -> core.Node:
+        body = {"status": msgspec.to_builtins(self._status(node, known.status))}
+        node.posted_at = self._clock.monotonic()
+        return await self._client.patch(core.Node, node.name, body, subresource="status", how=Patch.STRATEGIC)
 
     def _status(self, node: HollowNode, old: core.NodeStatus) -> core.NodeStatus:
         return facts.node_status(node.settings, node.machine, ENGINE, (), old, self._clock.now())
-
-    async def _renew(self, node: HollowNode, *, owner: core.Node | None = None) -> None:
-        now = rfc3339_micro(self._clock.now())
-        if owner is None:
-            try:
-                body = {"spec": {"renewTime": now}}
-                await self._client.patch(coordination.Lease, node.name, body, namespace=LEASES)
-                return
-            except NotFound:
-                owner = self.cache.get(Key("", node.name))
-                if owner is None:
-                    return
-        reference = meta.OwnerReference(api_version="v1", kind="Node", name=node.name, uid=owner.metadata.uid)
-        metadata = meta.ObjectMeta(name=node.name, namespace=LEASES, owner_references=[reference])
-        spec = coordination.LeaseSpec(holder_identity=node.name, lease_duration_seconds=LEASE_S, renew_time=now)
-        try:
-            await self._client.create(coordination.Lease(metadata=metadata, spec=spec))
-        except AlreadyExists:
-            return

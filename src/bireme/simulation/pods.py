@@ -33,6 +33,7 @@ from bireme.simulation.stages import (
     claimed,
     script_of,
     stopped,
+    taken_up,
 )
 
 log = structlog.get_logger(__name__)
@@ -111,6 +112,9 @@ class HollowPods:
         refused = self._refusal(pod, node)
         if refused is not None:
             return Life(Stage.ENDED, now, refused=refused)
+        if pod.status.pod_ip and (earlier := taken_up(pod)) is not None:
+            self._pool(pod.spec.node_name).keep(earlier.address)
+            return earlier
         address = node.settings.node_ip if pod.spec.host_network else self._pool(pod.spec.node_name).take()
         return Life(Stage.CREATING, now, address=address)
 

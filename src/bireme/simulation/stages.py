@@ -20,6 +20,7 @@ from bireme.kubelet.actual import (
     SandboxView,
     ephemeral_containers,
     is_sidecar,
+    moment_of,
 )
 from bireme.kubelet.actual import Stage as Engine
 
@@ -160,6 +161,23 @@ def _entered(life: Life, stage: Stage, at: datetime) -> Life:
     if stage is Stage.ENDED:
         return replace(life, stage=stage, since=at, ended_at=at)
     return replace(life, stage=stage, since=at)
+
+
+def taken_up(pod: core.Pod) -> Life | None:
+    """The life of a pod that was begun by an earlier process, as its status tells; None if it had not started."""
+    status = next(iter(pod.status.container_statuses), None)
+    state = status.state if status is not None else None
+    if status is None or state is None or (state.running is None and state.terminated is None):
+        return None
+    shown = state.running or state.terminated
+    begun = moment_of(shown.started_at) if shown is not None else None
+    if begun is None:
+        return None
+    life = Life(Stage.RUNNING, begun, pod.status.pod_ip, begun_at=begun, attempt=status.restart_count or 0)
+    if state.terminated is not None:
+        ended = moment_of(state.terminated.finished_at) or begun
+        return replace(life, stage=Stage.ENDED, since=ended, ended_at=ended)
+    return replace(life, stage=Stage.READY) if status.ready else life
 
 
 def stopped(life: Life, now: datetime) -> Life:

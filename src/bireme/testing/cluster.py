@@ -19,7 +19,7 @@ import uvloop
 
 from bireme.aio.clock import TravelClock
 from bireme.simulation.cluster import SimulatedCluster, Wishes, simulated
-from bireme.simulation.nodes import Shape
+from bireme.simulation.shapes import Shape
 from bireme.testing import operators
 from bireme.testing.client import Client, Tree, Trees
 
