@@ -442,3 +442,33 @@ async def test_the_door_survives_what_it_did_not_expect(opened, monkeypatch):
         reply = await door.ask("GET", PODS)
         assert (reply.status, reply.tree["reason"]) == (500, "InternalError")
         assert "secret" not in reply.tree["message"]
+
+
+async def test_a_list_asked_for_again_shows_what_was_written_since(opened):
+    async with opened() as door:
+        path = "/api/v1/namespaces/default/configmaps"
+        for name in ("a", "b", "c"):
+            await door.make(path, {"metadata": {"name": name}, "data": {"turn": "0"}})
+        for turn in ("1", "2", "3"):
+            written = await door.ask("PATCH", f"{path}/b", {"data": {"turn": turn}}, content_type=MERGE)
+            listed = (await door.ask("GET", path)).tree["items"]
+            assert [item["data"]["turn"] for item in listed] == ["0", turn, "0"]
+            assert listed[1]["metadata"] == written.tree["metadata"]
+        await door.ask("DELETE", f"{path}/b")
+        await door.make(path, {"metadata": {"name": "b"}, "data": {"turn": "again"}})
+        listed = (await door.ask("GET", path)).tree["items"]
+        assert [item["data"]["turn"] for item in listed] == ["0", "again", "0"]
+
+
+async def test_the_versions_of_an_object_are_not_mixed_up_in_lists(opened):
+    async with opened() as door:
+        event = {
+            "metadata": {"name": "e", "namespace": "default"},
+            "involvedObject": {"kind": "Pod", "name": "a", "namespace": "default"},
+        }
+        await door.make("/api/v1/namespaces/default/events", event)
+        for _ in range(3):
+            old = (await door.ask("GET", "/api/v1/namespaces/default/events")).tree["items"][0]
+            new = (await door.ask("GET", "/apis/events.k8s.io/v1/namespaces/default/events")).tree["items"][0]
+            assert old["involvedObject"]["name"] == new["regarding"]["name"] == "a"
+            assert "regarding" not in old

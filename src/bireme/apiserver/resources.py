@@ -13,6 +13,7 @@ from bireme.api.codec.protobuf_fields import message_of
 from bireme.api.errors import Expired, ServiceUnavailable, Timeout, UnsupportedMediaType
 from bireme.apiserver import bodies, components
 from bireme.apiserver.connect_options import connect_options
+from bireme.apiserver.listed import Listed
 from bireme.apiserver.negotiation import COMPRESS_OVER, JSON, PLAIN, Accepted, accepted, answer, encoded, streamed
 from bireme.apiserver.protobuf_views import ProtobufView
 from bireme.apiserver.reviews import Reviews
@@ -65,6 +66,7 @@ class ResourceDoor:
         self._tokens = tokens
         self._tunnels = tunnels
         self._random = random
+        self._listed = Listed(registry.clock.monotonic)
         self._verbs: Mapping[str, Callable[[Route, Request, Identity], Awaitable[Answer]]] = {
             "get": self._get,
             "list": self._list,
@@ -266,11 +268,11 @@ class ResourceDoor:
 
     def _view(self, kind: Kind, wanted: Accepted, request: Request) -> ObjectView:
         include = request.query.get("includeObject") if wanted.form else ""
-        return view_of(kind, wanted, include=include, now=self._registry.clock.now)
+        return view_of(kind, wanted, include=include, now=self._registry.clock.now, listed=self._listed)
 
     def _page(self, page: Page, view: ObjectView, wanted: Accepted, request: Request) -> Answer:
-        size = sum(len(record.value) for record in page.records)
-        if size <= COMPRESS_OVER:
+        left = COMPRESS_OVER
+        if all((left := left - len(record.value)) >= 0 for record in page.records):
             return answer(request, b"".join(view.page(page)), media=wanted.media)
         return streamed(request, view.page(page), media=wanted.media)
 

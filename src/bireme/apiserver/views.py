@@ -13,6 +13,7 @@ import orjson
 
 from bireme.apiserver import table
 from bireme.apiserver.columns.column import Column
+from bireme.apiserver.listed import Listed
 from bireme.apiserver.negotiation import PROTOBUF, Accepted
 from bireme.apiserver.protobuf_views import (
     PartialProtobufView,
@@ -57,8 +58,9 @@ class ObjectView(Protocol):
 class WholeView:
     """Objects as they are."""
 
-    def __init__(self, kind: Kind) -> None:
+    def __init__(self, kind: Kind, listed: Listed) -> None:
         self._kind = kind
+        self._listed = listed
         self.key: Hashable = kind.resource.version if kind.is_alias else ""
 
     def object(self, document: Document) -> bytes:
@@ -66,7 +68,9 @@ class WholeView:
 
     def page(self, page: Page) -> Iterator[bytes]:
         yield b'%b%b,"items":[' % (self._kind.list_head, orjson.dumps(list_metadata(page)))
-        yield from _joined(page.records, self.object)
+        # Of custom objects and of other versions one key and revision have several forms.
+        plain = not self._kind.is_alias and self._kind.custom is None
+        yield from _joined(page.records, self._listed.spell(self._kind) if plain else self.object)
         yield b"]}"
 
     def frame(self, kind: str, record: Record, revision: int) -> bytes:
@@ -175,14 +179,14 @@ class TableView:
         return orjson.dumps(row)
 
 
-def view_of(kind: Kind, wanted: Accepted, *, include: str, now: Callable[[], datetime]) -> ObjectView:
-    """The view that a client asked for."""
+def view_of(kind: Kind, wanted: Accepted, *, include: str, now: Callable[[], datetime], listed: Listed) -> ObjectView:
+    """The view that a client asked for; `listed` is shared by all views."""
     if wanted.media == PROTOBUF:
         return PartialProtobufView() if wanted.form == "Partial" else ProtobufView(kind)
     if wanted.form == "Table":
         chosen: IncludeObject = include if include in ("None", "Object") else "Metadata"  # type: ignore[assignment]
         return TableView(kind, wanted.version, include=chosen, now=now)
-    return PartialView(kind, wanted.version) if wanted.form == "Partial" else WholeView(kind)
+    return PartialView(kind, wanted.version) if wanted.form == "Partial" else WholeView(kind, listed)
 
 
 def _joined(records: list[Record], render: Callable[[Record], bytes]) -> Iterator[bytes]:

@@ -190,7 +190,9 @@ def _page(
 def _whole(store: Store, cache: ResourceCache, prefix: str) -> list[Record]:
     """All that is under `prefix` now, in key order."""
     records = cache.records
-    return [records[key] for key in _keys(store, cache, prefix, "", 0)]
+    if store.revision > cache.revision():
+        return [records[key] for key in _keys(store, cache, prefix, "", 0)]
+    return [records[item.key] for item in store.range(prefix)]
 
 
 def _remaining(
