@@ -1,0 +1,274 @@
+"""Profiles and limits from a KubeSchedulerConfiguration, the file that kube-scheduler takes as `--config`.
+
+Strict: an unknown field, plugin or value is an error that names its place. What has no meaning here (parallelism, a
+share of nodes to look at, leader election, connections) is accepted and told of. Filters that are built in stay on:
+to switch one off is an error, not a surprise; its score may be. Source: the Kubernetes documentation
+(kube-scheduler-config.v1).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from bireme.aio.backoff import Backoff
+from bireme.api.codec import yaml
+from bireme.api.errors import ApiError
+from bireme.scheduler.configuration_file import Arguments, File, FileProfile, Plugin, PluginSet
+from bireme.scheduler.profile import DEFAULT, WEIGHTS, Fit, Profile, Score, Scorer, Spreading, Strategy
+
+PREEMPTION = "DefaultPreemption"
+FILTERS = frozenset(
+    (
+        "NodeUnschedulable",
+        "NodeName",
+        "TaintToleration",
+        "NodeAffinity",
+        "NodePorts",
+        "NodeResourcesFit",
+        "VolumeRestrictions",
+        "NodeVolumeLimits",
+        "VolumeBinding",
+        "VolumeZone",
+        "PodTopologySpread",
+        "InterPodAffinity",
+        "DynamicResources",
+    )
+)
+OTHERS = frozenset(("SchedulingGates", "PrioritySort", PREEMPTION, "DefaultBinder", "GangScheduling"))
+SCORES = frozenset(score.value for score in Score)
+BUILT_IN = FILTERS | OTHERS | SCORES
+IGNORED = {
+    "parallelism": "placements are decided one after the other",
+    "percentage_of_nodes_to_score": "every node is scored",
+    "leader_election": "one scheduler runs in the core",
+    "client_connection": "the scheduler speaks to the API in its own process",
+    "enable_profiling": "there is no profiling door",
+    "enable_contention_profiling": "there is no profiling door",
+    "delay_cache_until_active": "one scheduler runs in the core",
+}
+BACKOFF = Backoff(initial_s=1.0, limit_s=10.0)
+T = TypeVar("T")
+API_VERSION, KIND = "kubescheduler.config.k8s.io/v1", "KubeSchedulerConfiguration"
+
+
+class ConfigurationError(ValueError):
+    """A configuration that can't be used; the text says where and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the scheduler is set to. `preempting` names the profiles that may evict pods for others."""
+
+    profiles: tuple[Profile, ...] = (DEFAULT,)
+    preempting: frozenset[str] = frozenset((DEFAULT.name,))
+    backoff: Backoff = BACKOFF
+    bind_timeout_s: float = 600.0
+    warnings: tuple[str, ...] = ()
+
+
+def default_settings(scorers: Iterable[Scorer] = ()) -> Settings:
+    """Without a file: one profile, with every scorer that there is."""
+    return Settings(profiles=(replace(DEFAULT, scorers=tuple(scorers)),))
+
+
+def read_settings(path: Path, scorers: Iterable[Scorer] = ()) -> Settings:
+    """The settings in a file, YAML or JSON. `scorers` are those that it may name. Raises ConfigurationError."""
+    try:
+        tree = yaml.parse(path.read_bytes())
+    except (OSError, ValueError, ApiError) as error:
+        raise ConfigurationError(f"cannot read {path}: {error}") from error
+    try:
+        return settings_of(tree, scorers)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path}: {error}") from error
+
+
+def settings_of(tree: Any, scorers: Iterable[Scorer] = ()) -> Settings:
+    """The settings that the file's tree says. Raises ConfigurationError."""
+    if not isinstance(tree, dict) or tree.get("kind") != KIND or tree.get("apiVersion") != API_VERSION:
+        raise ConfigurationError(f"expected apiVersion: {API_VERSION}, kind: {KIND}")
+    file = _converted(tree, File, "")
+    known = {scorer.name: scorer for scorer in scorers}
+    if clash := sorted(known.keys() & BUILT_IN):
+        raise ConfigurationError(f"plugin {clash[0]} bears the name of a built-in one")
+    if file.extenders:
+        raise ConfigurationError("extenders: not supported; write a scoring plug-in")
+    if not 0 < file.pod_initial_backoff_seconds <= file.pod_max_backoff_seconds:
+        raise ConfigurationError("podInitialBackoffSeconds: must be more than 0 and at most podMaxBackoffSeconds")
+    profiles = file.profiles or (FileProfile(),)
+    read = [_profile(each, known, f"profiles[{n}]", alone=len(profiles) == 1) for n, each in enumerate(profiles)]
+    names = [each.profile.name for each in read]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigurationError(f"profiles: schedulerName {twice[0]!r} stands twice")
+    asked = [field for field in IGNORED if getattr(file, field) is not None]
+    return Settings(
+        profiles=tuple(each.profile for each in read),
+        preempting=frozenset(each.profile.name for each in read if each.preempts),
+        backoff=Backoff(float(file.pod_initial_backoff_seconds), float(file.pod_max_backoff_seconds)),
+        bind_timeout_s=max(each.bind_timeout_s for each in read),
+        warnings=tuple(f"{_camel(field)} is ignored: {IGNORED[field]}" for field in asked),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    profile: Profile
+    preempts: bool
+    bind_timeout_s: float
+
+
+def _profile(file: FileProfile, known: Mapping[str, Scorer], place: str, *, alone: bool) -> _Read:
+    name = file.scheduler_name or (DEFAULT.name if alone else "")
+    if not name:
+        raise ConfigurationError(f"{place}: schedulerName is required where there are several profiles")
+    names = BUILT_IN | known.keys()
+    points = {point: getattr(file.plugins, point) for point in file.plugins.__struct_fields__}
+    for point, chosen in points.items():
+        for plugin in (*chosen.enabled, *chosen.disabled):
+            if plugin.name not in names and not (plugin.name == "*" and plugin in chosen.disabled):
+                raise ConfigurationError(f"{place}.plugins.{_camel(point)}: plugin {plugin.name!r} does not exist")
+    _check_filters(points, f"{place}.plugins")
+    weights = _weights(points["multi_point"], points["score"])
+    arguments = _arguments(file, names, f"{place}.pluginConfig")
+    filtering = {each.name for point in ("filter", "multi_point") for each in points[point].enabled}
+    scorers = [
+        replace(scorer, weight=float(weights.get(plugin, 0)), score=scorer.score if plugin in weights else None)
+        for plugin, scorer in known.items()
+        if plugin in weights or (plugin in filtering and scorer.filter is not None)
+    ]
+    fit, balance, spread = arguments.fit, arguments.balance, arguments.spread
+    profile = Profile(
+        name=name,
+        weights={score: weights[score.value] for score in Score if score.value in weights},
+        fit=_fit(fit, f"{place}.pluginConfig: NodeResourcesFit") if fit is not None else Fit(),
+        balanced=tuple(each.name for each in balance.resources) or ("cpu", "memory")
+        if balance is not None
+        else ("cpu", "memory"),
+        spreading=_spreading(spread, f"{place}.pluginConfig: PodTopologySpread"),
+        system_spreading=spread is None or spread.defaulting_type == "System",
+        hard_affinity_weight=_hard_weight(arguments, f"{place}.pluginConfig: InterPodAffinity"),
+        scorers=tuple(scorers),
+    )
+    return _Read(profile, _is_on(PREEMPTION, points["multi_point"], points["post_filter"]), _bind_timeout(arguments))
+
+
+def _check_filters(points: Mapping[str, PluginSet], place: str) -> None:
+    """Raises ConfigurationError if a filter that is built in were off."""
+    for point in ("filter", "multi_point"):
+        again = {plugin.name for plugin in points[point].enabled}
+        off = {plugin.name for plugin in points[point].disabled}
+        if lost := sorted((FILTERS if "*" in off else FILTERS & off) - again):
+            raise ConfigurationError(
+                f"{place}.{_camel(point)}: the filter of {lost[0]} cannot be switched off; "
+                "its score can, under plugins.score"
+            )
+
+
+def _weights(everywhere: PluginSet, score: PluginSet) -> dict[str, int]:
+    """The weight of each score that is on: what is said of scores goes before what is said of all points."""
+    weights = {each.value: weight for each, weight in WEIGHTS.items()}
+    for chosen in (everywhere, score):
+        off = {plugin.name for plugin in chosen.disabled}
+        weights = {} if "*" in off else {name: weight for name, weight in weights.items() if name not in off}
+        weights |= {plugin.name: _weight(plugin) for plugin in chosen.enabled if plugin.name not in FILTERS - SCORES}
+    return {name: weight for name, weight in weights.items() if name not in OTHERS}
+
+
+def _weight(plugin: Plugin) -> int:
+    if plugin.weight < 0:
+        raise ConfigurationError(f"the weight of {plugin.name} is below 0")
+    return plugin.weight or 1
+
+
+def _is_on(name: str, everywhere: PluginSet, point: PluginSet) -> bool:
+    on = True
+    for chosen in (everywhere, point):
+        if {"*", name} & {plugin.name for plugin in chosen.disabled}:
+            on = False
+        on = on or name in {plugin.name for plugin in chosen.enabled}
+    return on
+
+
+def _arguments(file: FileProfile, names: Iterable[str], place: str) -> Arguments:
+    found: dict[str, Any] = {}
+    fields = {field.encode_name: field for field in msgspec.structs.fields(Arguments)}
+    seen: set[str] = set()
+    for position, entry in enumerate(file.plugin_config):
+        if entry.name not in names:
+            raise ConfigurationError(f"{place}[{position}]: plugin {entry.name!r} does not exist")
+        if entry.name in seen:
+            raise ConfigurationError(f"{place}[{position}]: {entry.name} is configured twice")
+        seen.add(entry.name)
+        args = {key: value for key, value in entry.args.items() if key not in ("apiVersion", "kind")}
+        kind = entry.args.get("kind", f"{entry.name}Args")
+        if kind != f"{entry.name}Args":
+            raise ConfigurationError(f"{place}[{position}].args: kind {kind!r} is not {entry.name}Args")
+        field = fields.get(entry.name)
+        if field is None:
+            if args:
+                raise ConfigurationError(f"{place}[{position}]: {entry.name} takes no arguments here")
+            continue
+        found[entry.name] = args
+    return _converted(found, Arguments, place)
+
+
+def _fit(args: Any, place: str) -> Fit:
+    if args.ignored_resources or args.ignored_resource_groups:
+        raise ConfigurationError(f"{place}: ignoredResources and ignoredResourceGroups are not supported")
+    wanted = args.scoring_strategy
+    resources = tuple((each.name, each.weight or 1) for each in wanted.resources) or Fit().resources
+    if any(not 1 <= weight <= 100 for _, weight in resources):
+        raise ConfigurationError(f"{place}: the weight of a resource is a number from 1 to 100")
+    if wanted.type != Strategy.SHAPE:
+        return Fit(Strategy(wanted.type), resources)
+    points = wanted.requested_to_capacity_ratio.shape if wanted.requested_to_capacity_ratio else ()
+    shape = tuple((point.utilization, point.score) for point in points)
+    if not shape:
+        raise ConfigurationError(f"{place}: requestedToCapacityRatio.shape: at least one point must be specified")
+    if any(not 0 <= used <= 100 or not 0 <= score <= 10 for used, score in shape):
+        raise ConfigurationError(f"{place}: shape: utilization is from 0 to 100, score from 0 to 10")
+    if any(after[0] <= before[0] for before, after in pairwise(shape)):
+        raise ConfigurationError(f"{place}: shape: utilization values must be sorted in increasing order")
+    return Fit(Strategy.SHAPE, resources, shape)
+
+
+def _spreading(args: Any, place: str) -> tuple[Spreading, ...]:
+    if args is None or args.defaulting_type == "System":
+        if args is not None and args.default_constraints:
+            raise ConfigurationError(f"{place}: defaultConstraints need defaultingType: List")
+        return DEFAULT.spreading
+    for each in args.default_constraints:
+        if each.max_skew < 1 or not each.topology_key:
+            raise ConfigurationError(f"{place}: a constraint needs a topologyKey and a maxSkew above 0")
+        if each.when_unsatisfiable != "ScheduleAnyway":
+            raise ConfigurationError(f"{place}: default constraints can only be ScheduleAnyway here")
+    return tuple(Spreading(each.topology_key, each.max_skew) for each in args.default_constraints)
+
+
+def _hard_weight(arguments: Arguments, place: str) -> int:
+    if arguments.affinity is None:
+        return DEFAULT.hard_affinity_weight
+    weight = arguments.affinity.hard_pod_affinity_weight
+    if not 0 <= weight <= 100:
+        raise ConfigurationError(f"{place}: hardPodAffinityWeight is a number from 0 to 100")
+    return weight
+
+
+def _bind_timeout(arguments: Arguments) -> float:
+    return float(arguments.volumes.bind_timeout_seconds) if arguments.volumes is not None else 600.0
+
+
+def _converted(tree: Any, kind: type[T], place: str) -> T:
+    try:
+        return msgspec.convert(tree, kind)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(f"{place}: {error}" if place else str(error)) from error
+
+
+def _camel(field: str) -> str:
+    first, *rest = field.split("_")
+    return first + "".join(word.capitalize() for word in rest)

@@ -1,0 +1,178 @@
+"""What a KubeSchedulerConfiguration turns into, and what is refused of it."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bireme.api.codec import yaml
+from bireme.scheduler.configuration import ConfigurationError, Settings, default_settings, read_settings, settings_of
+from bireme.scheduler.plugins import PluginError, in_file, scorers
+from bireme.scheduler.profile import WEIGHTS, Fit, Score, Scorer, Spreading, Strategy
+
+HEAD = "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n"
+MINE = Scorer("Mine", score=lambda pod, nodes: np.zeros(1), filter=lambda pod, nodes: np.ones(1, dtype=bool))
+
+
+def read(text: str, *known: Scorer) -> Settings:
+    return settings_of(yaml.parse((HEAD + text).encode()), known)
+
+
+def test_an_empty_file_is_the_default() -> None:
+    assert read("") == default_settings()
+
+
+def test_profiles_have_names_weights_and_arguments() -> None:
+    settings = read(
+        """
+podInitialBackoffSeconds: 2
+podMaxBackoffSeconds: 20
+profiles:
+- schedulerName: default-scheduler
+- schedulerName: packing
+  plugins:
+    score:
+      disabled: [{name: ImageLocality}, {name: NodeAffinity}]
+      enabled: [{name: NodeResourcesFit, weight: 5}, {name: NodeAffinity}]
+    postFilter:
+      disabled: [{name: DefaultPreemption}]
+  pluginConfig:
+  - name: NodeResourcesFit
+    args:
+      apiVersion: kubescheduler.config.k8s.io/v1
+      kind: NodeResourcesFitArgs
+      scoringStrategy:
+        type: MostAllocated
+        resources: [{name: cpu, weight: 3}, {name: example.com/gpu}]
+  - name: NodeResourcesBalancedAllocation
+    args: {resources: [{name: example.com/gpu, weight: 1}]}
+  - name: PodTopologySpread
+    args:
+      defaultingType: List
+      defaultConstraints: [{maxSkew: 1, topologyKey: rack, whenUnsatisfiable: ScheduleAnyway}]
+  - name: InterPodAffinity
+    args: {hardPodAffinityWeight: 7}
+  - name: VolumeBinding
+    args: {bindTimeoutSeconds: 30}
+"""
+    )
+    first, packing = settings.profiles
+    assert first.weights == WEIGHTS
+    assert packing.weight(Score.FIT) == 5
+    assert packing.weight(Score.NODE_AFFINITY) == 1
+    assert packing.weight(Score.IMAGES) == 0
+    assert packing.weight(Score.SPREAD) == 2
+    assert packing.fit == Fit(Strategy.MOST, (("cpu", 3), ("example.com/gpu", 1)))
+    assert packing.balanced == ("example.com/gpu",)
+    assert packing.spreading == (Spreading("rack", 1),)
+    assert not packing.system_spreading
+    assert packing.hard_affinity_weight == 7
+    assert settings.preempting == {"default-scheduler"}
+    assert (settings.backoff.initial_s, settings.backoff.limit_s) == (2.0, 20.0)
+    assert settings.bind_timeout_s == 600.0
+
+
+def test_scores_can_be_chosen_from_nothing() -> None:
+    settings = read(
+        "profiles: [{plugins: {score: {disabled: [{name: '*'}], enabled: [{name: NodeResourcesFit, weight: 1}]}}}]"
+    )
+    assert settings.profiles[0].weights == {Score.FIT: 1}
+
+
+def test_a_shape_scores_by_its_points() -> None:
+    shape = "[{utilization: 0, score: 0}, {utilization: 100, score: 10}]"
+    args = f"{{scoringStrategy: {{type: RequestedToCapacityRatio, requestedToCapacityRatio: {{shape: {shape}}}}}}}"
+    settings = read(f"profiles: [{{pluginConfig: [{{name: NodeResourcesFit, args: {args}}}]}}]")
+    assert settings.profiles[0].fit == Fit(Strategy.SHAPE, shape=((0, 0), (100, 10)))
+
+
+def test_plugins_of_users_are_on_where_they_are_named() -> None:
+    assert read("", MINE).profiles[0].scorers == ()
+    (profile,) = read("profiles: [{plugins: {score: {enabled: [{name: Mine, weight: 4}]}}}]", MINE).profiles
+    assert [(each.name, each.weight) for each in profile.scorers] == [("Mine", 4.0)]
+    (profile,) = read("profiles: [{plugins: {filter: {enabled: [{name: Mine}]}}}]", MINE).profiles
+    assert profile.scorers[0].score is None
+    assert profile.scorers[0].filter is not None
+    assert default_settings([MINE]).profiles[0].scorers == (MINE,)
+
+
+def test_what_has_no_meaning_here_is_told_of() -> None:
+    settings = read("parallelism: 8\npercentageOfNodesToScore: 50\nleaderElection: {leaderElect: false}\n")
+    assert [text.split()[0] for text in settings.warnings] == [
+        "parallelism",
+        "percentageOfNodesToScore",
+        "leaderElection",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        pytest.param("paralelism: 8", "unknown field `paralelism`", id="a misspelt field"),
+        pytest.param("profiles: [{plugins: {score: {enabled: [{name: X}]}}}]", "'X' does not exist", id="plugin"),
+        pytest.param("profiles: [{plugins: {scores: {}}}]", "unknown field `scores`", id="extension point"),
+        pytest.param("profiles: [{schedulerName: a}, {schedulerName: a}]", "'a' stands twice", id="a name twice"),
+        pytest.param("profiles: [{schedulerName: a}, {}]", "schedulerName is required", id="a name missing"),
+        pytest.param(
+            "profiles: [{plugins: {filter: {disabled: [{name: NodePorts}]}}}]", "cannot be switched off", id="filter"
+        ),
+        pytest.param(
+            "profiles: [{plugins: {multiPoint: {disabled: [{name: '*'}]}}}]", "cannot be switched off", id="all"
+        ),
+        pytest.param(
+            "profiles: [{pluginConfig: [{name: NodeResourcesFit, args: {scoringStrategy: {type: Best}}}]}]",
+            "Invalid enum value 'Best'",
+            id="strategy",
+        ),
+        pytest.param(
+            "profiles: [{pluginConfig: [{name: InterPodAffinity, args: {hardPodAffinityWeight: 101}}]}]",
+            "from 0 to 100",
+            id="hard weight",
+        ),
+        pytest.param(
+            "profiles: [{pluginConfig: [{name: NodeResourcesFit, args: {kind: OtherArgs}}]}]",
+            "is not NodeResourcesFitArgs",
+            id="arguments of another",
+        ),
+        pytest.param("podInitialBackoffSeconds: 20", "podMaxBackoffSeconds", id="back-off"),
+        pytest.param("extenders: [{urlPrefix: http://x}]", "extenders", id="extenders"),
+    ],
+)
+def test_what_is_wrong_is_refused(text: str, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(said)):
+        read(text)
+
+
+def test_another_kind_is_no_configuration(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("kind: Policy\n")
+    with pytest.raises(ConfigurationError, match="expected apiVersion"):
+        read_settings(path)
+    with pytest.raises(ConfigurationError, match="cannot read"):
+        read_settings(tmp_path / "none")
+
+
+FILE = """
+import numpy as np
+from bireme.scheduler.profile import Scorer
+
+green = Scorer("Green", weight=2, score=lambda pod, nodes: np.ones(3))
+"""
+
+
+def test_scorers_come_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "green.py"
+    path.write_text(FILE)
+    assert [(each.name, each.weight) for each in in_file(path)] == [("Green", 2)]
+    with pytest.raises(PluginError, match="two plug-ins are called Green"):
+        scorers([path, path])
+
+
+@pytest.mark.parametrize("text", ["", "1/0", "from nowhere import x"])
+def test_a_file_without_scorers_is_refused(tmp_path: Path, text: Any) -> None:
+    path = tmp_path / "bad.py"
+    path.write_text(text)
+    with pytest.raises(PluginError):
+        in_file(path)
