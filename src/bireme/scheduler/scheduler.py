@@ -132,6 +132,7 @@ class Scheduler:
             return
         node = self._ledger.columns.nodes[row]
         self._ledger.promise_pod(pod.metadata.uid, node, demand.requests, ports=demand.ports)
+        self._queue.bind(waiting)
         await self._bindings.put((waiting, pod, node))
 
     async def _refuse(self, waiting: Waiting, pod: core.Pod, template: Template) -> None:
