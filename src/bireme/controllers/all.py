@@ -12,11 +12,13 @@ from bireme.controllers.disruption import DisruptionController
 from bireme.controllers.endpoints import EndpointsController
 from bireme.controllers.endpointslice import EndpointSliceController
 from bireme.controllers.endpointslice_mirroring import EndpointSliceMirroringController
+from bireme.controllers.ephemeral_volume import EphemeralVolumeController
 from bireme.controllers.garbage_collector import GarbageCollector
 from bireme.controllers.legacy_tokens import LegacyTokenController
 from bireme.controllers.namespace import NamespaceController
 from bireme.controllers.node_ipam import NodeIpamController
 from bireme.controllers.node_lifecycle import NodeLifecycleController
+from bireme.controllers.persistent_volume import PersistentVolumeController
 from bireme.controllers.pod_garbage_collector import PodGarbageCollector
 from bireme.controllers.pv_protection import PvProtectionController
 from bireme.controllers.pvc_protection import PvcProtectionController
@@ -43,6 +45,8 @@ KINDS: tuple[type[Controller], ...] = (
     ServiceAccountController,
     RootCaController,
     PodGarbageCollector,
+    PersistentVolumeController,
+    EphemeralVolumeController,
     PvcProtectionController,
     PvProtectionController,
     DisruptionController,

@@ -1,0 +1,81 @@
+"""Make the claims of generic ephemeral volumes: one for each such volume of a pod, which goes with the pod.
+
+Source: the Kubernetes documentation on generic ephemeral volumes.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+
+import msgspec
+
+from bireme.api import volumes as words
+from bireme.api.kinds import core, meta
+from bireme.client.informer import Key, key_of
+from bireme.controllers.changes import Create
+from bireme.controllers.controller import Controller, Watch
+from bireme.controllers.informers import Informers
+from bireme.controllers.ownership import reference_to
+from bireme.controllers.pods import is_active
+from bireme.controllers.pvc_protection import CLAIMED, by_claim
+
+
+def claim_for(pod: core.Pod, volume: core.Volume) -> core.PersistentVolumeClaim:
+    """The claim of one of the pod's ephemeral volumes."""
+    template = volume.ephemeral.volume_claim_template if volume.ephemeral else None
+    wanted = template or core.PersistentVolumeClaimTemplate()
+    return core.PersistentVolumeClaim(
+        metadata=meta.ObjectMeta(
+            name=f"{pod.metadata.name}-{volume.name}",
+            namespace=pod.metadata.namespace,
+            labels=dict(wanted.metadata.labels),
+            annotations=dict(wanted.metadata.annotations),
+            owner_references=[reference_to(pod)],
+        ),
+        spec=msgspec.structs.replace(wanted.spec),
+    )
+
+
+def users_of_lost_claim(
+    cache: Informers, old: core.PersistentVolumeClaim | None, new: core.PersistentVolumeClaim | None
+) -> Iterable[Key]:
+    """The pods that use a claim which is gone: it is made again."""
+    if new is not None or old is None:
+        return ()
+    return [key_of(pod) for pod in cache.find(core.Pod, CLAIMED, str(key_of(old)))]
+
+
+class EphemeralVolumeController(Controller):
+    """Have a claim for each ephemeral volume of a pod.
+
+    Reads Pods and PersistentVolumeClaims; creates claims.
+    """
+
+    name = "ephemeral-volume-controller"
+    watches = Watch(core.Pod), Watch(core.PersistentVolumeClaim, keys=users_of_lost_claim)
+
+    def watch(self, watch: Watch[core.Pod]) -> None:
+        if watch.kind is core.Pod:
+            self.cache.index(core.Pod, CLAIMED, by_claim)
+        super().watch(watch)
+
+    async def reconcile(self, key: Key) -> timedelta | None:
+        pod = self.cache.get(core.Pod, key)
+        if pod is None or not is_active(pod):
+            return None
+        for volume in self._lacking(pod):
+            await self.carry_out((Create(claim_for(pod, volume)),))
+        return None
+
+    def _lacking(self, pod: core.Pod) -> Iterator[core.Volume]:
+        """The ephemeral volumes without a claim; one that is somebody else's is told of."""
+        for volume in pod.spec.volumes:
+            if volume.ephemeral is None:
+                continue
+            name = f"{pod.metadata.name}-{volume.name}"
+            claim = self.cache.get(core.PersistentVolumeClaim, Key(pod.metadata.namespace, name))
+            if claim is None:
+                yield volume
+            elif not words.made_for(claim, pod):
+                user = f"{pod.metadata.namespace}/{pod.metadata.name}"
+                text = f"PVC {claim.metadata.namespace}/{name} was not created for pod {user} (pod is not owner)"
+                self.events.event(pod, "Warning", "EphemeralVolumeClaimFailed", text)

@@ -1,0 +1,69 @@
+"""Which claims are used on which nodes: by pods that are there, by pods on their way, by volumes still attached."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+
+from bireme.api import volumes as words
+from bireme.api.kinds import core
+from bireme.client.informer import Informer, Key
+
+ENDED = ("Succeeded", "Failed")
+
+
+def claim_keys(pod: core.Pod) -> tuple[Key, ...]:
+    """The keys of the claims that the pod uses, each once."""
+    return tuple({Key(pod.metadata.namespace, claim.name): None for claim in words.claims_of(pod)})
+
+
+class ClaimUsers:
+    """Holders (by uid) and their claims, counted by claim and by node.
+
+    `told(claim, node, sign)` is called when a claim comes to a node (1), or leaves it with its last user (-1).
+    """
+
+    def __init__(self, pods: Informer[core.Pod], told: Callable[[Key, str, int], None] = lambda *_: None) -> None:
+        self._told = told
+        self._holders: dict[str, tuple[str, tuple[Key, ...]]] = {}
+        self._nodes: dict[Key, Counter[str]] = {}
+        pods.on_change(self._pod_changed)
+
+    def nodes_of(self, claim: Key) -> Mapping[str, int]:
+        """The nodes where the claim is used, with the number of its users."""
+        return self._nodes.get(claim, {})
+
+    def place(self, uid: str, node: str, claims: Iterable[Key]) -> None:
+        """The holder is on the node, or will be, and nowhere else."""
+        entry = (node, tuple(claims))
+        if self._holders.get(uid) == entry:
+            return
+        self.remove(uid)
+        if not entry[1]:
+            return
+        self._holders[uid] = entry
+        for claim in entry[1]:
+            users = self._nodes.setdefault(claim, Counter())
+            users[node] += 1
+            if users[node] == 1:
+                self._told(claim, node, 1)
+
+    def remove(self, uid: str) -> None:
+        """The holder is gone. Twice is once."""
+        node, claims = self._holders.pop(uid, ("", ()))
+        for claim in claims:
+            users = self._nodes[claim]
+            users[node] -= 1
+            if not users[node]:
+                del users[node]
+                self._told(claim, node, -1)
+            if not users:
+                del self._nodes[claim]
+
+    def _pod_changed(self, old: core.Pod | None, new: core.Pod | None) -> None:
+        if old is not None and (new is None or new.metadata.uid != old.metadata.uid):
+            self.remove(old.metadata.uid)
+        if new is None:
+            return
+        if new.status.phase in ENDED:
+            self.remove(new.metadata.uid)
+        elif new.spec.node_name and new.spec.volumes:
+            self.place(new.metadata.uid, new.spec.node_name, claim_keys(new))
