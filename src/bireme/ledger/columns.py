@@ -20,6 +20,19 @@ LOG_LIMIT = 1 << 20
 Amounts = NDArray[np.int64]
 
 
+class Load:
+    """What a holder takes, by resource name; many holders of one kind share one, and its row is made once."""
+
+    __slots__ = ("amounts", "bytes", "millicores", "of", "row")
+
+    def __init__(self, amounts: Mapping[str, int]) -> None:
+        self.amounts = amounts
+        self.millicores = amounts.get("cpu") or DEFAULT_MILLICORES
+        self.bytes = amounts.get("memory") or DEFAULT_BYTES
+        self.of: Columns | None = None
+        self.row: Amounts = np.zeros(0, dtype=np.int64)
+
+
 class Columns:
     """The table. `rows` maps node names to rows; `live` marks the rows in use."""
 
@@ -84,12 +97,18 @@ class Columns:
             self.allocatable[row] = vector
             self.touch(row)
 
-    def promise(self, row: int, amounts: Mapping[str, int], *, sign: int = 1) -> None:
-        """Add `amounts` to what is promised of the row, or with sign -1 take them back."""
-        vector = self.vector(amounts)
-        self.promised[row] += sign * vector
-        self.scored[row, 0] += sign * (amounts.get("cpu") or DEFAULT_MILLICORES)
-        self.scored[row, 1] += sign * (amounts.get("memory") or DEFAULT_BYTES)
+    def promise(self, row: int, load: Load, *, sign: int = 1) -> None:
+        """Add the load to what is promised of the row, or with sign -1 take it back."""
+        if load.of is not self or len(load.row) != len(self.names):
+            load.row, load.of = self.vector(load.amounts), self
+        held = self.promised[row]
+        if sign > 0:
+            np.add(held, load.row, out=held)
+        else:
+            np.subtract(held, load.row, out=held)
+        scored = self.scored
+        scored[row, CPU] += sign * load.millicores
+        scored[row, MEMORY] += sign * load.bytes
         self.touch(row)
 
     def free(self, row: int) -> dict[str, int]:

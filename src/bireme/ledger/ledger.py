@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from bireme.api.resources import Resources, fits
-from bireme.ledger.columns import Columns, total
+from bireme.ledger.columns import Columns, Load, total
 from bireme.ledger.ports import NO_PORTS, PortSet
 
 
@@ -20,7 +20,7 @@ class Promise:
     """What one holder was promised on one node."""
 
     node: str
-    amounts: dict[str, int]
+    load: Load
     ports: PortSet = NO_PORTS
     counted: bool = field(default=False)
 
@@ -69,13 +69,17 @@ class Ledger:
 
     def promise_pod(self, uid: str, node: str, amounts: Resources, *, ports: PortSet = NO_PORTS) -> None:
         """Book a pod that is bound to the node, in place of what it was booked before."""
-        promise = Promise(node, {"pods": 1, **amounts}, ports)
+        self.book_pod(uid, node, Load({"pods": 1, **amounts}), ports=ports)
+
+    def book_pod(self, uid: str, node: str, load: Load, *, ports: PortSet = NO_PORTS) -> None:
+        """As `promise_pod`, with a load that pods of one kind share and that counts the pod's own slot."""
         old = self._pods.get(uid)
         if old is not None:
-            if (old.node, old.amounts, old.ports) == (promise.node, promise.amounts, promise.ports):
+            same = old.load is load or old.load.amounts == load.amounts
+            if same and old.node == node and old.ports == ports:
                 return
             self._drop(self._pods, uid)
-        self._book(self._pods, uid, promise)
+        self._book(self._pods, uid, Promise(node, load, ports))
 
     def release_pod(self, uid: str) -> None:
         """The pod has ended or gone; twice is once."""
@@ -91,7 +95,7 @@ class Ledger:
         row = self.columns.rows.get(node)
         if row is None or not self.columns.fits(row, amounts) or ports.overlaps(self.ports(node)):
             return False
-        self._book(self._offers, offer, Promise(node, dict(amounts), ports))
+        self._book(self._offers, offer, Promise(node, Load(dict(amounts)), ports))
         return True
 
     def release_offer(self, offer: str) -> None:
@@ -120,7 +124,7 @@ class Ledger:
         return [
             node
             for node, promises in offered.items()
-            if fits(amounts, total([self.free(node), *(each.amounts for each in promises)]))
+            if fits(amounts, total([self.free(node), *(each.load.amounts for each in promises)]))
             and not ports.overlaps(self.ports(node) - _joined(promises))
         ]
 
@@ -159,7 +163,7 @@ class Ledger:
     def _count(self, promise: Promise) -> None:
         row = self.columns.rows.get(promise.node)
         if row is not None and not promise.counted:
-            self.columns.promise(row, promise.amounts)
+            self.columns.promise(row, promise.load)
             promise.counted = True
 
     def _drop(self, book: dict[str, Promise], holder: str) -> None:
@@ -171,7 +175,7 @@ class Ledger:
         if promise.ports:  # two bound pods may claim one port: it is free when both let go
             self._ports[promise.node] = _joined(held.values())
         if promise.counted and promise.node in self.columns.rows:
-            self.columns.promise(self.columns.rows[promise.node], promise.amounts, sign=-1)
+            self.columns.promise(self.columns.rows[promise.node], promise.load, sign=-1)
         if not held:
             del self._held[promise.node]
             self._ports.pop(promise.node, None)
