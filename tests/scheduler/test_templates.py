@@ -1,16 +1,21 @@
-"""The template columns choose as plain one-by-one scoring does, whatever happened in between."""
+"""What templates say of nodes, in the words that events count. That they choose rightly is `test_like_plain.py`'s."""
 
+import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from bireme.api.kinds import core, meta
 from bireme.ledger.ledger import Ledger
 from bireme.scheduler import scores
-from bireme.scheduler.filters import NodeFacts
-from bireme.scheduler.templates import Demand, Nodes, Template, Templates, demand_of, message
+from bireme.scheduler.demand import demand_of
+from bireme.scheduler.explanation import Explanation, message
+from bireme.scheduler.interface import Lack, Mask
+from bireme.scheduler.nodes import NodeFacts, Nodes
+from bireme.scheduler.profile import Fit, Profile, Score, Scorer, Strategy
+from bireme.scheduler.templates import Templates
+from bireme.scheduler.world import World
 
 GIB = 2**30
+ROOMY = {"cpu": 4000, "memory": 8 * GIB, "pods": 110}
 
 
 def pod(cpu: str = "", memory: str = "", *, port: int = 0, selector: dict[str, str] | None = None) -> core.Pod:
@@ -21,43 +26,29 @@ def pod(cpu: str = "", memory: str = "", *, port: int = 0, selector: dict[str, s
         resources=core.ResourceRequirements(requests=requests),
         ports=[core.ContainerPort(container_port=port, host_port=port, protocol="TCP")] if port else [],
     )
-    return core.Pod(spec=core.PodSpec(containers=[container], node_selector=selector or {}))
+    made = core.Pod(spec=core.PodSpec(containers=[container], node_selector=selector or {}))
+    made.metadata = meta.ObjectMeta(namespace="default", uid="u")
+    return made
 
 
-def cluster(*nodes: tuple[NodeFacts, dict[str, int]]) -> tuple[Ledger, Nodes]:
-    ledger = Ledger()
-    known = Nodes(ledger)
-    for facts, allocatable in nodes:
-        known.set(facts, allocatable)
-    return ledger, known
+def world(*nodes: NodeFacts, allocatable: dict[str, int] = ROOMY) -> World:
+    made = World(Ledger())
+    for facts in nodes:
+        made.set_facts(facts, allocatable)
+    return made
 
 
-def roomy(name: str, **extra: object) -> tuple[NodeFacts, dict[str, int]]:
-    return NodeFacts(name, **extra), {"cpu": 4000, "memory": 8 * GIB, "pods": 110}  # type: ignore[arg-type]
+def said(world: World, wanted: core.Pod, masks: tuple[Mask, ...] = ()) -> str:
+    """The message of a pod that finds no node."""
+    template = Templates(world).of(wanted)
+    assert template.best(masks) is None
+    return message(len(world.nodes.facts), Explanation(template, masks).counts().items())
 
 
-def reference_best(demand: Demand, ledger: Ledger, nodes: Nodes) -> int | None:
-    """Score each node by itself, from scratch: a template that has seen nothing."""
-    return Template(demand, nodes).best()
-
-
-def test_a_placement_moves_the_next_pod_to_the_emptier_node() -> None:
-    ledger, nodes = cluster(roomy("a"), roomy("b"))
-    templates = Templates(nodes)
-    demand = demand_of(pod("1", "1Gi"))
-    first = templates.of(demand).best()
-    assert first is not None
-    ledger.promise_pod("u1", ledger.columns.nodes[first], demand.requests)
-    second = templates.of(demand).best()
-    assert {first, second} == {0, 1} or first != second
-
-
-def test_a_full_node_says_what_is_short() -> None:
-    _, nodes = cluster((NodeFacts("a"), {"cpu": 1000, "memory": GIB, "pods": 1}))
-    template = Template(demand_of(pod("2", "2Gi")), nodes)
-    assert template.best() is None
-    assert message(1, template.reasons().items()) == (
-        "0/1 nodes are available: 1 Insufficient cpu, 1 Insufficient memory."
+def test_a_full_node_says_everything_that_is_short() -> None:
+    small = world(NodeFacts("a"), allocatable={"cpu": 1000, "memory": GIB, "pods": 0})
+    assert said(small, pod("2", "2Gi")) == (
+        "0/1 nodes are available: 1 Insufficient cpu, 1 Insufficient memory, 1 Too many pods."
     )
 
 
@@ -77,105 +68,130 @@ def test_a_full_node_says_what_is_short() -> None:
     ],
 )
 def test_a_node_that_refuses_says_why(facts: dict[str, object], wanted: core.Pod, reason: str) -> None:
-    _, nodes = cluster(roomy("a", **facts))
-    template = Template(demand_of(wanted), nodes)
-    assert template.best() is None
-    assert message(1, template.reasons().items()) == f"0/1 nodes are available: {reason}."
+    assert said(world(NodeFacts("a", **facts)), wanted) == f"0/1 nodes are available: {reason}."  # type: ignore[arg-type]
+
+
+def test_each_node_is_told_by_its_first_reason() -> None:
+    three = world(NodeFacts("a", unschedulable=True), NodeFacts("b"), NodeFacts("c"))
+    assert said(three, pod("5", selector={"x": "y"})) == (
+        "0/3 nodes are available: 1 node(s) were unschedulable, 2 node(s) didn't match Pod's node affinity/selector."
+    )
+
+
+def test_eviction_may_help_only_where_the_pod_could_ever_be() -> None:
+    two = world(NodeFacts("large"), NodeFacts("cordoned", unschedulable=True))
+    two.set_facts(NodeFacts("small"), {"cpu": 500, "memory": GIB, "pods": 10})
+    for name in ("large", "cordoned", "small"):
+        full = pod("4")
+        full.metadata.uid = name
+        two.place(full, name)
+    found = Explanation(Templates(two).of(pod("1")))
+    rows = {two.ledger.columns.nodes[row] for row in np.flatnonzero(found.curable).tolist()}
+    assert rows == {"large"}
+    assert found.lack & Lack.AMOUNTS
+
+
+def test_a_rules_mask_leaves_out_nodes_in_its_own_words() -> None:
+    two = world(NodeFacts("a"), NodeFacts("b"))
+    only_b = np.zeros(two.nodes.capacity, dtype=bool)
+    only_b[two.nodes.row("b")] = True
+    mask = Mask(only_b, lambda row: "node(s) had no available volume zone", Lack.VOLUMES)
+    assert Templates(two).of(pod()).best((mask,)) == two.nodes.row("b")
+    none = Mask(np.zeros(two.nodes.capacity, dtype=bool), mask.reason, Lack.VOLUMES)
+    assert said(two, pod(), (none,)) == "0/2 nodes are available: 2 node(s) had no available volume zone."
 
 
 def test_host_ports_clash_only_while_they_are_held() -> None:
-    ledger, nodes = cluster(roomy("a"))
-    demand = demand_of(pod(port=8080))
-    template = Template(demand, nodes)
-    ledger.promise_pod("u", "a", demand.requests, ports=demand.ports)
-    assert template.best() is None
-    ledger.release_pod("u")
-    assert template.best() == 0
+    one = world(NodeFacts("a"))
+    wanted = pod(port=8080)
+    templates = Templates(one)
+    one.place(wanted, "a")
+    assert said(one, wanted) == (
+        "0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports."
+    )
+    one.displace("u")
+    assert templates.of(wanted).best() == 0
 
 
 def test_a_node_added_later_is_found() -> None:
-    _, nodes = cluster(*(roomy(f"n{i}", unschedulable=True) for i in range(70)))
-    template = Template(demand_of(pod("1")), nodes)
+    many = world(*(NodeFacts(f"n{i}", unschedulable=True) for i in range(200)))
+    template = Templates(many).of(pod("1"))
     assert template.best() is None
-    nodes.set(*roomy("late"))
-    best = template.best()
-    assert best is not None
-    assert nodes.facts[best].name == "late"
+    many.set_facts(NodeFacts("late"), ROOMY)
+    assert template.best() == many.nodes.row("late")
 
 
-def test_a_removed_node_is_not_chosen() -> None:
-    _, nodes = cluster(roomy("a"))
-    template = Template(demand_of(pod("1")), nodes)
-    assert template.best() == 0
-    nodes.remove("a")
+def test_pods_of_a_node_that_comes_back_are_counted_again() -> None:
+    one = world(NodeFacts("a"))
+    one.place(pod("3"), "a")
+    template = Templates(one).of(pod("2"))
+    assert template.best() is None
+    one.remove_node("a")
+    one.set_facts(NodeFacts("other"), ROOMY)
+    assert template.best() == one.nodes.row("other")
+    one.set_facts(NodeFacts("a"), ROOMY)
+    one.remove_node("other")
     assert template.best() is None
 
 
 def test_preferred_affinity_outweighs_free_room() -> None:
-    ledger, nodes = cluster(roomy("a"), roomy("b", labels={"zone": "z"}))
-    ledger.promise_pod("u", "b", {"cpu": 2000, "memory": 4 * GIB})
+    two = world(NodeFacts("a"), NodeFacts("b", labels={"zone": "z"}))
+    two.place(pod("2", "4Gi"), "b")
     term = core.NodeSelectorTerm(match_expressions=[core.NodeSelectorRequirement(key="zone", operator="Exists")])
     preferred = [core.PreferredSchedulingTerm(weight=10, preference=term)]
     wish = core.NodeAffinity(preferred_during_scheduling_ignored_during_execution=preferred)
     wanted = pod("100m")
     wanted.spec.affinity = core.Affinity(node_affinity=wish)
-    best = Template(demand_of(wanted), nodes).best()
-    assert best is not None
-    assert nodes.facts[best].name == "b"
+    assert Templates(two).of(wanted).best() == two.nodes.row("b")
 
 
-def test_scores_span_0_to_100() -> None:
-    import numpy as np
-
-    capacity = np.array([[1000.0, 1000.0], [0.0, 0.0]])
-    assert list(scores.least_allocated(np.array([[500.0, 500.0], [1.0, 1.0]]), capacity)) == [50.0, 0.0]
-    assert list(scores.balanced(np.array([[500.0, 1000.0], [1.0, 1.0]]), capacity)) == [75.0, 100.0]
-
-
-steps = st.lists(
-    st.one_of(
-        st.tuples(st.just("place"), st.integers(0, 3)),
-        st.tuples(st.just("release"), st.integers(0, 30)),
-        st.tuples(st.just("cordon"), st.integers(0, 5)),
-        st.tuples(st.just("label"), st.integers(0, 5)),
-        st.tuples(st.just("leave"), st.integers(0, 5)),
-        st.tuples(st.just("join"), st.integers(0, 5)),
-    ),
-    max_size=60,
+@pytest.mark.parametrize(
+    ("fit", "best"),
+    [
+        pytest.param(Fit(), "empty", id="least allocated spreads"),
+        pytest.param(Fit(Strategy.MOST), "half", id="most allocated packs"),
+        pytest.param(Fit(Strategy.SHAPE, shape=((0, 0), (70, 10), (71, 0))), "half", id="by a shape"),
+    ],
 )
+def test_a_profile_says_how_room_is_scored(fit: Fit, best: str) -> None:
+    three = world(NodeFacts("empty"), NodeFacts("half"))
+    three.place(pod("2", "4Gi"), "half")
+    profile = Profile(fit=fit, weights={Score.FIT: 1})
+    assert Templates(three, profile).of(pod("800m", "1600Mi")).best() == three.nodes.row(best)
 
 
-@settings(max_examples=60, deadline=None)
-@given(steps)
-def test_the_cached_choice_is_the_exact_one(history: list[tuple[str, int]]) -> None:
-    ledger, nodes = cluster(*(roomy(f"n{i}") for i in range(4)))
-    templates = Templates(nodes)
-    kinds = [
-        demand_of(pod("500m", "1Gi")),
-        demand_of(pod("2", "512Mi")),
-        demand_of(pod(port=80)),
-        demand_of(pod("100m", selector={"disk": "ssd"})),
-    ]
-    placed: list[str] = []
-    for number, (action, value) in enumerate(history):
-        name = f"n{value % 6}"
-        if action == "place":
-            demand = kinds[value]
-            row = templates.of(demand).best()
-            assert row == reference_best(demand, ledger, nodes)
-            if row is not None:
-                ledger.promise_pod(f"u{number}", ledger.columns.nodes[row], demand.requests, ports=demand.ports)
-                placed.append(f"u{number}")
-        elif action == "release" and placed:
-            ledger.release_pod(placed.pop(value % len(placed)))
-        elif action == "leave":
-            nodes.remove(name)
-        elif action in ("cordon", "label", "join"):
-            labels = {"disk": "ssd"} if action == "label" else {}
-            nodes.set(*roomy(name, unschedulable=action == "cordon", labels=labels))
+def test_a_users_scorer_and_filter_see_the_pod_and_all_nodes() -> None:
+    three = world(*(NodeFacts(name, labels={"rank": rank}) for name, rank in (("a", "1"), ("b", "9"), ("c", "5"))))
+
+    def rank(pod: core.Pod, nodes: Nodes) -> np.ndarray:  # type: ignore[type-arg]
+        column = nodes.label("rank")
+        table = np.array([*(float(value) for value in column.values), 0.0])
+        return table[column.ids]
+
+    def not_b(pod: core.Pod, nodes: Nodes) -> np.ndarray:  # type: ignore[type-arg]
+        return nodes.label("rank").where(lambda value: value != pod.metadata.labels.get("not"))
+
+    profile = Profile(scorers=(Scorer("rank", weight=100, score=rank, filter=not_b),))
+    wanted = pod("1")
+    templates = Templates(three, profile)
+    assert templates.of(wanted).best(pod=wanted) == three.nodes.row("b")
+    wanted.metadata.labels = {"not": "9"}
+    assert templates.of(wanted).best(pod=wanted) == three.nodes.row("c")
 
 
-def test_metadata_is_no_part_of_a_template() -> None:
+def test_scores_are_whole_numbers_from_0_to_100() -> None:
+    capacity = np.array([[1000, 1000], [0, 0], [3, 3]])
+    assert scores.fit(np.array([[500, 501], [1, 1], [1, 4]]), capacity, Fit()).tolist() == [49, 0, 33]
+    assert scores.balance(np.array([[500, 1000], [1, 1], [1, 3]]), capacity).tolist() == [75, 100, 66]
+    for used, size in (((500, 501), (1000, 1000)), ((1, 1), (0, 0)), ((1, 4), (3, 3)), ((7, 1), (9, 0))):
+        one = scores.fit(np.array([used]), np.array([size]), Fit())[0]
+        assert one == scores.least_of_one(used, size)
+        assert scores.balance(np.array([used]), np.array([size]))[0] == scores.balance_of_one(used, size)
+
+
+def test_what_pods_differ_in_without_meaning_is_no_part_of_a_template() -> None:
     one, two = pod("1"), pod("1")
     two.metadata = meta.ObjectMeta(name="other")
+    two.spec.volumes = [core.Volume(name="kube-api-access-x")]
     assert demand_of(one).key == demand_of(two).key
+    assert demand_of(one).key != demand_of(pod("2")).key

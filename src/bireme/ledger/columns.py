@@ -23,12 +23,13 @@ Amounts = NDArray[np.int64]
 class Load:
     """What a holder takes, by resource name; many holders of one kind share one, and its row is made once."""
 
-    __slots__ = ("amounts", "bytes", "millicores", "of", "row")
+    __slots__ = ("amounts", "bytes", "millicores", "of", "row", "scored")
 
     def __init__(self, amounts: Mapping[str, int]) -> None:
         self.amounts = amounts
         self.millicores = amounts.get("cpu") or DEFAULT_MILLICORES
         self.bytes = amounts.get("memory") or DEFAULT_BYTES
+        self.scored: Amounts = np.array((self.millicores, self.bytes), dtype=np.int64)
         self.of: Columns | None = None
         self.row: Amounts = np.zeros(0, dtype=np.int64)
 
@@ -91,6 +92,18 @@ class Columns:
             row[self._column[name]] = amount
         return row
 
+    def row_of(self, load: Load) -> Amounts:
+        """The load as a row, made once. To be read, not changed."""
+        if load.of is not self or len(load.row) != len(self.names):
+            load.row, load.of = self.vector(load.amounts), self
+        return load.row
+
+    def index(self, name: str) -> int:
+        """The column of a resource; one not seen before gets a column."""
+        if name not in self._column:
+            self._add_column(name)
+        return self._column[name]
+
     def set_allocatable(self, row: int, amounts: Mapping[str, int]) -> None:
         vector = self.vector(amounts)
         if not np.array_equal(self.allocatable[row], vector):
@@ -99,16 +112,15 @@ class Columns:
 
     def promise(self, row: int, load: Load, *, sign: int = 1) -> None:
         """Add the load to what is promised of the row, or with sign -1 take it back."""
-        if load.of is not self or len(load.row) != len(self.names):
-            load.row, load.of = self.vector(load.amounts), self
+        change = self.row_of(load)
         held = self.promised[row]
+        scored = self.scored[row]
         if sign > 0:
-            np.add(held, load.row, out=held)
+            np.add(held, change, out=held)
+            np.add(scored, load.scored, out=scored)
         else:
-            np.subtract(held, load.row, out=held)
-        scored = self.scored
-        scored[row, CPU] += sign * load.millicores
-        scored[row, MEMORY] += sign * load.bytes
+            np.subtract(held, change, out=held)
+            np.subtract(scored, load.scored, out=scored)
         self.touch(row)
 
     def free(self, row: int) -> dict[str, int]:
@@ -149,13 +161,15 @@ class Columns:
         return iter(sorted(self.rows.items(), key=lambda item: item[1]))
 
     def _grow_rows(self) -> None:
+        """A quarter more: rows that nobody uses are looked at in every pass."""
         old = self.capacity
-        self.nodes.extend([""] * old)
-        self.live = np.concatenate([self.live, np.zeros(old, dtype=bool)])
-        self.allocatable = _doubled(self.allocatable)
-        self.promised = _doubled(self.promised)
-        self.scored = _doubled(self.scored)
-        self._free = list(range(2 * old - 1, old - 1, -1))
+        more = max(64, old // 4)
+        self.nodes.extend([""] * more)
+        self.live = np.concatenate([self.live, np.zeros(more, dtype=bool)])
+        self.allocatable = _longer(self.allocatable, more)
+        self.promised = _longer(self.promised, more)
+        self.scored = _longer(self.scored, more)
+        self._free = list(range(old + more - 1, old - 1, -1))
         self.generation += 1
 
     def _add_column(self, name: str) -> None:
@@ -167,8 +181,8 @@ class Columns:
         self.generation += 1
 
 
-def _doubled(table: Amounts) -> Amounts:
-    return np.concatenate([table, np.zeros_like(table)])
+def _longer(table: Amounts, rows: int) -> Amounts:
+    return np.concatenate([table, np.zeros((rows, table.shape[1]), dtype=np.int64)])
 
 
 def total(vectors: Iterable[Mapping[str, int]]) -> dict[str, int]:

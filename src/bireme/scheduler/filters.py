@@ -1,42 +1,29 @@
-"""One function a rule: may this pod run on this node, by what the two say of themselves?
+"""One function a rule: which nodes may a pod run on, by what the two say of themselves?
 
-Each gives None for yes, or the reason that `FailedScheduling` counts. Amounts and host ports, which change
-with every placement, are compared in `templates.py`; what stands here changes only with the node.
+Each gives the rows that will do. Amounts and host ports, which change with every placement, are compared in
+`templates.py`, topology in `spread.py` and `affinity.py`; what stands here changes only with the nodes.
 Source: the Kubernetes documentation.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
 
 from bireme.api.kinds import core
+from bireme.scheduler.nodes import NAME_FIELD, Flags, LabelColumn, Nodes, Numbers
 
-UNSCHEDULABLE_TAINT = "node.kubernetes.io/unschedulable"
+CORDON = core.Taint(key="node.kubernetes.io/unschedulable", effect="NoSchedule")
+KEEPS_AWAY = ("NoSchedule", "NoExecute")
+DISCOURAGES = "PreferNoSchedule"
 
 
 @dataclass(frozen=True, slots=True)
-class NodeFacts:
-    """What filters and scores read of a node. `images` maps names to sizes in bytes."""
+class Filter:
+    """A rule by its mask, and the reason that it gives for a row it refuses."""
 
-    name: str
-    labels: Mapping[str, str] = field(default_factory=dict)
-    taints: tuple[core.Taint, ...] = ()
-    unschedulable: bool = False
-    images: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def is_plain(self) -> bool:
-        """Nothing about the node keeps a pod without wishes away."""
-        return not self.taints and not self.unschedulable
-
-
-def node_facts(node: core.Node) -> NodeFacts:
-    return NodeFacts(
-        name=node.metadata.name,
-        labels=node.metadata.labels,
-        taints=tuple(node.spec.taints),
-        unschedulable=bool(node.spec.unschedulable),
-        images={name: image.size_bytes or 0 for image in node.status.images for name in image.names},
-    )
+    mask: Callable[[core.PodSpec, Nodes], Flags]
+    reason: Callable[[core.PodSpec, Nodes, int], str]
 
 
 def tolerates(tolerations: Iterable[core.Toleration], taint: core.Taint) -> bool:
@@ -51,86 +38,136 @@ def _covers(toleration: core.Toleration, taint: core.Taint) -> bool:
         return False
     if toleration.operator == "Exists":
         return True
-    return bool(toleration.key) and toleration.value == taint.value
+    if not toleration.key:
+        return False
+    if toleration.operator in ("Lt", "Gt"):
+        return _compares(taint.value, toleration.operator, toleration.value)
+    return toleration.value == taint.value
 
 
-def node_name(spec: core.PodSpec, node: NodeFacts) -> str | None:
-    """The pod names its node."""
-    if spec.node_name and spec.node_name != node.name:
-        return "node(s) didn't match the requested node name"
-    return None
+def uncordoned(spec: core.PodSpec, nodes: Nodes) -> Flags:
+    """Nodes that are not cordoned, or all if the pod puts up with that."""
+    if tolerates(spec.tolerations, CORDON):
+        return np.ones(nodes.capacity, dtype=bool)
+    return ~nodes.unschedulable
 
 
-def unschedulable(spec: core.PodSpec, node: NodeFacts) -> str | None:
-    """The node is cordoned, and the pod does not put up with it."""
-    cordon = core.Taint(key=UNSCHEDULABLE_TAINT, effect="NoSchedule")
-    if node.unschedulable and not tolerates(spec.tolerations, cordon):
-        return "node(s) were unschedulable"
-    return None
+def named(spec: core.PodSpec, nodes: Nodes) -> Flags:
+    """The node that the pod names, or all."""
+    if not spec.node_name:
+        return np.ones(nodes.capacity, dtype=bool)
+    return nodes.label(NAME_FIELD).equal(spec.node_name)
 
 
-def taints(spec: core.PodSpec, node: NodeFacts) -> str | None:
-    """A NoSchedule or NoExecute taint that the pod does not tolerate."""
-    for taint in node.taints:
-        if taint.effect in ("NoSchedule", "NoExecute") and not tolerates(spec.tolerations, taint):
-            return f"node(s) had untolerated taint {{{taint.key}: {taint.value}}}"
-    return None
+def untainted(spec: core.PodSpec, nodes: Nodes) -> Flags:
+    """Nodes without a NoSchedule or NoExecute taint that the pod does not tolerate."""
+    free = [_repelling(spec, taints) is None for taints in nodes.taint_sets]
+    return np.array(free, dtype=bool)[nodes.taint_ids]
 
 
-def affinity(spec: core.PodSpec, node: NodeFacts) -> str | None:
-    """The node selector, and the required node affinity: one of its terms must hold."""
-    if any(node.labels.get(key) != value for key, value in spec.node_selector.items()):
-        return "node(s) didn't match Pod's node affinity/selector"
+def _repelling(spec: core.PodSpec, taints: Iterable[core.Taint]) -> core.Taint | None:
+    repelling = (t for t in taints if t.effect in KEEPS_AWAY and not tolerates(spec.tolerations, t))
+    return next(repelling, None)
+
+
+def _taint_reason(spec: core.PodSpec, nodes: Nodes, row: int) -> str:
+    taint = _repelling(spec, nodes.facts[row].taints) or CORDON
+    return f"node(s) had untolerated taint {{{taint.key}: {taint.value}}}"
+
+
+def chosen(spec: core.PodSpec, nodes: Nodes) -> Flags:
+    """Nodes that the node selector picks, and one of the terms of the required node affinity."""
+    rows = np.ones(nodes.capacity, dtype=bool)
+    for key, value in spec.node_selector.items():
+        rows &= nodes.label(key).equal(value)
     wish = spec.affinity.node_affinity if spec.affinity else None
     required = wish.required_during_scheduling_ignored_during_execution if wish else None
-    if required is not None and not any(term_matches(term, node) for term in required.node_selector_terms):
-        return "node(s) didn't match Pod's node affinity/selector"
-    return None
+    if required is not None:
+        picked = np.zeros(nodes.capacity, dtype=bool)
+        for term in required.node_selector_terms:
+            picked |= matching(term, nodes)
+        rows &= picked
+    return rows
 
 
-def term_matches(term: core.NodeSelectorTerm, node: NodeFacts) -> bool:
-    """All expressions of the term hold; a term with none holds for no node."""
+def matching(term: core.NodeSelectorTerm, nodes: Nodes) -> Flags:
+    """Nodes for which all expressions of the term hold; a term with none holds for no node."""
     if not term.match_expressions and not term.match_fields:
-        return False
-    fields = {"metadata.name": node.name}
-    return all(_holds(wish, node.labels) for wish in term.match_expressions) and all(
-        _holds(wish, fields) for wish in term.match_fields
-    )
+        return np.zeros(nodes.capacity, dtype=bool)
+    rows = np.ones(nodes.capacity, dtype=bool)
+    for wish in term.match_expressions:
+        rows &= _holding(wish, nodes.label(wish.key))
+    for wish in term.match_fields:
+        if wish.key != "metadata.name":
+            return np.zeros(nodes.capacity, dtype=bool)
+        rows &= _holding(wish, nodes.label(NAME_FIELD))
+    return rows
 
 
-def _holds(wish: core.NodeSelectorRequirement, labels: Mapping[str, str]) -> bool:
-    value = labels.get(wish.key)
+def _holding(wish: core.NodeSelectorRequirement, column: LabelColumn) -> Flags:
+    values = frozenset(wish.values)
     match wish.operator:
         case "In":
-            return value is not None and value in wish.values
+            rows = np.zeros(len(column.ids), dtype=bool)
+            for value in values:
+                rows |= column.equal(value)
+            return rows
         case "NotIn":
-            return value is None or value not in wish.values
+            return column.where(lambda value: value not in values)
         case "Exists":
-            return value is not None
+            return column.ids >= 0
         case "DoesNotExist":
-            return value is None
-        case "Gt" | "Lt":
-            return _compares(value, wish)
-    return False
+            return column.ids < 0
+        case "Gt" | "Lt" if len(wish.values) == 1:
+            return column.where(lambda value: _compares(value, wish.operator, wish.values[0]))
+    return np.zeros(len(column.ids), dtype=bool)
 
 
-def _compares(value: str | None, wish: core.NodeSelectorRequirement) -> bool:
+def _compares(value: str | None, operator: str, bound: str) -> bool:
     try:
-        have, bound = int(value or ""), int(wish.values[0])
-    except (ValueError, IndexError):
+        have, limit = int(value or ""), int(bound)
+    except ValueError:
         return False
-    return have > bound if wish.operator == "Gt" else have < bound
+    return have > limit if operator == "Gt" else have < limit
 
 
-FILTERS: tuple[Callable[[core.PodSpec, NodeFacts], str | None], ...] = (unschedulable, node_name, taints, affinity)
+def _always(text: str) -> Callable[[core.PodSpec, Nodes, int], str]:
+    return lambda spec, nodes, row: text
 
 
-def refusal(spec: core.PodSpec, node: NodeFacts) -> str | None:
-    """The first rule by which the node refuses the pod; None when none does."""
-    return next((reason for rule in FILTERS if (reason := rule(spec, node))), None)
+NO_AFFINITY = "node(s) didn't match Pod's node affinity/selector"
+FILTERS = (
+    Filter(uncordoned, _always("node(s) were unschedulable")),
+    Filter(named, _always("node(s) didn't match the requested node name")),
+    Filter(untainted, _taint_reason),
+    Filter(chosen, _always(NO_AFFINITY)),
+)
 
 
-def wishes_nothing(spec: core.PodSpec) -> bool:
-    """The pod takes any plain node: it names none and selects none."""
+def allowed(spec: core.PodSpec, nodes: Nodes) -> Flags:
+    """The nodes that no rule refuses."""
+    rows = nodes.present.copy()
+    for rule in FILTERS:
+        rows &= rule.mask(spec, nodes)
+    return rows
+
+
+def avoided_taints(spec: core.PodSpec, nodes: Nodes) -> Numbers:
+    """How many PreferNoSchedule taints of each node the pod does not tolerate."""
+    counts = [
+        sum(taint.effect == DISCOURAGES and not tolerates(spec.tolerations, taint) for taint in taints)
+        for taints in nodes.taint_sets
+    ]
+    return np.array(counts, dtype=np.float64)[nodes.taint_ids]
+
+
+def affinity_weight(spec: core.PodSpec, nodes: Nodes) -> Numbers | None:
+    """The sum of the weights of the preferred node affinity terms that hold; None when none is stated."""
     wish = spec.affinity.node_affinity if spec.affinity else None
-    return not spec.node_name and not spec.node_selector and wish is None
+    if wish is None or not wish.preferred_during_scheduling_ignored_during_execution:
+        return None
+    total = np.zeros(nodes.capacity)
+    for term in wish.preferred_during_scheduling_ignored_during_execution:
+        if term.preference is not None:
+            total += (term.weight or 0) * matching(term.preference, nodes)
+    return total

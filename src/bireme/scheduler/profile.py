@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bireme.api.kinds import core
 
 if TYPE_CHECKING:
-    from bireme.scheduler.templates import Nodes
+    from bireme.scheduler.nodes import Nodes
 
 DEFAULT_NAME = "default-scheduler"
 HOSTNAME = "kubernetes.io/hostname"

@@ -14,7 +14,6 @@ import structlog
 
 from bireme.aio.clock import Clock
 from bireme.aio.waiting import wait_any
-from bireme.api import resources
 from bireme.api.errors import ApiError, Conflict, NotFound
 from bireme.api.kinds import core, meta
 from bireme.api.times import rfc3339
@@ -22,19 +21,11 @@ from bireme.client.client import Client, Patch
 from bireme.client.events import EventRecorder
 from bireme.client.informer import Informer, key_of
 from bireme.ledger.ledger import Ledger
-from bireme.scheduler.filters import node_facts
+from bireme.scheduler.explanation import Explanation, message
 from bireme.scheduler.interface import ANYTHING, Lack
 from bireme.scheduler.queue import QueueLengths, SchedulingQueue, Waiting
-from bireme.scheduler.templates import (
-    NO_PORTS,
-    TOO_MANY_PODS,
-    Nodes,
-    Template,
-    Templates,
-    demand_of,
-    host_ports,
-    message,
-)
+from bireme.scheduler.templates import Template, Templates
+from bireme.scheduler.world import World
 
 log = structlog.get_logger(__name__)
 
@@ -72,8 +63,8 @@ class Scheduler:
     ) -> None:
         self._client, self._events, self._clock, self._name = client, events, clock, name
         self._pod_cache, self._node_cache, self._ledger = pods, nodes, ledger
-        self._nodes = Nodes(ledger)
-        self._templates = Templates(self._nodes)
+        self._world = World(ledger)
+        self._templates = Templates(self._world)
         self._queue = SchedulingQueue()
         self._ask_for_room = ask_for_room
         self._changed = asyncio.Event()
@@ -97,9 +88,8 @@ class Scheduler:
 
     def why(self, pod: core.Pod) -> dict[str, list[str]]:
         """The reasons of each node that refuses the pod, by node name; an empty list for one that would take it."""
-        template = self._templates.of(demand_of(pod))
-        template.refresh()
-        return {name: list(template.reasons_of(row)) for name, row in self._ledger.columns.live_rows()}
+        found = Explanation(self._templates.of(pod))
+        return {name: found.of(row) for name, row in self._ledger.columns.live_rows()}
 
     async def _place_all(self) -> None:
         while True:
@@ -124,22 +114,21 @@ class Scheduler:
         if pod is None or not self._is_ours(pod):
             self._queue.remove(waiting.key)
             return
-        demand = demand_of(pod)
-        template = self._templates.of(demand)
+        template = self._templates.of(pod)
         row = template.best()
         if row is None:
             await self._refuse(waiting, pod, template)
             return
         node = self._ledger.columns.nodes[row]
-        self._ledger.promise_pod(pod.metadata.uid, node, demand.requests, ports=demand.ports)
+        template.assume(pod, node)
         self._queue.bind(waiting)
         await self._bindings.put((waiting, pod, node))
 
     async def _refuse(self, waiting: Waiting, pod: core.Pod, template: Template) -> None:
         self._refused += 1
-        reasons = template.reasons()
-        text = message(len(self._node_cache.items()), reasons.items())
-        lack = lack_of(reasons)
+        found = Explanation(template)
+        text = message(len(self._node_cache.items()), found.counts().items())
+        lack = found.lack | Lack.NODE
         self._queue.give_back(waiting, lack, now=self._clock.monotonic())
         if lack & (Lack.AMOUNTS | Lack.PORTS) and self._offers_are_in_the_way(template):
             self._ask_for_room()
@@ -166,7 +155,7 @@ class Scheduler:
     def _offers_are_in_the_way(self, template: Template) -> bool:
         demand = template.demand
         nodes = self._ledger.would_fit_without_offers(demand.requests, ports=demand.ports)
-        return any(template.is_allowed(node) for node in nodes)
+        return any(template.column.allowed[self._ledger.columns.rows[node]] for node in nodes)
 
     async def _bind_all(self) -> None:
         while True:
@@ -187,7 +176,7 @@ class Scheduler:
             self._queue.remove(waiting.key)
         except ApiError as error:
             log.warning("binding failed", pod=str(waiting.key), node=node, error=str(error))
-            self._ledger.release_pod(pod.metadata.uid)
+            self._world.displace(pod.metadata.uid)
             self._queue.give_back(waiting, Lack(0), now=self._clock.monotonic())
             self._changed.set()
         else:
@@ -200,9 +189,9 @@ class Scheduler:
         """Somebody else bound the pod, or it is gone: the cache knows, or will tell."""
         now = self._pod_cache.get(key_of(pod))
         if now is not None and now.metadata.uid == pod.metadata.uid and now.spec.node_name:
-            self._book(now)
+            self._world.place(now, now.spec.node_name)
         else:
-            self._ledger.release_pod(pod.metadata.uid)
+            self._world.displace(pod.metadata.uid)
 
     def _is_ours(self, pod: core.Pod) -> bool:
         return (
@@ -212,10 +201,6 @@ class Scheduler:
             and pod.status.phase not in ENDED
             and (pod.spec.scheduler_name or NAME) == self._name
         )
-
-    def _book(self, pod: core.Pod) -> None:
-        requests = resources.pod_requests(pod.spec)
-        self._ledger.promise_pod(pod.metadata.uid, pod.spec.node_name, requests, ports=host_ports(pod.spec))
 
     def _pod_changed(self, old: core.Pod | None, new: core.Pod | None) -> None:
         now = self._clock.monotonic()
@@ -228,7 +213,7 @@ class Scheduler:
             if new.status.phase in ENDED:
                 self._ended(new)
             else:
-                self._book(new)
+                self._world.place(new, new.spec.node_name)
         elif self._is_ours(new):
             if old is None or _wishes(old) != _wishes(new):
                 self._queue.add(key_of(new), priority=new.spec.priority or 0, now=now)
@@ -238,7 +223,7 @@ class Scheduler:
 
     def _ended(self, pod: core.Pod) -> None:
         self._queue.remove(key_of(pod))
-        self._ledger.release_pod(pod.metadata.uid)
+        self._world.displace(pod.metadata.uid)
 
     def resources_freed(self) -> None:
         """Something was given back (a pod ended, an offer was declined): pods short of it are worth a try."""
@@ -248,22 +233,11 @@ class Scheduler:
     def _node_changed(self, old: core.Node | None, new: core.Node | None) -> None:
         if new is None:
             if old is not None:
-                self._nodes.remove(old.metadata.name)
+                self._world.remove_node(old.metadata.name)
             return
-        if self._nodes.set(node_facts(new), resources.read(new.status.allocatable)):
+        if self._world.set_node(new):
             self._queue.wake(ANYTHING, now=self._clock.monotonic())
             self._changed.set()
-
-
-def lack_of(reasons: dict[str, int]) -> Lack:
-    """What kinds of change might help a pod that was refused for these reasons."""
-    lack = Lack(0)
-    for reason in reasons:
-        if reason.startswith("Insufficient ") or reason == TOO_MANY_PODS:
-            lack |= Lack.AMOUNTS
-        elif reason == NO_PORTS:
-            lack |= Lack.PORTS
-    return lack | Lack.NODE
 
 
 def _wishes(pod: core.Pod) -> tuple[object, ...]:

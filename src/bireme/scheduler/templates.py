@@ -1,266 +1,311 @@
-"""One column of scores over all nodes for each pod template, kept up with what placements change.
+"""One column of scores over all nodes for each kind of pod, kept up with what placements change.
 
-Pods of one template want the same of every node, so their scores are worked out once. A placement changes one
-node; the ledger logs it, and each template looks again only at the rows that changed since it last did. Every
-node is scored, none sampled, and the choice is that of exact one-by-one scoring: ADR 0012 has the figures.
-
-Exact for what depends on one node. Terms over all nodes (the normalised preferences) are renewed when a node
-itself changes.
+Pods of one kind want the same of every node, so what depends on one node alone is worked out once (`Column`). A
+placement changes one node; the ledger logs it, and each column looks again only at the rows that changed since it
+last did. What depends on all nodes at once (preferences that are made comparable, spreading, affinity between pods)
+is a few passes over whole columns for each pod (`Template`). Every node is scored, none sampled, and the choice is
+that of scoring one by one: ADR 0012 has the figures.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
 
-import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
+from bireme.api import resources
 from bireme.api.kinds import core
-from bireme.api.resources import Resources, pod_requests
-from bireme.ledger.columns import DEFAULT_BYTES, DEFAULT_MILLICORES
-from bireme.ledger.ledger import Ledger
-from bireme.ledger.ports import PortSet
-from bireme.scheduler import scores
-from bireme.scheduler.filters import NodeFacts, refusal, wishes_nothing
+from bireme.api.selectors import LabelSelector
+from bireme.ledger.columns import CPU, MEMORY, Amounts
+from bireme.scheduler import filters, scores
+from bireme.scheduler.affinity import Affinity
+from bireme.scheduler.demand import Demand
+from bireme.scheduler.interface import Mask
+from bireme.scheduler.nodes import Flags, Numbers, Rows
+from bireme.scheduler.profile import DEFAULT, Fit, Profile, Score
+from bireme.scheduler.spread import Spread, constraints_of
+from bireme.scheduler.world import LabelSet, Placed, World
 
+LIMIT = 1000
+FEW = 6
+REFUSED = -np.inf
+NEVER_SHORT = np.iinfo(np.int64).min
 NO_PORTS = "node(s) didn't have free ports for the requested pod ports"
 TOO_MANY_PODS = "Too many pods"
-Rows = NDArray[np.intp]
+
+DefaultSelector = Callable[[core.Pod], LabelSelector | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
-    """What a pod asks of a node. Pods with equal `key` share a template."""
-
-    key: bytes
-    spec: core.PodSpec
-    requests: Resources
-    ports: PortSet
+def no_selector(pod: core.Pod) -> None:
+    """For those who know of no services and controllers: pods are spread only as they ask themselves."""
 
 
-class _Wishes(msgspec.Struct):
-    selector: dict[str, str]
-    affinity: core.Affinity | None
-    tolerations: list[core.Toleration]
-    node_name: str
-    images: list[str]
-    requests: list[tuple[str, int]]
-    ports: list[tuple[str, int]]
+class Column:
+    """The scores of one demand by what each node has and says. A score of -inf is a refusal."""
 
-
-def host_ports(spec: core.PodSpec) -> PortSet:
-    """The (protocol, port) pairs that the pod takes on its node."""
-    return PortSet.of(
-        (port.protocol or "TCP", port.host_port)
-        for container in (*spec.containers, *spec.init_containers)
-        for port in container.ports
-        if port.host_port
-    )
-
-
-def demand_of(pod: core.Pod) -> Demand:
-    spec = pod.spec
-    requests = pod_requests(spec)
-    ports = host_ports(spec)
-    images = [container.image for container in (*spec.init_containers, *spec.containers)]
-    wishes = _Wishes(
-        spec.node_selector,
-        spec.affinity,
-        spec.tolerations,
-        spec.node_name,
-        images,
-        sorted(requests.items()),
-        list(ports),
-    )
-    return Demand(msgspec.msgpack.encode(wishes), spec, requests, ports)
-
-
-class Nodes:
-    """The facts of every node, by ledger row, with a version for each row."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self.ledger = ledger
-        self.facts: dict[int, NodeFacts] = {}
-        self.versions = np.zeros(0, dtype=np.int64)
-        self.plain = np.zeros(0, dtype=bool)
-        self.image_holders: Counter[str] = Counter()
-        self._version = 0
-
-    def set(self, facts: NodeFacts, allocatable: Resources) -> bool:
-        """Have this node, as it is now; whether anything that matters for placing changed."""
-        columns = self.ledger.columns
-        before = columns.position
-        self.ledger.set_node(facts.name, allocatable)
-        row = columns.rows[facts.name]
-        old = self.facts.get(row)
-        if old != facts:
-            self._replace(row, facts)
-            columns.touch(row)
-        return columns.position != before
-
-    def remove(self, name: str) -> None:
-        row = self.ledger.columns.rows.get(name)
-        if row is not None:
-            self._replace(row, None)
-            self.ledger.remove_node(name)
-
-    def _replace(self, row: int, facts: NodeFacts | None) -> None:
-        if (short := self.ledger.columns.capacity - len(self.versions)) > 0:
-            self.versions = np.concatenate([self.versions, np.zeros(short, dtype=np.int64)])
-            self.plain = np.concatenate([self.plain, np.zeros(short, dtype=bool)])
-        old = self.facts.pop(row, None)
-        if old is not None:
-            self.image_holders.subtract(old.images.keys())
-        if facts is not None:
-            self.facts[row] = facts
-            self.image_holders.update(facts.images.keys())
-        self._version += 1
-        self.versions[row] = self._version
-        self.plain[row] = facts is not None and facts.is_plain
-
-
-class Template:
-    """The scores of one kind of pod. A score of -inf is a refusal."""
-
-    def __init__(self, demand: Demand, nodes: Nodes) -> None:
+    def __init__(self, demand: Demand, world: World, profile: Profile) -> None:
         self.demand = demand
-        self._nodes = nodes
-        self._columns = nodes.ledger.columns
-        self._position = -1
-        self._generation = -1
-        self._easy = wishes_nothing(demand.spec)
-        self._allot()
+        self._nodes, self._columns, self._profile = world.nodes, world.ledger.columns, profile
+        self._fit_weight = profile.weight(Score.FIT)
+        self._balance_weight = 0 if demand.is_best_effort else profile.weight(Score.BALANCE)
+        self._plain = profile.fit == Fit() and profile.balanced == ("cpu", "memory")
+        self._position = self._generation = self._version = -1
+        self.score: Numbers = np.zeros(0)
+        self.allowed: Flags = np.zeros(0, dtype=bool)
+        self.avoided: Numbers | None = None
+        self.preferred: Numbers | None = None
 
-    def best(self) -> int | None:
-        """The row of the best node, the lowest of equals; None when no node will do."""
-        self.refresh()
-        row = int(self.score.argmax()) if len(self.score) else -1
-        return row if row >= 0 and self.score[row] > -np.inf else None
+    @property
+    def is_relative(self) -> bool:
+        """Some of the scores compare nodes with each other."""
+        return self.avoided is not None or self.preferred is not None
 
     def refresh(self) -> None:
-        """Bring the column up to date with the ledger and the nodes."""
+        """Bring the scores up to date with the ledger and the nodes."""
         columns = self._columns
-        if self._generation != columns.generation:
-            self._allot()
-        if self._position == columns.position:
+        if self._generation != columns.generation or self._version != self._nodes.version:
+            self._start_anew()
             return
-        changed = columns.changed_since(self._position) if self._position >= 0 else None
-        everything = changed is None or len(changed) * 4 > len(self.score)
-        rows = (
-            np.flatnonzero(columns.live | (self.score > -np.inf)) if everything else np.array(changed, dtype=np.intp)
-        )
-        self._position = columns.position
-        if self._look_at_nodes(rows):
-            rows = np.flatnonzero(columns.live | (self.score > -np.inf))
-        self._weigh(rows)
+        position = columns.position
+        if self._position == position:
+            return
+        changed = columns.changed_since(self._position)
+        self._position = position
+        if changed is None or len(changed) * 4 > len(self.score):
+            self._weigh(np.flatnonzero(self.allowed))
+        elif len(changed) <= FEW and self._plain:
+            for row in changed:
+                self._weigh_one(row)
+        else:
+            rows = np.array(changed, dtype=np.intp)
+            self._weigh(rows[self.allowed[rows]])
 
-    def reasons(self) -> Counter[str]:
-        """Why each node refuses the pod: a count by reason. A node may lack several resources."""
-        self.refresh()
+    def _start_anew(self) -> None:
+        columns, nodes, demand = self._columns, self._nodes, self.demand
+        self._wanted = columns.vector(demand.load.amounts)  # may add a column, and with it a generation
+        self._least = np.where(self._wanted > 0, self._wanted, NEVER_SHORT)
+        self._needs = [(index, amount) for index, amount in enumerate(self._wanted.tolist()) if amount > 0]
+        self._cpu, self._memory = self._wanted[:2].tolist()
+        self._fitted = [columns.index(name) for name, _ in self._profile.fit.resources]
+        indexes = [columns.index(name) for name in self._profile.balanced]
+        self._balanced = slice(0, 2) if indexes == [CPU, MEMORY] else indexes
+        self._generation, self._version, self._position = columns.generation, nodes.version, columns.position
+        self.allowed = filters.allowed(demand.spec, nodes)
+        avoided = filters.avoided_taints(demand.spec, nodes)
+        self.avoided = avoided if avoided.any() else None
+        self.preferred = filters.affinity_weight(demand.spec, nodes)
+        self._static = self._profile.weight(Score.IMAGES) * scores.image_locality(demand.images, nodes)
+        self.score = np.full(columns.capacity, REFUSED)
+        self._weigh(np.flatnonzero(self.allowed))
+
+    def has_room(self, rows: Rows) -> Flags:
+        """Which of the rows have room for the amounts."""
         columns = self._columns
-        found: Counter[str] = Counter()
-        for _, row in columns.live_rows():
-            found.update(self.reasons_of(row))
-        return found
+        return _in_each_column(columns.allocatable[rows] - columns.promised[rows] >= self._least)
 
-    def reasons_of(self, row: int) -> Sequence[str]:
-        """Why this node refuses the pod; empty when it would take it."""
+    def could_hold(self) -> Flags:
+        """The rows that would have room if nothing were on them."""
+        return _in_each_column(self._columns.allocatable >= self._least)
+
+    def short_of(self, row: int) -> list[str]:
+        """What the row has too little of, in the words of `FailedScheduling`."""
+        return self._short(self._columns.allocatable[row] - self._columns.promised[row])
+
+    def _short(self, free: Amounts) -> list[str]:
+        names = [self._columns.names[index] for index, amount in self._needs if free[index] < amount]
+        return [TOO_MANY_PODS if name == resources.PODS else f"Insufficient {name}" for name in names]
+
+    def refusal_if(self, row: int, *, gone: Iterable[Placed], come: Iterable[Placed]) -> str | None:
+        """What the row would be short of if these pods left it and those came; None if of nothing."""
         columns = self._columns
-        facts = self._nodes.facts.get(row)
-        reason = refusal(self.demand.spec, facts) if facts else "node(s) are not known yet"
-        if reason:
-            return [reason]
-        if self._port_clash(row):
-            return [NO_PORTS]
-        free = columns.free(row)
-        short = [name for name, amount in self.demand.requests.items() if 0 < amount > free.get(name, 0)]
-        crowded = [TOO_MANY_PODS] if free["pods"] < 1 else []
-        return crowded + [f"Insufficient {name}" for name in short]
-
-    def is_allowed(self, node: str) -> bool:
-        """Whether the node, as it is, takes such pods at all, room or no room."""
-        facts = self._nodes.facts.get(self._columns.rows[node])
-        return facts is not None and refusal(self.demand.spec, facts) is None
-
-    def _allot(self) -> None:
-        capacity = self._columns.capacity
-        self.score = np.full(capacity, -np.inf)
-        self._seen = np.full(capacity, -1, dtype=np.int64)
-        self._allowed = np.zeros(capacity, dtype=bool)
-        self._affinity = np.zeros(capacity)
-        self._avoided = np.zeros(capacity)
-        self._images = np.zeros(capacity)
-        self._static = np.zeros(capacity)
-        self._wanted = self._columns.vector({**self.demand.requests, "pods": 1})
-        self._generation = self._columns.generation
-        self._position = -1
-
-    def _look_at_nodes(self, rows: Rows) -> bool:
-        """Renew what depends on the nodes themselves, for rows whose node changed; whether any did."""
-        nodes = self._nodes
-        stale = rows[self._seen[rows] != nodes.versions[rows]] if len(nodes.versions) else rows[:0]
-        if not len(stale):
-            return False
-        self._seen[stale] = nodes.versions[stale]
-        simple = nodes.plain[stale] if self._easy else np.zeros(len(stale), dtype=bool)
-        self._allowed[stale] = simple
-        self._affinity[stale] = self._avoided[stale] = self._images[stale] = 0.0
-        spec, count = self.demand.spec, len(nodes.facts)
-        for row in stale[~simple].tolist():
-            facts = nodes.facts.get(row)
-            self._allowed[row] = facts is not None and refusal(spec, facts) is None
-            if facts is not None:
-                self._affinity[row] = scores.affinity_weight(spec, facts)
-                self._avoided[row] = scores.avoided_taints(spec, facts)
-        for row in stale[self._allowed[stale]].tolist():
-            facts = nodes.facts[row]
-            if facts.images:
-                self._images[row] = scores.image_locality(spec, facts, holders=nodes.image_holders, nodes=count)
-        self._static = scores.node_score(self._affinity, self._avoided, self._images, chosen=self._allowed)
-        return True
+        free = columns.allocatable[row] - columns.promised[row]
+        for pod in gone:
+            free = free + columns.row_of(pod.demand.load)
+        for pod in come:
+            free = free - columns.row_of(pod.demand.load)
+        if short := self._short(free):
+            return short[0]
+        if self.demand.ports:
+            held = self._nodes.ledger.ports(columns.nodes[row])
+            for pod in gone:
+                held = held - pod.demand.ports
+            if self.demand.ports.overlaps(held) or any(self.demand.ports.overlaps(pod.demand.ports) for pod in come):
+                return NO_PORTS
+        return None
 
     def _weigh(self, rows: Rows) -> None:
-        """Renew feasibility and score of these rows."""
+        """Renew the scores of these rows, which no filter refuses."""
         columns = self._columns
-        allocatable, promised = columns.allocatable[rows], columns.promised[rows]
-        wanted = self._wanted
-        fits = ((wanted <= 0) | (wanted <= allocatable - promised)).all(axis=1)
-        fits &= self._allowed[rows] & columns.live[rows]
+        capacity, promised = columns.allocatable[rows], columns.promised[rows]
+        fits = _in_each_column(capacity - promised >= self._least)
         if self.demand.ports:
-            fits &= np.array([not self._port_clash(row) for row in rows.tolist()], dtype=bool)
-        capacity = allocatable[:, :2].astype(np.float64)
-        requests = self.demand.requests
-        default = np.array([requests.get("cpu") or DEFAULT_MILLICORES, requests.get("memory") or DEFAULT_BYTES])
-        total = scores.WEIGHTS["fit"] * scores.least_allocated(columns.scored[rows] + default, capacity)
-        if requests.get("cpu") or requests.get("memory"):
-            taken = (promised[:, :2] + wanted[:2]).astype(np.float64)
-            total = total + scores.WEIGHTS["balance"] * scores.balanced(taken, capacity)
-        self.score[rows] = np.where(fits, total + self._static[rows], -np.inf)
+            fits &= np.array([not self.clashes(row) for row in rows.tolist()], dtype=bool)
+        total = self._static[rows] + self._fit_weight * self._fit(rows, capacity, promised)
+        if self._balance_weight:
+            taken = promised[:, self._balanced] + self._wanted[self._balanced]
+            total += self._balance_weight * scores.balance(taken, capacity[:, self._balanced])
+        self.score[rows] = np.where(fits, total, REFUSED)
 
-    def _port_clash(self, row: int) -> bool:
+    def _fit(self, rows: Rows, capacity: Amounts, promised: Amounts) -> Amounts:
+        """Cpu and memory count with what pods without requests are taken to use, all else as it is promised."""
+        columns, load, by = self._columns, self.demand.load, self._profile.fit
+        if self._plain:
+            return scores.fit(columns.scored[rows] + load.scored, capacity[:, :2], by)
+        used = (promised + self._wanted)[:, self._fitted]
+        for place, index in enumerate(self._fitted):
+            if index in (CPU, MEMORY):
+                used[:, place] = columns.scored[rows, index] + load.scored[index]
+        return scores.fit(used, capacity[:, self._fitted], by)
+
+    def _weigh_one(self, row: int) -> None:
+        """As `_weigh` for one row and the usual strategy, by plain numbers: numpy is slow on few."""
+        if not self.allowed[row]:
+            return
+        columns, load = self._columns, self.demand.load
+        capacity, promised = columns.allocatable[row].tolist(), columns.promised[row].tolist()
+        for index, amount in self._needs:
+            if capacity[index] - promised[index] < amount:
+                self.score[row] = REFUSED
+                return
+        if self.demand.ports and self.clashes(row):
+            self.score[row] = REFUSED
+            return
+        cpu, memory = columns.scored[row].tolist()
+        used = (cpu + load.millicores, memory + load.bytes)
+        total = self._fit_weight * scores.least_of_one(used, capacity)
+        if self._balance_weight:
+            taken = (promised[0] + self._cpu, promised[1] + self._memory)
+            total += self._balance_weight * scores.balance_of_one(taken, capacity)
+        self.score[row] = total + self._static.item(row)
+
+    def clashes(self, row: int) -> bool:
+        """Whether a host port that the pod wants is taken on the row."""
         return self.demand.ports.overlaps(self._nodes.ledger.ports(self._columns.nodes[row]))
 
 
+class Template:
+    """Where pods of one kind may go, and which of these places is best."""
+
+    def __init__(
+        self, column: Column, labels: LabelSet, world: World, profile: Profile, selector: LabelSelector | None
+    ) -> None:
+        self.column, self.labels, self.world, self._profile = column, labels, world, profile
+        self.demand = column.demand
+        spec = column.demand.spec
+        constraints = constraints_of(spec, labels, profile, selector)
+        needs_labels = bool(spec.topology_spread_constraints) or not profile.system_spreading
+        self.spread = (
+            Spread(constraints, world, spec, labels.namespace, needs_labels=needs_labels) if constraints else None
+        )
+        self.affinity = Affinity(labels.bonds(self.demand), labels, world, hard_weight=profile.hard_affinity_weight)
+
+    def best(self, masks: Sequence[Mask] = (), *, pod: core.Pod | None = None) -> int | None:
+        """The row of the best node, the lowest of equals; None when no node will do.
+
+        `masks` are what other rules leave; `pod` is shown to the profile's own scorers.
+        """
+        score = self.scores(masks, pod=pod)
+        row = int(score.argmax()) if len(score) else -1
+        return row if row >= 0 and score[row] > REFUSED else None
+
+    def assume(self, pod: core.Pod, node: str) -> None:
+        """The pod, which is of this kind and nowhere yet, goes to the node."""
+        self.world.assume(pod, node, self.demand, self.labels)
+
+    def scores(self, masks: Sequence[Mask] = (), *, pod: core.Pod | None = None) -> Numbers:
+        """The weighted score of every row, -inf for one that will not do. To be read, not changed."""
+        column, profile, spread = self.column, self._profile, self.spread
+        column.refresh()
+        score = column.score
+        affinity = self.affinity if self.affinity.is_alive() else None
+        if not (masks or spread or affinity or column.is_relative or profile.scorers):
+            return score
+        feasible = score > REFUSED
+        for mask in masks:
+            feasible &= mask.allowed
+        if spread:
+            spread.refresh()
+            _narrow(feasible, spread.balanced())
+        if affinity:
+            _narrow(feasible, affinity.unrepelled())
+            _narrow(feasible, affinity.near())
+            _narrow(feasible, affinity.apart())
+        for scorer in profile.scorers:
+            if scorer.filter is not None and pod is not None:
+                _narrow(feasible, scorer.filter(pod, self.world.nodes))
+        total = np.where(feasible, score, REFUSED)
+        for weight, part in self._parts(feasible):
+            if weight and part is not None:
+                total += weight * part
+        for scorer in profile.scorers:
+            if scorer.score is not None and pod is not None:
+                total += scorer.weight * np.clip(scorer.score(pod, self.world.nodes), 0.0, 100.0)
+        return total
+
+    def _parts(self, feasible: Flags) -> Sequence[tuple[int, Numbers | None]]:
+        """The scores that are made comparable over the feasible nodes, by weight."""
+        column, profile = self.column, self._profile
+        parts: list[tuple[int, Numbers | None]] = []
+        if column.avoided is not None:
+            avoided = scores.normalised(column.avoided, feasible, reverse=True)
+            parts.append((profile.weight(Score.TAINTS), avoided))
+        if column.preferred is not None:
+            parts.append((profile.weight(Score.NODE_AFFINITY), scores.normalised(column.preferred, feasible)))
+        if self.spread and self.spread.scores:
+            parts.append((profile.weight(Score.SPREAD), self.spread.score(feasible)))
+        if self.affinity.is_alive():
+            parts.append((profile.weight(Score.POD_AFFINITY), self.affinity.score(feasible)))
+        return parts
+
+
+def _in_each_column(holds: Flags) -> Flags:
+    rows: Flags = np.logical_and.reduce(holds, axis=1)
+    return rows
+
+
+def _narrow(feasible: Flags, by: Flags | None) -> None:
+    if by is not None:
+        feasible &= by
+
+
 class Templates:
-    """The templates in use, the least recently asked for dropped first."""
+    """The templates of one profile in use, the least recently asked for dropped first."""
 
-    def __init__(self, nodes: Nodes, *, limit: int = 1000) -> None:
-        self._nodes = nodes
+    def __init__(
+        self,
+        world: World,
+        profile: Profile = DEFAULT,
+        *,
+        default_selector: DefaultSelector = no_selector,
+        limit: int = LIMIT,
+    ) -> None:
+        self.world, self.profile = world, profile
+        self._default_selector = default_selector
         self._limit = limit
-        self._templates: dict[bytes, Template] = {}
+        self._columns: OrderedDict[bytes, Column] = OrderedDict()
+        self._templates: OrderedDict[tuple[bytes, LabelSet | None, LabelSelector | None], Template] = OrderedDict()
 
-    def of(self, demand: Demand) -> Template:
-        template = self._templates.pop(demand.key, None) or Template(demand, self._nodes)
-        self._templates[demand.key] = template
-        if len(self._templates) > self._limit:
-            del self._templates[next(iter(self._templates))]
+    def of(self, pod: core.Pod) -> Template:
+        """The template of this pod's kind."""
+        demand = self.world.demands.of(pod)
+        selector = None if demand.spec.topology_spread_constraints else self._default_selector(pod)
+        labels = self.world.label_set(pod.metadata.namespace, pod.metadata.labels)
+        key = (demand.key, labels, selector)
+        template = self._templates.get(key)
+        if template is None:
+            template = Template(self._column(demand), labels, self.world, self.profile, selector)
+            self._templates[key] = template
+            if len(self._templates) > self._limit:
+                self._templates.popitem(last=False)
+        else:
+            self._templates.move_to_end(key)
         return template
 
-
-def message(total: int, reasons: Iterable[tuple[str, int]]) -> str:
-    """`0/3 nodes are available: 1 Insufficient cpu, 2 node(s) were unschedulable.`"""
-    if not total:
-        return "no nodes available to schedule pods"
-    parts = sorted(f"{count} {reason}" for reason, count in reasons)
-    return f"0/{total} nodes are available: {', '.join(parts)}."
+    def _column(self, demand: Demand) -> Column:
+        column = self._columns.get(demand.key)
+        if column is None:
+            column = self._columns[demand.key] = Column(demand, self.world, self.profile)
+            if len(self._columns) > self._limit:
+                self._columns.popitem(last=False)
+        else:
+            self._columns.move_to_end(demand.key)
+        return column

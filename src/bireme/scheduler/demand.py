@@ -1,0 +1,116 @@
+"""What a pod asks of a node, worked out once for all pods that ask the same.
+
+Pods of one controller differ in names and in the token volumes that admission gave them, and in nothing that matters
+for their place. The key is made of what matters; amounts, ports and images are read only for a key not seen before.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import msgspec
+
+from bireme.api import resources
+from bireme.api.kinds import core
+from bireme.ledger.columns import Load
+from bireme.ledger.ports import NO_PORTS, PortSet
+
+LIMIT = 4096
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Demand:
+    """What pods with this `key` ask of a node. `load` counts the pod's slot; `images` has one for each container."""
+
+    key: bytes
+    spec: core.PodSpec
+    requests: resources.Resources
+    load: Load
+    ports: PortSet
+    images: tuple[str, ...]
+    has_terms: bool
+
+    @property
+    def is_best_effort(self) -> bool:
+        """Neither cpu nor memory is asked for."""
+        return not self.requests.get("cpu") and not self.requests.get("memory")
+
+
+def demand_key(spec: core.PodSpec) -> bytes:
+    """Equal for pods that ask the same of a node."""
+    return _encode(
+        (
+            [(each.image, each.resources, each.ports) for each in spec.containers],
+            [(each.image, each.resources, each.ports, each.restart_policy) for each in spec.init_containers],
+            spec.node_selector,
+            spec.affinity,
+            spec.tolerations,
+            spec.node_name,
+            spec.topology_spread_constraints,
+            spec.overhead,
+            spec.resources,
+        )
+    )
+
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def demand_of(pod: core.Pod) -> Demand:
+    """What this pod asks."""
+    return _demand(demand_key(pod.spec), pod.spec)
+
+
+class Demands:
+    """Those in use, the least recently asked for dropped first."""
+
+    def __init__(self, *, limit: int = LIMIT) -> None:
+        self._limit = limit
+        self._known: OrderedDict[bytes, Demand] = OrderedDict()
+
+    def of(self, pod: core.Pod) -> Demand:
+        """What the pod asks; the same object for pods that ask the same, as long as it is kept."""
+        key = demand_key(pod.spec)
+        demand = self._known.get(key)
+        if demand is None:
+            demand = self._known[key] = _demand(key, pod.spec)
+            if len(self._known) > self._limit:
+                self._known.popitem(last=False)
+        else:
+            self._known.move_to_end(key)
+        return demand
+
+
+def _demand(key: bytes, spec: core.PodSpec) -> Demand:
+    requests = resources.pod_requests(spec)
+    return Demand(
+        key=key,
+        spec=spec,
+        requests=requests,
+        load=Load({"pods": 1, **requests}),
+        ports=host_ports(spec),
+        images=tuple(_tagged(each.image) for each in (*spec.init_containers, *spec.containers)),
+        has_terms=_has_terms(spec),
+    )
+
+
+def _tagged(image: str) -> str:
+    """As nodes report it: without a tag, the latest is meant."""
+    return image if image.rfind(":") > image.rfind("/") else f"{image}:latest"
+
+
+def host_ports(spec: core.PodSpec) -> PortSet:
+    """The (protocol, port) pairs that the pod takes on its node."""
+    ports = [
+        (port.protocol or "TCP", port.host_port)
+        for container in (*spec.containers, *spec.init_containers)
+        for port in container.ports
+        if port.host_port
+    ]
+    return PortSet.of(ports) if ports else NO_PORTS
+
+
+def _has_terms(spec: core.PodSpec) -> bool:
+    wish = spec.affinity
+    return bool(spec.topology_spread_constraints) or (
+        wish is not None and (wish.pod_affinity is not None or wish.pod_anti_affinity is not None)
+    )

@@ -1,0 +1,145 @@
+"""Why nodes will not do for a pod, in the words that `FailedScheduling` counts.
+
+The rules are asked in the order of the original, and each node is told by the first that refuses it; a node may lack
+several resources at once.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from bireme.scheduler import affinity, filters, spread
+from bireme.scheduler.interface import NOTHING, Lack, Mask
+from bireme.scheduler.nodes import Flags, Rows
+from bireme.scheduler.templates import NO_PORTS, Template
+from bireme.scheduler.world import Placed
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One rule: the rows that pass, why another does not, what would help, and whether evicting pods may."""
+
+    passed: Flags
+    reasons: Callable[[int], list[str]]
+    lack: Lack
+    curable: bool = False
+
+
+class Explanation:
+    """Each node's reasons at this moment; look at it before anything changes."""
+
+    def __init__(self, template: Template, masks: Sequence[Mask] = ()) -> None:
+        self._template = template
+        self._present = template.world.nodes.present.copy()
+        self._stages = list(_stages(template, masks))
+
+    def of(self, row: int) -> list[str]:
+        """Why the row will not do; empty when it would."""
+        for stage in self._stages:
+            if not stage.passed[row]:
+                return stage.reasons(row)
+        return []
+
+    def counts(self) -> Counter[str]:
+        """How many nodes give each reason."""
+        found: Counter[str] = Counter()
+        for stage, rows in self._refused:
+            for row in rows.tolist():
+                found.update(stage.reasons(row))
+        return found
+
+    @cached_property
+    def lack(self) -> Lack:
+        """What the pod is short of on any node: a change of what kind may help."""
+        lack = NOTHING
+        for stage, rows in self._refused:
+            if len(rows):
+                lack |= stage.lack
+        return lack
+
+    @cached_property
+    def curable(self) -> Flags:
+        """Rows where evicting pods may help."""
+        rows = np.zeros(len(self._present), dtype=bool)
+        for stage, refused in self._refused:
+            if stage.curable:
+                rows[refused] = True
+        enough = self._template.column.could_hold()
+        return rows & enough
+
+    @cached_property
+    def _refused(self) -> list[tuple[Stage, Rows]]:
+        left, found = self._present.copy(), []
+        for stage in self._stages:
+            found.append((stage, np.flatnonzero(left & ~stage.passed)))
+            left &= stage.passed
+        return found
+
+
+def _stages(template: Template, masks: Sequence[Mask]) -> Iterable[Stage]:
+    column, world, spec = template.column, template.world, template.demand.spec
+    nodes = world.nodes
+    column.refresh()
+    for rule in filters.FILTERS:
+        yield Stage(rule.mask(spec, nodes), _by_filter(rule, template), Lack.NODE)
+    every = np.arange(nodes.capacity)
+    if template.demand.ports:
+        free = np.array([not column.clashes(row) for row in every.tolist()], dtype=bool)
+        yield Stage(free, lambda row: [NO_PORTS], Lack.PORTS | Lack.NODE, curable=True)
+    yield Stage(column.has_room(every), column.short_of, Lack.AMOUNTS | Lack.NODE, curable=True)
+    for mask in masks:
+        yield Stage(mask.allowed, lambda row, mask=mask: [mask.reason(row)], mask.lack, mask.curable)  # type: ignore[misc]
+    yield from _topology(template)
+
+
+def _by_filter(rule: filters.Filter, template: Template) -> Callable[[int], list[str]]:
+    return lambda row: [rule.reason(template.demand.spec, template.world.nodes, row)]
+
+
+def _topology(template: Template) -> Iterable[Stage]:
+    if template.spread:
+        template.spread.refresh()
+        balanced = template.spread.balanced()
+        if balanced is not None:
+            yield Stage(template.spread.labelled(), lambda row: [spread.NO_LABEL], Lack.NODE)
+            yield Stage(balanced, lambda row: [spread.TOO_SKEWED], Lack.PODS | Lack.NODE, curable=True)
+    between = template.affinity
+    for passed, reason, curable in (
+        (between.near(), affinity.NOT_NEAR, False),
+        (between.apart(), affinity.NOT_APART, True),
+        (between.unrepelled(), affinity.REPELLED, True),
+    ):
+        if passed is not None:
+            yield Stage(passed, lambda row, reason=reason: [reason], Lack.PODS | Lack.NODE, curable)  # type: ignore[misc]
+
+
+def refusal_if(
+    template: Template, row: int, *, gone: Iterable[Placed] = (), come: Iterable[Placed] = ()
+) -> str | None:
+    """Why the row would not do if these pods left it and those came; None if it would.
+
+    What the node says of itself, and what masks say, is not asked again.
+    """
+    template.column.refresh()
+    leaves, comes = tuple(gone), tuple(come)
+    reason = template.column.refusal_if(row, gone=leaves, come=comes)
+    if reason is not None:
+        return reason
+    if template.spread:
+        template.spread.refresh()
+        moved = [(pod.labels, pod.leaving, -1) for pod in leaves] + [(pod.labels, pod.leaving, 1) for pod in comes]
+        if not template.spread.balanced_if(row, moved):
+            return spread.TOO_SKEWED
+    changes = [(pod.labels, pod.holds, -1) for pod in leaves] + [(pod.labels, pod.holds, 1) for pod in comes]
+    return template.affinity.refusal_if(row, changes)
+
+
+def message(total: int, reasons: Iterable[tuple[str, int]]) -> str:
+    """`0/3 nodes are available: 1 Insufficient cpu, 2 node(s) were unschedulable.`"""
+    if not total:
+        return "no nodes available to schedule pods"
+    parts = sorted(f"{count} {reason}" for reason, count in reasons)
+    return f"0/{total} nodes are available: {', '.join(parts)}."
