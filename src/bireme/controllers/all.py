@@ -24,6 +24,7 @@ from bireme.controllers.pv_protection import PvProtectionController
 from bireme.controllers.pvc_protection import PvcProtectionController
 from bireme.controllers.replicaset import ReplicaSetController
 from bireme.controllers.replicationcontroller import ReplicationControllerController
+from bireme.controllers.resource_claims import ResourceClaimController
 from bireme.controllers.root_ca import RootCaController
 from bireme.controllers.service_account import ServiceAccountController
 from bireme.controllers.storage_version_migrator import StorageVersionMigrator
@@ -47,6 +48,7 @@ KINDS: tuple[type[Controller], ...] = (
     PodGarbageCollector,
     PersistentVolumeController,
     EphemeralVolumeController,
+    ResourceClaimController,
     PvcProtectionController,
     PvProtectionController,
     DisruptionController,

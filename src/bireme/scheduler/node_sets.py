@@ -92,6 +92,10 @@ class NodeSets:
         mask[[rows[name] for name in names if name in rows]] = True
         return mask
 
+    def names_of_rows(self) -> dict[int, str]:
+        """Which row is whose."""
+        return {row: name for name, row in self._columns.rows.items()}
+
     def _of_term(self, term: core.NodeSelectorTerm) -> Names:
         if not term.match_expressions and not term.match_fields:
             return frozenset()

@@ -40,7 +40,8 @@ class Version(Opaque):
         return ".".join(map(str, self.numbers)) + (f"-{before}" if before else "")
 
 
-def _parse(text: str, normalize: bool = False) -> Version:
+def version(text: str, normalize: bool = False) -> Version:
+    """The version that the text spells. Raises CelError."""
     match = _FORM.fullmatch(_normal(text) if normalize else text) if len(text) <= _LONGEST else None
     if match is None:
         raise CelError(f'Invalid semantic version "{text[:_LONGEST]}"')
@@ -58,7 +59,7 @@ def _normal(text: str) -> str:
 
 def _is_version(text: str, normalize: bool = False) -> bool:
     try:
-        _parse(text, normalize)
+        version(text, normalize)
     except CelError:
         return False
     return True
@@ -69,8 +70,8 @@ def _compare(left: Version, right: Version) -> int:
 
 
 ROWS: list[Row] = [
-    ("semver", f"(string): {_NAME}", _parse, "traverse"),
-    ("semver", f"(string, bool): {_NAME}", _parse, "traverse"),
+    ("semver", f"(string): {_NAME}", version, "traverse"),
+    ("semver", f"(string, bool): {_NAME}", version, "traverse"),
     ("isSemver", "(string): bool", _is_version, "traverse"),
     ("isSemver", "(string, bool): bool", _is_version, "traverse"),
     ("major", f"{_NAME}.(): int", lambda version: to_int(version.numbers[0])),

@@ -1,0 +1,324 @@
+"""DynamicResources: a pod goes where devices for all its claims can be had, and has them before it is bound.
+
+Which devices those are is found by `claims_allocator.py`. Pods whose claims ask for the same share an answer for each
+node, and only nodes where a device was taken, given back or published are asked again. Left to others: making claims
+from templates and taking back what nobody uses (`controllers/resource_claims.py`), and what drivers do on nodes.
+
+Not done: waiting for a device's binding conditions; attributes that are derived; amounts of a node that devices use.
+Source: the Kubernetes documentation on dynamic resource allocation; reasons as the original words them.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import structlog
+
+from bireme.aio.clock import Clock
+from bireme.api.cel.errors import CelError
+from bireme.api.errors import ApiError, Conflict, NotFound
+from bireme.api.kinds import core, resource
+from bireme.client.client import Client
+from bireme.client.informer import Informer, Key, key_of
+from bireme.scheduler.claims_allocator import Pick, Wanted, allocate
+from bireme.scheduler.claims_cache import Devices
+from bireme.scheduler.claims_spec import (
+    Unanswerable,
+    allocation_of,
+    claim_name,
+    consumer,
+    shape_of,
+    wanted_of,
+)
+from bireme.scheduler.interface import Lack, Mask, Stop
+from bireme.scheduler.node_sets import Names, NodeSets
+from bireme.scheduler.volumes import stop
+
+log = structlog.get_logger(__name__)
+
+FINALIZER = "resource.kubernetes.io/delete-protection"
+NO_DEVICES = "cannot allocate all claims"
+ELSEWHERE = "resourceclaim not available on the node"
+MOST_USERS = 256
+TRIES = 5
+COLUMNS = 200
+
+
+@dataclass(slots=True)
+class Column:
+    """The answer for claims of some shapes: nodes that will do, and what went wrong where it was an expression."""
+
+    allowed: set[str] = field(default_factory=set)
+    faults: dict[str, str] = field(default_factory=dict)
+    position: int = -1
+    nodes: int = -1
+
+
+@dataclass(slots=True)
+class Held:
+    """What a pod on its way is to get: picks by claim; and the claims that the API knows to be its own."""
+
+    node: str
+    picks: dict[Key, tuple[str, list[Pick]]]
+    written: list[Key] = field(default_factory=list)
+
+
+class DynamicResources:
+    """The rule. See the module, and `interface.Rule`. `run` takes back what was written for pods that failed."""
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        devices: Devices,
+        nodes: NodeSets,
+        pods: Informer[core.Pod],
+        clock: Clock,
+        uid: Callable[[], str],
+    ) -> None:
+        self._client, self._devices, self._nodes, self._clock, self._uid = client, devices, nodes, clock, uid
+        self._columns: dict[tuple[bytes, ...], Column] = {}
+        self._held: dict[str, Held] = {}
+        self._regretted: asyncio.Queue[tuple[Key, str]] = asyncio.Queue()
+        pods.on_change(self._pod_changed)
+        devices.classes.on_change(lambda old, new: self._columns.clear())
+
+    async def run(self) -> None:
+        """Take the names of pods that went nowhere off their claims, until cancelled."""
+        while True:
+            key, uid = await self._regretted.get()
+            try:
+                await self._take_off(key, uid)
+            except ApiError as error:
+                log.warning("claim not given back", claim=str(key), error=str(error))
+
+    def concerns(self, pod: core.Pod) -> bool:
+        """Whether the pod has claims to devices."""
+        return bool(pod.spec.resource_claims)
+
+    def look(self, pod: core.Pod) -> Sequence[Mask] | Stop:
+        """The nodes where the pod's claims are, or can be allocated together."""
+        total = len(self._nodes.everyone())
+        try:
+            claims = self._claims(pod)
+            waiting = [claim for claim in claims if claim.status.allocation is None]
+            self._check(pod, claims)
+            wanted = [wanted_of(claim, self._class) for claim in waiting]
+        except Unanswerable as error:
+            return stop(total, str(error), Lack.DEVICES)
+        found = []
+        for claim in claims:
+            selector = claim.status.allocation.node_selector if claim.status.allocation is not None else None
+            if selector is not None:
+                found.append(Mask(self._nodes.mask(self._nodes.selected(selector)), _elsewhere, Lack.DEVICES))
+        if waiting:
+            column = self._column(tuple(map(shape_of, waiting)), wanted)
+            if len(column.allowed) < total:
+                found.append(self._mask(column))
+        return found
+
+    def reserve(self, pod: core.Pod, node: str) -> bool:
+        """Decide on the devices."""
+        try:
+            claims = self._claims(pod)
+            self._check(pod, claims)
+            waiting = [claim for claim in claims if claim.status.allocation is None]
+            picks = self._allocate([wanted_of(claim, self._class) for claim in waiting], node)
+        except (Unanswerable, CelError):
+            return False
+        if picks is None or not all(node in self._reach(claim) for claim in claims):
+            return False
+        held = Held(node, {})
+        for claim, several in zip(waiting, picks, strict=True):
+            held.picks[key_of(claim)] = (claim.metadata.uid, several)
+            self._devices.decide(claim.metadata.uid, several)
+        self._held[pod.metadata.uid] = held
+        return True
+
+    async def prepare(self, pod: core.Pod, node: str) -> None:
+        """Write allocations, and the pod's name on its claims."""
+        held = self._held.get(pod.metadata.uid)
+        if held is None:
+            raise Conflict(f'nothing is reserved for pod "{pod.metadata.name}"')
+        for claim in self._claims(pod, fault=Conflict):
+            key = key_of(claim)
+            _, picks = held.picks.get(key, ("", None))
+            held.written.append(key)
+            await self._write(key, claim, pod, picks)
+
+    def release(self, pod: core.Pod) -> None:
+        """Let go of the devices; what was written is taken back by `run`."""
+        held = self._held.pop(pod.metadata.uid, None)
+        if held is None:
+            return
+        for key in held.written:
+            self._regretted.put_nowait((key, pod.metadata.uid))
+        for key, (uid, _) in held.picks.items():
+            if key not in held.written:  # of the others nobody knows yet whether the API has them
+                self._devices.undo(uid)
+
+    def _claims(self, pod: core.Pod, *, fault: type[Exception] = Unanswerable) -> list[resource.ResourceClaim]:
+        """The pod's claims; raises `fault` when one is missing or not the pod's."""
+        statuses = {each.name: each.resource_claim_name for each in pod.status.resource_claim_statuses}
+        found = []
+        for entry in pod.spec.resource_claims:
+            name = claim_name(pod, entry, statuses)
+            if name is None:
+                raise fault(f'pod claim "{entry.name}": ResourceClaim not created yet')
+            if not name:
+                continue
+            claim = self._devices.claims.get(Key(pod.metadata.namespace, name))
+            if claim is None:
+                raise fault(f'resourceclaim.resource.k8s.io "{name}" not found')
+            if claim.metadata.deletion_timestamp:
+                raise fault(f'resourceclaim "{name}" is being deleted')
+            if entry.resource_claim_template_name and not _is_for(claim, pod):
+                raise fault(
+                    f"ResourceClaim {pod.metadata.namespace}/{name} was not created for pod "
+                    f"{pod.metadata.namespace}/{pod.metadata.name} (pod is not owner)"
+                )
+            found.append(claim)
+        return list({key_of(claim): claim for claim in found}.values())
+
+    def _check(self, pod: core.Pod, claims: Sequence[resource.ResourceClaim]) -> None:
+        for claim in claims:
+            users = claim.status.reserved_for
+            if claim.status.allocation is None:
+                if self._devices.is_decided(claim.metadata.uid):
+                    raise Unanswerable(f"resource claim {key_of(claim)} is in the process of being allocated")
+            elif len(users) >= MOST_USERS and all(user.uid != pod.metadata.uid for user in users):
+                raise Unanswerable("resourceclaim in use")
+
+    def _class(self, name: str) -> resource.DeviceClass | None:
+        return self._devices.classes.get(Key("", name))
+
+    def _reach(self, claim: resource.ResourceClaim) -> Names:
+        allocation = claim.status.allocation
+        if allocation is None or allocation.node_selector is None:
+            return self._nodes.everyone()
+        return self._nodes.selected(allocation.node_selector)
+
+    def _allocate(self, wanted: Sequence[Wanted], node: str) -> list[list[Pick]] | None:
+        return allocate(wanted, self._devices.on(node), self._devices.taken, self._devices.pools)
+
+    def _column(self, shapes: tuple[bytes, ...], wanted: Sequence[Wanted]) -> Column:
+        column = self._columns.pop(shapes, None) or Column()
+        self._columns[shapes] = column
+        if len(self._columns) > COLUMNS:
+            del self._columns[next(iter(self._columns))]
+        position, version = self._devices.position, self._nodes.version
+        if (column.position, column.nodes) == (position, version):
+            return column
+        changed = self._devices.changed_since(column.position) if column.nodes == version else None
+        if changed is None:
+            column.allowed.clear()
+            column.faults.clear()
+        self._ask(column, self._devices.candidates() if changed is None else changed, wanted)
+        column.position, column.nodes = position, version
+        return column
+
+    def _ask(self, column: Column, names: Any, wanted: Sequence[Wanted]) -> None:
+        """Ask these nodes; those that reach the very same devices are asked once."""
+        everyone = self._nodes.everyone()
+        answers: dict[tuple[int, ...], bool | str] = {}
+        for name in names:
+            devices = self._devices.on(name)
+            same = tuple(map(id, devices))
+            answer = answers.get(same)
+            if answer is None:
+                try:
+                    picks = allocate(wanted, devices, self._devices.taken, self._devices.pools)
+                    answer = picks is not None
+                except CelError as error:
+                    answer = f"{NO_DEVICES}: {error}"
+                answers[same] = answer
+            column.allowed.discard(name)
+            column.faults.pop(name, None)
+            if answer is True and name in everyone:
+                column.allowed.add(name)
+            elif isinstance(answer, str):
+                column.faults[name] = answer
+
+    def _mask(self, column: Column) -> Mask:
+        faults = dict(column.faults)
+        names = self._nodes.names_of_rows() if faults else {}
+        return Mask(
+            self._nodes.mask(column.allowed),
+            lambda row: faults.get(names.get(row, ""), NO_DEVICES),
+            Lack.DEVICES,
+            curable=True,
+        )
+
+    async def _write(
+        self, key: Key, claim: resource.ResourceClaim, pod: core.Pod, picks: Sequence[Pick] | None
+    ) -> None:
+        for _ in range(TRIES):
+            try:
+                if FINALIZER not in claim.metadata.finalizers and claim.status.allocation is None:
+                    marks = {"finalizers": [*claim.metadata.finalizers, FINALIZER]}
+                    claim = await self._patch(claim, {"metadata": marks})
+                status = self._status(claim, pod, picks)
+                if status:
+                    await self._patch(claim, {"status": status}, subresource="status")
+            except Conflict:
+                claim = await self._client.get(resource.ResourceClaim, key.name, namespace=key.namespace)
+            else:
+                return
+        raise Conflict(f'claim "{key}" changes faster than it can be written')
+
+    def _status(
+        self, claim: resource.ResourceClaim, pod: core.Pod, picks: Sequence[Pick] | None
+    ) -> dict[str, Any] | None:
+        """What is to be written of the claim: its allocation, its user, both or nothing. Raises Conflict."""
+        users = [msgspec.to_builtins(user) for user in claim.status.reserved_for]
+        there = any(user.uid == pod.metadata.uid for user in claim.status.reserved_for)
+        if claim.status.allocation is not None:
+            return None if there else {"reservedFor": [*users, consumer(pod)]}
+        if picks is None or claim.metadata.deletion_timestamp:
+            raise ApiError(f'claim "{key_of(claim)}" lost its allocation')
+        made = allocation_of(claim, picks, self._class, now=self._clock.now(), uid=self._uid)
+        return {"allocation": msgspec.to_builtins(made), "reservedFor": [*users, consumer(pod)]}
+
+    async def _patch(
+        self, claim: resource.ResourceClaim, patch: dict[str, Any], *, subresource: str = ""
+    ) -> resource.ResourceClaim:
+        metadata = claim.metadata
+        sure = {"uid": metadata.uid, "resourceVersion": metadata.resource_version}
+        whole = {**patch, "metadata": {**patch.get("metadata", {}), **sure}}
+        return await self._client.patch(
+            resource.ResourceClaim, metadata.name, whole, namespace=metadata.namespace, subresource=subresource
+        )
+
+    async def _take_off(self, key: Key, uid: str) -> None:
+        """The pod of that uid uses the claim no more; who sees a claim without users takes its devices back."""
+        for _ in range(TRIES):
+            try:
+                claim = await self._client.get(resource.ResourceClaim, key.name, namespace=key.namespace)
+            except NotFound:
+                return
+            if claim.status.allocation is None:
+                self._devices.undo(claim.metadata.uid)
+            rest = [msgspec.to_builtins(user) for user in claim.status.reserved_for if user.uid != uid]
+            if uid in self._held or len(rest) == len(claim.status.reserved_for):
+                return
+            try:
+                await self._patch(claim, {"status": {"reservedFor": rest or None}}, subresource="status")
+            except Conflict:
+                continue
+            return
+
+    def _pod_changed(self, old: core.Pod | None, new: core.Pod | None) -> None:
+        if old is not None and (new is None or new.metadata.uid != old.metadata.uid):
+            self.release(old)
+        if new is not None and new.spec.node_name:
+            self._held.pop(new.metadata.uid, None)
+
+
+def _elsewhere(row: int) -> str:
+    return ELSEWHERE
+
+
+def _is_for(claim: resource.ResourceClaim, pod: core.Pod) -> bool:
+    return any(owner.controller and owner.uid == pod.metadata.uid for owner in claim.metadata.owner_references)
