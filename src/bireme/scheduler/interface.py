@@ -5,10 +5,10 @@ is a `Rule`: it looks, reserves, prepares, or lets go, at the points of the sche
 documentation names PreFilter and Filter, Reserve, PreBind and Unreserve.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import Flag, auto
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,3 +71,14 @@ class Rule(Protocol):
 
     def release(self, pod: core.Pod) -> None:
         """The pod does not go there after all: let go what was reserved. Twice is once."""
+
+
+@runtime_checkable
+class Yielding(Protocol):
+    """A rule whose `curable` masks may be overcome by evicting pods: it can tell what would be without them.
+
+    Where a rule can't, a node that its mask leaves out stays left out.
+    """
+
+    def would_allow(self, pod: core.Pod, node: str, gone: Collection[str]) -> bool:
+        """Whether the node would do for the pod, as far as this rule goes, once the pods with these uids left it."""

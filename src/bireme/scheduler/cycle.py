@@ -1,0 +1,157 @@
+"""One turn of scheduling, as a decision: which node for this pod, or why none, and who would have to go for it.
+
+Plain calls between two events, so nothing changes under them. What was decided stands in the ledger (and with the
+rules) when `decide` returns; telling the API is `acting.py`'s. The steps are those of the Kubernetes documentation
+("Scheduling Framework"): filters and scores are the template's, what rules add comes as masks.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bireme.api.kinds import core
+from bireme.scheduler.configuration import Settings
+from bireme.scheduler.explanation import Explanation, message
+from bireme.scheduler.interface import NOTHING, Lack, Mask, Rule, Stop
+from bireme.scheduler.nominated import Nominated
+from bireme.scheduler.preempting import Preempting, Said
+from bireme.scheduler.preemption import NOT_HELPFUL, Choice
+from bireme.scheduler.templates import REFUSED, DefaultSelector, Template, Templates
+from bireme.scheduler.twins import Twins
+from bireme.scheduler.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The pod's node; booked. `rules` are those with which something was reserved."""
+
+    node: str
+    rules: tuple[Rule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """No node will do: the words of the event, what would help, and whose departure would.
+
+    `lack` is nothing where a node was found but could not be had.
+    """
+
+    text: str
+    lack: Lack
+    twins: Twins | None = None
+    choice: Choice | None = None
+    wants_offers: bool = False
+
+
+class Cycle:
+    """See the module."""
+
+    def __init__(
+        self,
+        world: World,
+        settings: Settings,
+        *,
+        rules: Sequence[Rule] = (),
+        default_selector: DefaultSelector,
+    ) -> None:
+        self.world, self._rules = world, rules
+        self._preempting_profiles = settings.preempting
+        self._templates = {
+            profile.name: Templates(world, profile, default_selector=default_selector)
+            for profile in settings.profiles
+        }
+        self.nominated = Nominated(world)
+        self.preempting = Preempting(world, self.nominated)
+
+    def names(self) -> frozenset[str]:
+        """The scheduler names that are answered to."""
+        return frozenset(self._templates)
+
+    def template(self, pod: core.Pod) -> Template:
+        """The template of the pod in its profile."""
+        return self._templates[pod.spec.scheduler_name].of(pod)
+
+    def may_preempt(self, pod: core.Pod) -> bool:
+        """Whether others may have to go for the pod at all."""
+        return pod.spec.scheduler_name in self._preempting_profiles and pod.spec.preemption_policy != "Never"
+
+    def decide(self, pod: core.Pod) -> Found | Refused:
+        """The pod's node, which it holds from now on, or why it gets none."""
+        template = self.template(pod)
+        rules = tuple(rule for rule in self._rules if rule.concerns(pod)) if self._rules else ()
+        said: list[Said] = []
+        for rule in rules:
+            answer = rule.look(pod)
+            if isinstance(answer, Stop):
+                return self._stopped(pod, template, answer)
+            said += ((rule, mask) for mask in answer)
+        masks = [mask for _, mask in said]
+        if len(self.nominated):
+            uid, priority = pod.metadata.uid, pod.spec.priority or 0
+            held = self.nominated.mask(template, least=priority, but=uid)
+            if held is not None:
+                masks.append(held)
+        row = self._row(pod, template, masks)
+        if row is None:
+            return self._refused(pod, template, said, masks)
+        node = self.world.ledger.columns.nodes[row]
+        for number, rule in enumerate(rules):
+            if not rule.reserve(pod, node):
+                for reserved in rules[: number + 1]:
+                    reserved.release(pod)
+                return Refused("", NOTHING)
+        self.nominated.remove(pod.metadata.uid)
+        template.assume(pod, node)
+        return Found(node, rules)
+
+    def reasons(self, pod: core.Pod) -> dict[str, list[str]]:
+        """The reasons of each node that refuses the pod, by node name; an empty list for one that would take it."""
+        masks: list[Mask] = []
+        for rule in self._rules:
+            answer = rule.look(pod) if rule.concerns(pod) else ()
+            if isinstance(answer, Stop):
+                return {name: [answer.message] for name in self.world.ledger.nodes()}
+            masks += answer
+        found = Explanation(self.template(pod), masks)
+        return {name: found.of(row) for name, row in self.world.ledger.columns.live_rows()}
+
+    def _row(self, pod: core.Pod, template: Template, masks: Sequence[Mask]) -> int | None:
+        """The best row; that which was made free for the pod before all others."""
+        node = self.nominated.node_of(pod.metadata.uid)
+        row = self.world.nodes.row(node) if node else -1
+        if row >= 0 and template.scores(masks, pod=pod)[row] > REFUSED:
+            return row
+        return template.best(masks, pod=pod)
+
+    def _stopped(self, pod: core.Pod, template: Template, stop: Stop) -> Refused:
+        text, count = stop.message, int(self.world.nodes.present.sum())
+        if count and self.may_preempt(pod):
+            text += f" preemption: {message(count, [(NOT_HELPFUL, count)])}"
+        return Refused(
+            text, stop.lack, Twins(template, pod.spec.priority or 0, preempts=False, only=pod.metadata.uid)
+        )
+
+    def _refused(self, pod: core.Pod, template: Template, said: Sequence[Said], masks: Sequence[Mask]) -> Refused:
+        found = Explanation(template, masks)
+        text = message(int(self.world.nodes.present.sum()), found.counts().items())
+        lack = found.lack | Lack.NODE
+        if lack & (Lack.AMOUNTS | Lack.PORTS) and self._offers_are_in_the_way(template):
+            return Refused(text, lack, self._twins(pod, template, said), wants_offers=True)
+        choice: Choice | str = ""
+        if pod.spec.scheduler_name in self._preempting_profiles and self.world.nodes.present.any():
+            choice = self.preempting.objection(pod) or self.preempting.choose(pod, template, found, said)
+        if isinstance(choice, str):
+            text += f" preemption: {choice}" if choice else ""
+            return Refused(text, lack, self._twins(pod, template, said))
+        return Refused(text, lack, self._twins(pod, template, said, alone=True), choice)
+
+    def _twins(self, pod: core.Pod, template: Template, said: Sequence[Said], *, alone: bool = False) -> Twins:
+        uid = pod.metadata.uid
+        alone = alone or bool(said) or bool(self.nominated.node_of(uid))
+        return Twins(template, pod.spec.priority or 0, self.may_preempt(pod), uid if alone else "")
+
+    def _offers_are_in_the_way(self, template: Template) -> bool:
+        ledger, demand = self.world.ledger, template.demand
+        if not ledger.statistics().offers:
+            return False
+        nodes = ledger.would_fit_without_offers(demand.requests, ports=demand.ports)
+        return any(template.column.allowed[ledger.columns.rows[node]] for node in nodes)
