@@ -1,117 +1,221 @@
-"""The scheduler over the real API in this process: pods get nodes, reasons, and room from offers."""
+"""The scheduler over the real API in this process: pods get nodes, reasons, and room from offers and other pods."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from dataclasses import replace
 
-from tests.support.cluster import Cluster, cluster
+from tests.scheduler.scheduling import condition, node, pod, scheduling_alone
 
-from bireme.aio.clock import RealClock
-from bireme.api.kinds import core, meta
-from bireme.client.events import EventRecorder
-from bireme.client.informer import Informer
-from bireme.ledger.ledger import Ledger
-from bireme.scheduler.scheduler import Scheduler
+from bireme.api.errors import ServiceUnavailable
+from bireme.api.kinds import core, meta, scheduling
+from bireme.client.client import Patch
+from bireme.scheduler.configuration import Settings
+from bireme.scheduler.interface import Lack, Mask, Stop
+from bireme.scheduler.profile import DEFAULT
 
-
-def node(name: str, *, cpu: str = "4") -> core.Node:
-    allocatable = {"cpu": cpu, "memory": "8Gi", "pods": "10"}
-    made = core.Node(metadata=meta.ObjectMeta(name=name))
-    made.status = core.NodeStatus(allocatable=allocatable, capacity=allocatable)
-    return made
+NO_CPU = "0/1 nodes are available: 1 Insufficient cpu."
+NOBODY = " preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod."
 
 
-def pod(name: str, *, cpu: str = "1") -> core.Pod:
-    resources = core.ResourceRequirements(requests={"cpu": cpu})
-    container = core.Container(name="c", image="i", resources=resources)
-    return core.Pod(
-        metadata=meta.ObjectMeta(name=name, namespace="default"),
-        spec=core.PodSpec(containers=[container], service_account_name="default"),
-    )
+def priority(name: str, value: int, *, policy: str = "") -> scheduling.PriorityClass:
+    return scheduling.PriorityClass(metadata=meta.ObjectMeta(name=name), value=value, preemption_policy=policy)
 
 
-@asynccontextmanager
-async def scheduling(ask_for_room: Callable[[], None] = lambda: None) -> AsyncIterator[tuple[Cluster, Ledger]]:
-    """A cluster with a scheduler and a service account, and its ledger."""
-    ledger = Ledger()
-    async with cluster() as c, asyncio.TaskGroup() as tasks:
-        await c.client.create(core.ServiceAccount(metadata=meta.ObjectMeta(name="default", namespace="default")))
-        client, clock = c.api.client("system:kube-scheduler"), RealClock()
-        pods, nodes = Informer(client, core.Pod, clock=clock), Informer(client, core.Node, clock=clock)
-        events = EventRecorder(client, "default-scheduler", clock=clock)
-        scheduler = Scheduler(
-            client, pods=pods, nodes=nodes, ledger=ledger, events=events, clock=clock, ask_for_room=ask_for_room
-        )
-        parts = (pods.run, nodes.run, events.run, scheduler.run)
-        running = [tasks.create_task(part()) for part in parts]
-        try:
-            yield c, ledger
-        finally:
-            for task in running:
-                task.cancel()
-
-
-async def settled(c: Cluster, name: str, wanted: Callable[[core.Pod], object]) -> core.Pod:
-    """The pod once it is as wanted."""
-    async with asyncio.timeout(10):
-        while True:
-            found = await c.client.get(core.Pod, name, namespace="default")
-            if wanted(found):
-                return found
-            await asyncio.sleep(0.01)
-
-
-async def register(c: Cluster, *nodes: core.Node) -> None:
-    """Nodes that are ready for pods: the taint of new ones is taken off."""
-    for each in nodes:
-        made = await c.client.create(each)
-        made.spec.taints = []
-        made.status = each.status
-        await c.client.update(await c.client.update(made), subresource="status")
+LOW, HIGH = priority("low", 10), priority("high", 1000)
 
 
 async def test_pods_go_where_there_is_most_room() -> None:
-    async with scheduling() as (c, ledger):
-        await register(c, node("small", cpu="2"), node("large", cpu="8"))
-        for number in range(3):
-            await c.client.create(pod(f"p{number}"))
-        placed = [await settled(c, f"p{number}", lambda p: p.spec.node_name) for number in range(3)]
-        assert {p.spec.node_name for p in placed} == {"large"}
-        assert ledger.free("large")["cpu"] == 5000
+    async with scheduling_alone() as s:
+        await s.register(node("small", cpu="2"), node("large", cpu="8"))
+        await s.create(*(pod(f"p{number}") for number in range(3)))
+        assert {await s.placed(f"p{number}") for number in range(3)} == {"large"}
+        assert s.ledger.free("large")["cpu"] == 5000
+        assert s.scheduler.statistics().placed == 3
 
 
 async def test_a_pod_without_room_says_why_and_is_placed_when_there_is_some() -> None:
-    async with scheduling() as (c, _):
-        await register(c, node("n", cpu="1"))
-        await c.client.create(pod("first"))
-        await settled(c, "first", lambda p: p.spec.node_name)
-        await c.client.create(pod("second"))
-        refused = await settled(c, "second", lambda p: p.status.conditions)
-        assert refused.status.conditions[0].message == "0/1 nodes are available: 1 Insufficient cpu."
-        await c.client.delete(core.Pod, "first", namespace="default", grace_period_s=0)
-        await settled(c, "second", lambda p: p.spec.node_name == "n")
+    async with scheduling_alone() as s:
+        await s.register(node("n", cpu="1"))
+        await s.create(pod("first"))
+        await s.placed("first")
+        await s.create(pod("second"))
+        assert await s.refused("second") == NO_CPU + NOBODY
+        await s.end("first")
+        assert await s.placed("second") == "n"
+
+
+async def test_a_new_node_wakes_those_it_can_take_and_no_others() -> None:
+    async with scheduling_alone() as s:
+        await s.register(node("n", cpu="1"))
+        await s.create(pod("medium", cpu="2"), pod("giant", cpu="64"))
+        await s.refused("medium")
+        await s.refused("giant")
+        before = s.scheduler.statistics().refused
+        await s.register(node("m", cpu="4"))
+        assert await s.placed("medium") == "m"
+        assert s.scheduler.statistics().refused == before
 
 
 async def test_offers_in_the_way_are_asked_back() -> None:
     asked = asyncio.Event()
-    async with scheduling(asked.set) as (c, ledger):
-        await register(c, node("n", cpu="1"))
+    async with scheduling_alone(ask_for_room=asked.set) as s:
+        await s.register(node("n", cpu="1"))
         async with asyncio.timeout(10):
-            while not ledger.try_offer("o", "n", {"cpu": 1000}):
+            while not s.ledger.try_offer("o", "n", {"cpu": 1000}):
                 await asyncio.sleep(0.01)
-            await c.client.create(pod("p"))
+            await s.create(pod("p"))
             await asked.wait()
-        ledger.release_offer("o")
-        await settled(c, "p", lambda p: p.spec.node_name == "n")
+        s.ledger.release_offer("o")
+        assert await s.placed("p") == "n"
 
 
 async def test_nobody_is_asked_for_room_that_would_not_help() -> None:
     asked: list[int] = []
-    async with scheduling(lambda: asked.append(1)) as (c, ledger):
-        await register(c, node("n", cpu="1"))
+    async with scheduling_alone(ask_for_room=lambda: asked.append(1)) as s:
+        await s.register(node("n", cpu="1"))
         async with asyncio.timeout(10):
-            while not ledger.try_offer("o", "n", {"cpu": 500}):
+            while not s.ledger.try_offer("o", "n", {"cpu": 500}):
                 await asyncio.sleep(0.01)
-        await c.client.create(pod("giant", cpu="100"))
-        await settled(c, "giant", lambda p: p.status.conditions)
+        await s.create(pod("giant", cpu="100"))
+        await s.refused("giant")
         assert asked == []
+
+
+async def test_a_gated_pod_waits_without_a_word_until_its_gate_is_gone() -> None:
+    async with scheduling_alone() as s:
+        await s.register(node("n"))
+        gated = pod("p")
+        gated.spec.scheduling_gates = [core.PodSchedulingGate(name="example.com/gate")]
+        await s.create(gated, pod("free"))
+        await s.placed("free")
+        found = await s.cluster.client.get(core.Pod, "p", namespace="default")
+        said = condition(found, "PodScheduled")
+        assert said is not None
+        assert (said.status, said.reason) == ("False", "SchedulingGated")
+        patch = [{"op": "remove", "path": "/spec/schedulingGates"}]
+        await s.cluster.client.patch(core.Pod, "p", patch, namespace="default", how=Patch.JSON)
+        assert await s.placed("p") == "n"
+        assert await s.events("FailedScheduling") == []
+
+
+async def test_each_profile_places_its_own_pods() -> None:
+    packing = replace(DEFAULT, name="packing")
+    async with scheduling_alone(settings=Settings(profiles=(DEFAULT, packing))) as s:
+        await s.register(node("n"))
+        await s.create(pod("a"), pod("b", scheduler="packing"), pod("c", scheduler="another"))
+        assert await s.placed("a") == await s.placed("b") == "n"
+        found = await s.cluster.client.get(core.Pod, "c", namespace="default")
+        assert not found.spec.node_name
+        assert not found.status.conditions
+
+
+async def test_a_pod_evicts_a_lesser_one() -> None:
+    async with scheduling_alone() as s:
+        await s.register(node("n", cpu="1"))
+        await s.create(LOW, HIGH)
+        victim = pod("victim", priority="low")
+        victim.metadata.finalizers = ["example.com/keep"]
+        await s.create(victim)
+        await s.placed("victim")
+        await s.create(pod("urgent", priority="high"))
+        nominated = await s.settled("urgent", lambda found: found.status.nominated_node_name)
+        assert nominated.status.nominated_node_name == "n"
+        assert await s.refused("urgent") == NO_CPU
+        ending = await s.settled("victim", lambda found: found.metadata.deletion_timestamp)
+        said = condition(ending, "DisruptionTarget")
+        assert said is not None
+        assert (said.status, said.reason) == ("True", "PreemptionByScheduler")
+        assert said.message == "default-scheduler: preempting to accommodate a higher priority pod"
+        await s.cluster.client.patch(core.Pod, "victim", {"metadata": {"finalizers": None}}, namespace="default")
+        await s.end("victim")
+        assert await s.placed("urgent") == "n"
+        found = await s.cluster.client.get(core.Pod, "urgent", namespace="default")
+        assert not found.status.nominated_node_name
+        assert [event.message for event in await s.events("Preempted")] == [
+            f"Preempted by pod {found.metadata.uid} on node n"
+        ]
+
+
+async def test_room_that_is_being_made_is_not_given_to_a_lesser_pod() -> None:
+    async with scheduling_alone() as s:
+        await s.register(node("n", cpu="2"))
+        await s.create(LOW, HIGH, pod("victim", cpu="2", priority="low"))
+        await s.placed("victim")
+        await s.create(pod("urgent", cpu="1500m", priority="high"))
+        await s.settled("victim", lambda found: found.metadata.deletion_timestamp)
+        await s.create(pod("sneaky", cpu="1", priority="low"))
+        await s.refused("sneaky")
+        await s.end("victim")
+        assert await s.placed("urgent") == "n"
+        found = await s.cluster.client.get(core.Pod, "sneaky", namespace="default")
+        assert not found.spec.node_name
+
+
+async def test_a_higher_pod_takes_over_what_was_made_free_for_another() -> None:
+    async with scheduling_alone() as s:
+        await s.register(node("n", cpu="1"))
+        await s.create(LOW, HIGH, priority("top", 5000), pod("victim", priority="low"))
+        await s.placed("victim")
+        await s.create(pod("urgent", priority="high"))
+        await s.settled("urgent", lambda found: found.status.nominated_node_name)
+        await s.create(pod("top", priority="top"))
+        await s.settled("top", lambda found: found.status.nominated_node_name)
+        await s.settled("urgent", lambda found: not found.status.nominated_node_name)
+        await s.end("victim")
+        assert await s.placed("top") == "n"
+
+
+async def test_one_that_never_preempts_waits() -> None:
+    async with scheduling_alone() as s:
+        await s.register(node("n", cpu="1"))
+        await s.create(LOW, priority("polite", 1000, policy="Never"), pod("low", priority="low"))
+        await s.placed("low")
+        await s.create(pod("polite", priority="polite"))
+        said = await s.refused("polite")
+        assert said == f"{NO_CPU} preemption: not eligible due to preemptionPolicy=Never."
+        found = await s.cluster.client.get(core.Pod, "low", namespace="default")
+        assert not found.metadata.deletion_timestamp
+
+
+class Leash:
+    """A rule that keeps pods off all nodes until it lets go, and whose preparation fails at first."""
+
+    def __init__(self) -> None:
+        self.holds, self.fails = True, 1
+        self.done: list[str] = []
+
+    def concerns(self, pod: core.Pod) -> bool:
+        return pod.metadata.labels.get("app") == "leashed"
+
+    def look(self, pod: core.Pod) -> Sequence[Mask] | Stop:
+        self.done.append("look")
+        return Stop("held back", Lack.VOLUMES) if self.holds else ()
+
+    def reserve(self, pod: core.Pod, node: str) -> bool:
+        self.done.append(f"reserve {node}")
+        return True
+
+    async def prepare(self, pod: core.Pod, node: str) -> None:
+        self.done.append(f"prepare {node}")
+        self.fails -= 1
+        if self.fails >= 0:
+            raise ServiceUnavailable("try again")
+
+    def release(self, pod: core.Pod) -> None:
+        self.done.append("release")
+
+
+async def test_a_rule_is_asked_at_every_step() -> None:
+    leash = Leash()
+    async with scheduling_alone(rules=[leash]) as s:
+        await s.register(node("n"))
+        await s.create(pod("free"), pod("p", labels="leashed"))
+        assert await s.placed("free") == "n"
+        assert (await s.refused("p")).startswith("held back preemption: 0/1 nodes are available: 1 Preemption is not")
+        s.scheduler.wake(Lack.DEVICES)
+        s.scheduler.wake(Lack.VOLUMES, helps=lambda pod: pod.metadata.name == "another")
+        leash.holds = False
+        s.scheduler.wake(Lack.VOLUMES, helps=lambda pod: pod.metadata.name == "p")
+        assert await s.placed("p") == "n"
+        steps = ["look", "look", "reserve n", "prepare n", "release", "look", "reserve n", "prepare n"]
+        assert leash.done == steps

@@ -188,7 +188,7 @@ class Core:
         await run_controllers(self._api, settings, clock=self._clock)
 
     async def _run_scheduler(self) -> None:
-        await run_scheduler(self._api, self._ledger, clock=self._clock)
+        await run_scheduler(self._api, self._ledger, clock=self._clock, ask_for_room=lambda: self._make_room())
 
     def _mesos(self) -> MesosMaster:
         config = self._config

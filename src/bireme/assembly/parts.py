@@ -1,15 +1,13 @@
 """Parts of a control plane as one API runs them: the controllers, the scheduler, a store to forget."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 from bireme.aio.clock import Clock
-from bireme.api.kinds import core
 from bireme.assembly.api import Api
 from bireme.client.events import EventRecorder
-from bireme.client.informer import Informer
 from bireme.controllers.all import controllers
 from bireme.controllers.all import run as run_all
 from bireme.controllers.controller import Context
@@ -17,6 +15,8 @@ from bireme.controllers.informers import Informers
 from bireme.controllers.settings import Settings, Sign
 from bireme.http.certificates import Authority
 from bireme.ledger.ledger import Ledger
+from bireme.scheduler.caches import Caches
+from bireme.scheduler.configuration import Settings as SchedulerSettings
 from bireme.scheduler.scheduler import Scheduler
 from bireme.store.interface import Store
 from bireme.store.memory import MemoryStore
@@ -44,13 +44,27 @@ async def run_controllers(api: Api, settings: Settings, *, clock: Clock) -> None
     await run_all(context, controllers(context))
 
 
-async def run_scheduler(api: Api, ledger: Ledger, *, clock: Clock) -> None:
-    """The scheduler, which books in `ledger`, until cancelled."""
+async def run_scheduler(
+    api: Api,
+    ledger: Ledger,
+    *,
+    clock: Clock,
+    settings: SchedulerSettings | None = None,
+    ask_for_room: Callable[[], None] = lambda: None,
+) -> None:
+    """The scheduler, which books in `ledger`, until cancelled. `ask_for_room` takes back offers."""
     client = api.client("system:kube-scheduler")
-    pods = Informer(client, core.Pod, clock=clock)
-    nodes = Informer(client, core.Node, clock=clock)
+    caches = Caches.of(client, clock=clock)
     events = EventRecorder(client, "default-scheduler", clock=clock)
-    scheduler = Scheduler(client, pods=pods, nodes=nodes, ledger=ledger, events=events, clock=clock)
+    scheduler = Scheduler(
+        client,
+        caches=caches,
+        ledger=ledger,
+        events=events,
+        clock=clock,
+        settings=settings,
+        ask_for_room=ask_for_room,
+    )
     async with asyncio.TaskGroup() as tasks:
-        for name, service in (("pods", pods), ("nodes", nodes), ("events", events), ("placing", scheduler)):
+        for name, service in (("caches", caches), ("events", events), ("placing", scheduler)):
             tasks.create_task(service.run(), name=f"scheduler: {name}")

@@ -90,6 +90,10 @@ class Ledger:
     def has_pod(self, uid: str) -> bool:
         return uid in self._pods
 
+    def pods(self) -> frozenset[str]:
+        """The uids of all pods that are booked."""
+        return frozenset(self._pods)
+
     def try_offer(self, offer: str, node: str, amounts: Resources, *, ports: PortSet = NO_PORTS) -> bool:
         """Book the offer if all of it is free; whether it was."""
         row = self.columns.rows.get(node)

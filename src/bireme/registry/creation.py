@@ -67,7 +67,18 @@ def _hold_namespace(tree: Tree) -> None:
 
 
 def _complete_pod(tree: Tree, user: Identity) -> None:
-    tree["status"] = {"phase": "Pending", "qosClass": tree_qos(tree.get("spec") or {})}
+    spec = tree.get("spec") or {}
+    tree["status"] = {"phase": "Pending", "qosClass": tree_qos(spec)}
+    if spec.get("schedulingGates"):
+        tree["status"]["conditions"] = [dict(GATED)]
+
+
+GATED = {
+    "type": "PodScheduled",
+    "status": "False",
+    "reason": "SchedulingGated",
+    "message": "Scheduling is blocked due to non-empty scheduling gates",
+}
 
 
 def _complete_job(tree: Tree, user: Identity) -> None:

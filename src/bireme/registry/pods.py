@@ -30,6 +30,7 @@ async def bind(registry: Registry, kind: Kind, namespace: str, name: str, bindin
             if said.get(field):
                 tree["metadata"][field] = {**(tree["metadata"].get(field) or {}), **said[field]}
         set_condition(tree, SCHEDULED, status="True", now=rfc3339(registry.clock.now()))
+        tree["status"].pop("nominatedNodeName", None)
         try:
             await registry.write(kind, item, tree, call)
         except Raced:

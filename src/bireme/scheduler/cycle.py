@@ -32,7 +32,8 @@ class Found:
 class Refused:
     """No node will do: the words of the event, what would help, and whose departure would.
 
-    `lack` is nothing where a node was found but could not be had.
+    `lack` is nothing where a node was found but could not be had. `wants_offers`: offers that are out stand in the
+    way. `gives_up`: no node is being made free for the pod, nor could be.
     """
 
     text: str
@@ -40,6 +41,11 @@ class Refused:
     twins: Twins | None = None
     choice: Choice | None = None
     wants_offers: bool = False
+    gives_up: bool = False
+
+
+class Cold(Exception):
+    """The pods on the nodes must be read before it can be said who is to go: `Preempting.warm`, then ask again."""
 
 
 class Cycle:
@@ -59,12 +65,9 @@ class Cycle:
             profile.name: Templates(world, profile, default_selector=default_selector)
             for profile in settings.profiles
         }
+        self.names = frozenset(self._templates)
         self.nominated = Nominated(world)
         self.preempting = Preempting(world, self.nominated)
-
-    def names(self) -> frozenset[str]:
-        """The scheduler names that are answered to."""
-        return frozenset(self._templates)
 
     def template(self, pod: core.Pod) -> Template:
         """The template of the pod in its profile."""
@@ -75,7 +78,7 @@ class Cycle:
         return pod.spec.scheduler_name in self._preempting_profiles and pod.spec.preemption_policy != "Never"
 
     def decide(self, pod: core.Pod) -> Found | Refused:
-        """The pod's node, which it holds from now on, or why it gets none."""
+        """The pod's node, which it holds from now on, or why it gets none. Raises Cold."""
         template = self.template(pod)
         rules = tuple(rule for rule in self._rules if rule.concerns(pod)) if self._rules else ()
         said: list[Said] = []
@@ -136,12 +139,15 @@ class Cycle:
         lack = found.lack | Lack.NODE
         if lack & (Lack.AMOUNTS | Lack.PORTS) and self._offers_are_in_the_way(template):
             return Refused(text, lack, self._twins(pod, template, said), wants_offers=True)
-        choice: Choice | str = ""
-        if pod.spec.scheduler_name in self._preempting_profiles and self.world.nodes.present.any():
-            choice = self.preempting.objection(pod) or self.preempting.choose(pod, template, found, said)
-        if isinstance(choice, str):
-            text += f" preemption: {choice}" if choice else ""
+        if pod.spec.scheduler_name not in self._preempting_profiles or not self.world.nodes.present.any():
             return Refused(text, lack, self._twins(pod, template, said))
+        if objection := self.preempting.objection(pod):
+            return Refused(f"{text} preemption: {objection}", lack, self._twins(pod, template, said))
+        if self.preempting.is_cold:
+            raise Cold
+        choice = self.preempting.choose(pod, template, found, said)
+        if isinstance(choice, str):
+            return Refused(f"{text} preemption: {choice}", lack, self._twins(pod, template, said), gives_up=True)
         return Refused(text, lack, self._twins(pod, template, said, alone=True), choice)
 
     def _twins(self, pod: core.Pod, template: Template, said: Sequence[Said], *, alone: bool = False) -> Twins:

@@ -51,7 +51,7 @@ class Preempting:
         if self._costs:
             self._world.ledger.columns.touch(row)
 
-    def warm(self, priority: int) -> Iterator[None]:
+    def warm(self) -> Iterator[None]:
         """Read the pods of all nodes, with a break now and then; a decision after that is quick."""
         self._residents.refresh()
         for number, row in enumerate(np.flatnonzero(self._world.ledger.columns.live).tolist()):

@@ -147,6 +147,12 @@ class SchedulingQueue:
         """The pod has its node; what is left is to write it. Answer with `remove` or `give_back`."""
         self._enter(waiting, State.BINDING)
 
+    def put_back(self, waiting: Waiting) -> None:
+        """It was not decided on after all: it comes first again."""
+        if self._waiting.get(waiting.key) is waiting:
+            waiting.attempts -= 1
+            self._activate(waiting)
+
     def give_back(self, waiting: Waiting, lack: Lack, *, now: float) -> None:
         """No node would do; `lack` says what for (nothing: the attempt itself failed)."""
         if self._waiting.get(waiting.key) is not waiting:
@@ -196,6 +202,10 @@ class SchedulingQueue:
     def parked(self) -> Iterable[Waiting]:
         """Pods that wait for a change."""
         return [waiting for waiting in self._waiting.values() if waiting.state is State.PARKED]
+
+    def binding(self) -> list[Waiting]:
+        """Pods that have a node which is being written."""
+        return [waiting for waiting in self._waiting.values() if waiting.state is State.BINDING]
 
     def get(self, key: Key) -> Waiting | None:
         """The pod as it waits, if it does."""

@@ -1,37 +1,42 @@
-"""Give every waiting pod a node: take it from the queue, choose by its template's column, book it, bind it.
+"""Give every waiting pod a node: take it from the queue, decide, write what was decided.
 
-The choice is a plain call between two events, so nothing changes under it; the binding is a request to the API
-and runs beside the next choices. What was booked for a binding that fails is released and the pod tried again.
-The queue stands in `queue.py`, the choice in `templates.py`, the account in `ledger/`.
+Decisions are plain calls between two events (`cycle.py`); writes run beside the next decisions (`acting.py`). What
+happens elsewhere is told to the queue between decisions (`following.py`), which come in short slices so that
+nobody in this process waits long. The account is `ledger/`'s.
 """
 
 import asyncio
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
 from bireme.aio.clock import Clock
 from bireme.aio.waiting import wait_any
 from bireme.api.errors import ApiError, Conflict, NotFound
-from bireme.api.kinds import core, meta
-from bireme.api.times import rfc3339
-from bireme.client.client import Client, Patch
+from bireme.api.kinds import core
+from bireme.client.client import Client
 from bireme.client.events import EventRecorder
-from bireme.client.informer import Informer, key_of
+from bireme.client.informer import Key, key_of
 from bireme.ledger.ledger import Ledger
-from bireme.scheduler.explanation import Explanation, message
-from bireme.scheduler.interface import ANYTHING, Lack
-from bireme.scheduler.queue import QueueLengths, SchedulingQueue, Waiting
-from bireme.scheduler.templates import Template, Templates
+from bireme.scheduler.acting import Acting, Writers
+from bireme.scheduler.caches import Caches
+from bireme.scheduler.configuration import Settings
+from bireme.scheduler.cycle import Cold, Cycle, Found, Refused
+from bireme.scheduler.figures import Figures, Result
+from bireme.scheduler.following import Following
+from bireme.scheduler.interface import NOTHING, Lack, Rule
+from bireme.scheduler.preemption import Choice
+from bireme.scheduler.queue import ALL, QueueLengths, SchedulingQueue, Waiting
+from bireme.scheduler.spreading import Spreading
 from bireme.scheduler.world import World
 
 log = structlog.get_logger(__name__)
 
-NAME = "default-scheduler"
-BINDERS = 16
-ENDED = ("Succeeded", "Failed")
+SLICE_S = 0.01
+SLICE = 100
+"""Decisions in a row, at most, and the time that they may take, before others get their turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,7 @@ class SchedulerStatistics:
 
 
 class Scheduler:
-    """Places pods whose schedulerName is ours; books every bound pod, whoever placed it, in the ledger.
+    """Places pods whose schedulerName is one of ours; books every bound pod, whoever placed it, in the ledger.
 
     `ask_for_room` is called when a pod finds no room while offers are out: they may be taken back.
     """
@@ -53,201 +58,198 @@ class Scheduler:
         self,
         client: Client,
         *,
-        pods: Informer[core.Pod],
-        nodes: Informer[core.Node],
+        caches: Caches,
         ledger: Ledger,
         events: EventRecorder,
         clock: Clock,
-        name: str = NAME,
+        settings: Settings | None = None,
+        rules: Sequence[Rule] = (),
         ask_for_room: Callable[[], None] = lambda: None,
     ) -> None:
-        self._client, self._events, self._clock, self._name = client, events, clock, name
-        self._pod_cache, self._node_cache, self._ledger = pods, nodes, ledger
+        self._events, self._clock, self._ask_for_room = events, clock, ask_for_room
+        self._caches, self._rules = caches, rules
+        settings = settings or Settings()
         self._world = World(ledger)
-        self._templates = Templates(self._world)
-        self._queue = SchedulingQueue()
-        self._ask_for_room = ask_for_room
-        self._changed = asyncio.Event()
-        self._bindings: asyncio.Queue[tuple[Waiting, core.Pod, str]] = asyncio.Queue(1000)
-        self._placed = self._refused = 0
-        pods.on_change(self._pod_changed)
-        nodes.on_change(self._node_changed)
-        ledger.on_release(self.resources_freed)
+        self._cycle = Cycle(self._world, settings, rules=rules, default_selector=Spreading(caches).selector)
+        self._nominated, self._preempting = self._cycle.nominated, self._cycle.preempting
+        self._queue = SchedulingQueue(settings.backoff)
+        self._acting, self._writers = Acting(client, events, clock), Writers("scheduler")
+        self._stirred = asyncio.Event()
+        self._following = Following(caches, self._cycle, self._queue, clock, stir=self._stirred.set)
+        self._booked_before = ledger.pods()
+        self.figures = Figures()
 
     async def run(self) -> None:
         """Place pods until cancelled."""
-        await self._pod_cache.wait_synced()
-        await self._node_cache.wait_synced()
-        async with asyncio.TaskGroup() as tasks:
-            for number in range(BINDERS):
-                tasks.create_task(self._bind_all(), name=f"scheduler: binder {number}")
-            tasks.create_task(self._place_all(), name="scheduler: placing")
+        await self._caches.wait_synced()
+        for uid in self._booked_before - self._world.placed.keys():
+            self._world.ledger.release_pod(uid)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._writers.run(), name="scheduler: writers")
+                tasks.create_task(self._place_all(), name="scheduler: placing")
+        finally:
+            for waiting in self._queue.binding():
+                self._let_go(waiting)
 
     def statistics(self) -> SchedulerStatistics:
-        return SchedulerStatistics(self._placed, self._refused, self._queue.lengths())
+        count = self.figures.count
+        return SchedulerStatistics(count(Result.SCHEDULED), count(Result.UNSCHEDULABLE), self._queue.lengths())
 
     def why(self, pod: core.Pod) -> dict[str, list[str]]:
         """The reasons of each node that refuses the pod, by node name; an empty list for one that would take it."""
-        found = Explanation(self._templates.of(pod))
-        return {name: found.of(row) for name, row in self._ledger.columns.live_rows()}
+        return self._cycle.reasons(pod)
+
+    def wake(self, change: Lack, *, helps: Callable[[core.Pod], bool] = lambda _: True) -> None:
+        """For rules: something changed that may help pods short of this. `helps` is asked about each of them."""
+
+        def count(waiting: Waiting) -> int:
+            pod = self._caches.pods.get(waiting.key)
+            return ALL if pod is not None and helps(pod) else 0
+
+        if self._queue.wake(change, now=self._clock.monotonic(), helps=count):
+            self._stirred.set()
+
+    # Deciding
 
     async def _place_all(self) -> None:
         while True:
-            waiting = self._queue.take(now=self._clock.monotonic())
-            if waiting is None:
+            self._stirred.clear()
+            self._following.tell_queue()
+            await self._place_some()
+            if not self._following.has_news:
                 await self._until_ready()
-            else:
-                await self._place(waiting)
+            await asyncio.sleep(0)
+
+    async def _place_some(self) -> None:
+        began = now = self._clock.monotonic()
+        for _ in range(SLICE):
+            waiting = self._queue.take(now=now)
+            if waiting is None:
+                return
+            await self._place(waiting)
+            now = self._clock.monotonic()
+            if now - began > SLICE_S:
+                return
 
     async def _until_ready(self) -> None:
-        self._changed.clear()
         due = self._queue.next_due(now=self._clock.monotonic())
-        if due == 0.0:
-            return
         if due is None:
-            await self._changed.wait()
-        else:
-            await wait_any(self._changed.wait(), self._clock.sleep(due))
+            await self._stirred.wait()
+        elif due > 0.0:
+            await wait_any(self._stirred.wait(), self._clock.sleep(due))
 
     async def _place(self, waiting: Waiting) -> None:
-        pod = self._pod_cache.get(waiting.key)
-        if pod is None or not self._is_ours(pod):
+        pod = self._caches.pods.get(waiting.key)
+        if pod is None or not self._following.is_ours(pod):
             self._queue.remove(waiting.key)
             return
-        template = self._templates.of(pod)
-        row = template.best()
-        if row is None:
-            await self._refuse(waiting, pod, template)
+        began = self._clock.monotonic()
+        if self._world.ledger.has_pod(pod.metadata.uid):
+            self._queue.give_back(waiting, NOTHING, now=began)  # another scheduler on this ledger is binding it
             return
-        node = self._ledger.columns.nodes[row]
-        template.assume(pod, node)
-        self._queue.bind(waiting)
-        await self._bindings.put((waiting, pod, node))
-
-    async def _refuse(self, waiting: Waiting, pod: core.Pod, template: Template) -> None:
-        self._refused += 1
-        found = Explanation(template)
-        text = message(len(self._node_cache.items()), found.counts().items())
-        lack = found.lack | Lack.NODE
-        self._queue.give_back(waiting, lack, now=self._clock.monotonic())
-        if lack & (Lack.AMOUNTS | Lack.PORTS) and self._offers_are_in_the_way(template):
-            self._ask_for_room()
-        self._events.event(pod, "Warning", "FailedScheduling", text)
-        condition = {
-            "type": "PodScheduled",
-            "status": "False",
-            "reason": "Unschedulable",
-            "message": text,
-            "lastTransitionTime": rfc3339(self._clock.now()),
-        }
-        if any(old.type == "PodScheduled" and old.message == text for old in pod.status.conditions):
-            return
-        with suppress(NotFound):
-            await self._client.patch(
-                core.Pod,
-                pod.metadata.name,
-                {"status": {"conditions": [condition]}},
-                namespace=pod.metadata.namespace,
-                subresource="status",
-                how=Patch.STRATEGIC,
-            )
-
-    def _offers_are_in_the_way(self, template: Template) -> bool:
-        demand = template.demand
-        nodes = self._ledger.would_fit_without_offers(demand.requests, ports=demand.ports)
-        return any(template.column.allowed[self._ledger.columns.rows[node]] for node in nodes)
-
-    async def _bind_all(self) -> None:
-        while True:
-            waiting, pod, node = await self._bindings.get()
-            await self._bind(waiting, pod, node)
-
-    async def _bind(self, waiting: Waiting, pod: core.Pod, node: str) -> None:
-        binding = core.Binding(
-            metadata=meta.ObjectMeta(name=pod.metadata.name, namespace=pod.metadata.namespace, uid=pod.metadata.uid),
-            target=core.ObjectReference(kind="Node", name=node),
-        )
         try:
-            await self._client.create_subresource(
-                core.Pod, pod.metadata.name, "binding", binding, namespace=pod.metadata.namespace
-            )
+            decision = self._cycle.decide(pod)
+        except Cold:
+            for _ in self._preempting.warm():
+                await asyncio.sleep(0)
+            self._queue.put_back(waiting)
+            return
+        profile, seconds = pod.spec.scheduler_name, self._clock.monotonic() - began
+        if isinstance(decision, Refused):
+            self.figures.attempted(profile, Result.UNSCHEDULABLE if decision.text else Result.ERROR, seconds)
+            await self._refuse(waiting, pod, decision)
+            return
+        self.figures.attempted(profile, Result.SCHEDULED, seconds)
+        self._queue.bind(waiting)
+        self._following.assumed(pod.metadata.uid)
+        put = self._writers.put_aside if decision.rules else self._writers.put
+        await put(waiting.key, partial(self._bind, waiting, pod, decision))
+
+    async def _refuse(self, waiting: Waiting, pod: core.Pod, refused: Refused) -> None:
+        waiting.group = refused.twins
+        self._queue.give_back(waiting, refused.lack, now=self._clock.monotonic())
+        if not refused.text:
+            return
+        if refused.wants_offers:
+            self._ask_for_room()
+        nominated = None
+        if refused.choice is not None:
+            nominated = await self._preempt(pod, refused.choice)
+        elif refused.gives_up:
+            self._nominated.remove(pod.metadata.uid)
+            nominated = ""
+        self._events.event(pod, "Warning", "FailedScheduling", refused.text)
+        tell = partial(self._acting.tell_refusal, pod, reason="Unschedulable", text=refused.text, nominated=nominated)
+        await self._writers.put(waiting.key, tell)
+
+    # Preempting
+
+    async def _preempt(self, pod: core.Pod, choice: Choice) -> str:
+        """Have the victims leave, and their node kept for the pod; gives its name."""
+        node = self._world.ledger.columns.nodes[choice.row]
+        self._preempting.doomed.update(victim.uid for victim in choice.victims)
+        self._nominated.set(pod, node)
+        self.figures.preempted(len(choice.victims))
+        for lower in self._nominated.lower_on(node, pod.spec.priority or 0):
+            await self._look_elsewhere(lower.uid, Key(lower.namespace, lower.name))
+        await self._writers.put_aside(key_of(pod), partial(self._evict, pod, choice, node))
+        return node
+
+    async def _look_elsewhere(self, uid: str, key: Key) -> None:
+        """The pod that was to go to a node is not to go there any more."""
+        self._nominated.remove(uid)
+        pod = self._caches.pods.get(key)
+        if pod is not None and pod.metadata.uid == uid:
+            self._queue.add(key, priority=pod.spec.priority or 0, now=self._clock.monotonic())
+            await self._writers.put(key, partial(self._acting.clear_nomination, pod))
+
+    async def _evict(self, pod: core.Pod, choice: Choice, node: str) -> None:
+        victims = [self._caches.pods.get(Key(victim.namespace, victim.name)) for victim in choice.victims]
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for placed, victim in zip(choice.victims, victims, strict=True):
+                    if victim is not None and victim.metadata.uid == placed.uid:
+                        tasks.create_task(self._acting.evict(victim, by=pod, node=node))
+        except* ApiError as failures:
+            log.warning("preemption failed", pod=str(key_of(pod)), node=node, error=str(failures.exceptions[0]))
+            self._preempting.doomed.difference_update(victim.uid for victim in choice.victims)
+            await self._look_elsewhere(pod.metadata.uid, key_of(pod))
+            self._stirred.set()
+
+    # Binding
+
+    async def _bind(self, waiting: Waiting, pod: core.Pod, found: Found) -> None:
+        try:
+            await self._acting.bind(pod, found.node, found.rules)
         except (NotFound, Conflict):
             self._release_unless_bound(pod)
             self._queue.remove(waiting.key)
-        except ApiError as error:
-            log.warning("binding failed", pod=str(waiting.key), node=node, error=str(error))
-            self._world.displace(pod.metadata.uid)
-            self._queue.give_back(waiting, Lack(0), now=self._clock.monotonic())
-            self._changed.set()
+        except (ApiError, TimeoutError) as error:
+            log.warning("binding failed", pod=str(waiting.key), node=found.node, error=str(error))
+            self.figures.attempted(pod.spec.scheduler_name, Result.ERROR, 0.0)
+            self._release(pod)
+            self._queue.give_back(waiting, NOTHING, now=self._clock.monotonic())
+            self._stirred.set()
         else:
-            self._placed += 1
             self._queue.remove(waiting.key)
-            text = f"Successfully assigned {pod.metadata.namespace}/{pod.metadata.name} to {node}"
-            self._events.event(pod, "Normal", "Scheduled", text)
 
     def _release_unless_bound(self, pod: core.Pod) -> None:
         """Somebody else bound the pod, or it is gone: the cache knows, or will tell."""
-        now = self._pod_cache.get(key_of(pod))
+        now = self._caches.pods.get(key_of(pod))
         if now is not None and now.metadata.uid == pod.metadata.uid and now.spec.node_name:
             self._world.place(now, now.spec.node_name)
         else:
-            self._world.displace(pod.metadata.uid)
+            self._release(pod)
 
-    def _is_ours(self, pod: core.Pod) -> bool:
-        return (
-            not pod.spec.node_name
-            and not pod.metadata.deletion_timestamp
-            and not pod.spec.scheduling_gates
-            and pod.status.phase not in ENDED
-            and (pod.spec.scheduler_name or NAME) == self._name
-        )
+    def _release(self, pod: core.Pod) -> None:
+        """The pod does not go where it was booked."""
+        for rule in self._rules:
+            rule.release(pod)
+        self._following.displace(pod.metadata.uid)
 
-    def _pod_changed(self, old: core.Pod | None, new: core.Pod | None) -> None:
-        now = self._clock.monotonic()
-        if old is not None and (new is None or new.metadata.uid != old.metadata.uid):
-            self._ended(old)
-        if new is None:
-            return
-        if new.spec.node_name:
-            self._queue.remove(key_of(new))
-            if new.status.phase in ENDED:
-                self._ended(new)
-            else:
-                self._world.place(new, new.spec.node_name)
-        elif self._is_ours(new):
-            if old is None or _wishes(old) != _wishes(new):
-                self._queue.add(key_of(new), priority=new.spec.priority or 0, now=now)
-                self._changed.set()
-        else:
-            self._queue.remove(key_of(new))
-
-    def _ended(self, pod: core.Pod) -> None:
-        self._queue.remove(key_of(pod))
-        self._world.displace(pod.metadata.uid)
-
-    def resources_freed(self) -> None:
-        """Something was given back (a pod ended, an offer was declined): pods short of it are worth a try."""
-        self._queue.wake(Lack.AMOUNTS | Lack.PORTS, now=self._clock.monotonic())
-        self._changed.set()
-
-    def _node_changed(self, old: core.Node | None, new: core.Node | None) -> None:
-        if new is None:
-            if old is not None:
-                self._world.remove_node(old.metadata.name)
-            return
-        if self._world.set_node(new):
-            self._queue.wake(ANYTHING, now=self._clock.monotonic())
-            self._changed.set()
-
-
-def _wishes(pod: core.Pod) -> tuple[object, ...]:
-    """What of a waiting pod, once changed, makes another try worth while."""
-    spec = pod.spec
-    return (
-        pod.metadata.uid,
-        spec.scheduling_gates,
-        spec.node_selector,
-        spec.affinity,
-        spec.tolerations,
-        spec.priority,
-    )
+    def _let_go(self, waiting: Waiting) -> None:
+        """The scheduler ends before the binding was written: nobody would give back what it holds."""
+        pod = self._caches.pods.get(waiting.key)
+        if pod is not None and not pod.spec.node_name:
+            self._release(pod)

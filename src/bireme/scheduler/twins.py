@@ -52,6 +52,10 @@ class Changes:
         self.rows.add(row)
         self.lack |= Lack.NODE | Lack.AMOUNTS | Lack.PORTS | Lack.PODS
 
+    def domains_changed(self) -> None:
+        """A node left, or namespaces have other labels: which pods are near which may have changed."""
+        self.lack |= Lack.NODE | Lack.PODS
+
     def came(self, pod: Placed) -> None:
         """A pod is on a node, or has other labels there."""
         self.labels.add(pod.labels)

@@ -1,0 +1,133 @@
+"""What the scheduler writes: bindings, why a pod has no node, and evictions.
+
+Writers work side by side, so that many writes share one sync of the store; all writes about one pod go through
+the same writer and keep their order. A write that waits for others (`Rule.prepare`) gets a task of its own.
+Left to others: what is to be written (`cycle.py`), and what follows from it (`scheduler.py`, by callbacks).
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any
+
+from bireme.aio.clock import Clock
+from bireme.api.errors import Conflict, NotFound
+from bireme.api.kinds import core, meta
+from bireme.api.times import rfc3339
+from bireme.client.client import Client, Patch
+from bireme.client.events import EventRecorder
+from bireme.client.informer import Key
+from bireme.scheduler.interface import Rule
+
+WRITERS = 16
+AHEAD = 128
+"""Writes that may wait for one writer before decisions wait too."""
+SCHEDULED = "PodScheduled"
+DISRUPTED = "DisruptionTarget"
+PREEMPTED = "PreemptionByScheduler"
+
+Write = Callable[[], Coroutine[Any, Any, None]]
+
+
+class Writers:
+    """Runs writes, those of one key one after the other."""
+
+    def __init__(self, name: str, *, count: int = WRITERS) -> None:
+        self._name = name
+        self._queues: list[asyncio.Queue[Write]] = [asyncio.Queue(AHEAD) for _ in range(count)]
+        self._tasks: asyncio.TaskGroup | None = None
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            for number, queue in enumerate(self._queues):
+                tasks.create_task(self._write(queue), name=f"{self._name}: writer {number}")
+
+    async def put(self, key: Key, write: Write) -> None:
+        """Have this written, after all that was put before for the key."""
+        await self._queues[hash(key) % len(self._queues)].put(write)
+
+    async def put_aside(self, key: Key, write: Write) -> None:
+        """As `put`, for what waits for others: when its turn comes it gets a task of its own."""
+
+        async def begin() -> None:
+            assert self._tasks is not None
+            self._tasks.create_task(write(), name=f"{self._name}: {key}")
+
+        await self.put(key, begin)
+
+    @staticmethod
+    async def _write(queue: asyncio.Queue[Write]) -> None:
+        while True:
+            await (await queue.get())()
+
+
+class Acting:
+    """Each write, with what is said about it in events."""
+
+    def __init__(self, client: Client, events: EventRecorder, clock: Clock) -> None:
+        self._client, self._events, self._clock = client, events, clock
+
+    async def bind(self, pod: core.Pod, node: str, rules: Sequence[Rule]) -> None:
+        """Give the pod its node, after what rules want done before. Raises ApiError, or TimeoutError of a rule."""
+        for rule in rules:
+            await rule.prepare(pod, node)
+        about = pod.metadata
+        binding = core.Binding(
+            metadata=meta.ObjectMeta(name=about.name, namespace=about.namespace, uid=about.uid),
+            target=core.ObjectReference(kind="Node", name=node),
+        )
+        await self._client.create_subresource(core.Pod, about.name, "binding", binding, namespace=about.namespace)
+        text = f"Successfully assigned {about.namespace}/{about.name} to {node}"
+        self._events.event(pod, "Normal", "Scheduled", text)
+
+    async def tell_refusal(self, pod: core.Pod, *, reason: str, text: str, nominated: str | None = None) -> None:
+        """Say why the pod has no node, where that is news. `nominated` is the node that is being made free for it."""
+        status: dict[str, Any] = {}
+        old = next((each for each in pod.status.conditions if each.type == SCHEDULED), None)
+        if old is None or (old.status, old.reason, old.message) != ("False", reason, text):
+            changed = old is None or old.status != "False"
+            condition = {"type": SCHEDULED, "status": "False", "reason": reason, "message": text}
+            if changed:
+                condition["lastTransitionTime"] = rfc3339(self._clock.now())
+            status["conditions"] = [condition]
+        if nominated is not None and nominated != pod.status.nominated_node_name:
+            status["nominatedNodeName"] = nominated or None
+        if status:
+            await self._patch_status(pod, status)
+
+    async def clear_nomination(self, pod: core.Pod) -> None:
+        """The pod is not to go to the node any more that was being made free for it."""
+        if pod.status.nominated_node_name:
+            await self._patch_status(pod, {"nominatedNodeName": None})
+
+    async def evict(self, victim: core.Pod, *, by: core.Pod, node: str) -> None:
+        """Let the victim end, in its own time; its condition says why. Raises ApiError."""
+        if victim.metadata.deletion_timestamp:
+            return
+        condition = {
+            "type": DISRUPTED,
+            "status": "True",
+            "reason": PREEMPTED,
+            "message": f"{by.spec.scheduler_name}: preempting to accommodate a higher priority pod",
+            "lastTransitionTime": rfc3339(self._clock.now()),
+        }
+        with suppress(NotFound, Conflict):
+            await self._patch_status(victim, {"conditions": [condition]})
+            await self._client.delete(
+                core.Pod, victim.metadata.name, namespace=victim.metadata.namespace, uid=victim.metadata.uid
+            )
+            self._events.event(victim, "Normal", "Preempted", f"Preempted by pod {by.metadata.uid} on node {node}")
+
+    async def _patch_status(self, pod: core.Pod, status: dict[str, Any]) -> None:
+        """A pod that was deleted, or made again under its name, is let be."""
+        with suppress(NotFound, Conflict):
+            await self._client.patch(
+                core.Pod,
+                pod.metadata.name,
+                {"metadata": {"uid": pod.metadata.uid}, "status": status},
+                namespace=pod.metadata.namespace,
+                subresource="status",
+                how=Patch.STRATEGIC,
+            )
