@@ -17,6 +17,7 @@ CODES = {
     "BIR-070": "The kubeconfig holds an entry of that name that belongs to another cluster.",
     "BIR-080": "Something was left behind on this machine.",
     "BIR-090": "This machine refused a step.",
+    "BIR-100": "A scenario, a trace, a file of stages or a plug-in cannot be used.",
 }
 UNUSABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
 

@@ -15,6 +15,7 @@ VERBS = {
     "kubeconfig": "Print, merge or remove the cluster's kubeconfig.",
     "image": "Import and list container images.",
     "test-server": "Serve the API for tests, from memory, until the caller ends.",
+    "sim": "Simulate: play scenarios, make traces, put hollow nodes on any cluster.",
     "explain": "Say what an error code means and what helps.",
 }
 HIDDEN = {

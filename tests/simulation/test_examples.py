@@ -1,0 +1,29 @@
+"""The examples are played, shortened, and say what they say."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bireme.simulation.scenario import Scenario
+from bireme.simulation.simulation import Simulation
+
+FOLDER = Path(__file__).parents[2] / "examples" / "simulation"
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.yaml")), ids=lambda path: path.stem)
+def test_an_example_is_played(path: Path) -> None:
+    scenario = Scenario.load(path)
+    short = replace(
+        scenario, duration=min(scenario.duration, 1200.0), expect=replace(scenario.expect, min_available={})
+    )
+    report = Simulation(nodes=sum(pool.count for pool in scenario.nodes)).run(short)
+    assert report.summary["placements"] > 0
+
+
+def test_packing_helps_the_large() -> None:
+    spread = Simulation().run(FOLDER / "trace.yaml")
+    packed = Simulation(plugins=[FOLDER / "pack.py"]).run(FOLDER / "trace.yaml")
+    assert spread.ok
+    assert packed.ok
+    assert packed.summary["wait_s"]["p99"] < spread.summary["wait_s"]["p99"]
