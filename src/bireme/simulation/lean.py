@@ -1,7 +1,7 @@
 """The lean player: the scheduler's decisions driven by discrete events, with no API and no clock.
 
-Pods are placed by the scheduler's own decision on its own account of what is free, and then move through their stages
-by events alone. What surrounds the decision (the queue, readiness, failures, evictions) is a model:
+Pods wait in the scheduler's own queue, are placed by its own decision on its own account of what is free, and then
+move through their stages by events alone. What surrounds the scheduler (readiness, failures, evictions) is a model:
 docs/simulation.md says what is exact. The same scenario and seed give the same play, whatever the machine.
 """
 
@@ -9,17 +9,21 @@ import itertools
 from collections.abc import Callable, Iterator
 from random import Random
 
+from bireme.scheduler.interface import ANYTHING
 from bireme.scheduler.profile import Profile
+from bireme.scheduler.queue import SchedulingQueue, Waiting
 from bireme.simulation.agenda import Agenda
 from bireme.simulation.arrivals import Arrival, arrivals
 from bireme.simulation.deployments import Deployment, Group, Means
-from bireme.simulation.lean_queue import LeanQueue
 from bireme.simulation.machines import Machine, machines_of
-from bireme.simulation.placer import Placer
+from bireme.simulation.placer import FREED, Placer
 from bireme.simulation.pod import Forms, SimPod, State
 from bireme.simulation.recorder import Placement, Recorder
 from bireme.simulation.scenario import Scenario, Template, Workload
 from bireme.simulation.traces import Row
+
+SOON_S = 1e-6
+"""Sums of times are rounded: what is due an instant after its alarm must not ask for the same alarm again."""
 
 
 class Player:
@@ -34,7 +38,7 @@ class Player:
         self.deployments: dict[str, Deployment] = {}
         self._placer = Placer(profile)
         self._forms = Forms(self._placer)
-        self._queue = LeanQueue(self._placer.has_room)
+        self._queue = SchedulingQueue()
         self._pods: dict[str, SimPod] = {}
         self._randoms: dict[str, Random] = {}
         self._uids = itertools.count()
@@ -60,7 +64,7 @@ class Player:
 
     def why(self, pod: SimPod) -> str:
         """Why no node takes it."""
-        return self._placer.why(pod.form.demand)
+        return self._placer.why(pod.form.pod)
 
     def random(self, name: str) -> Random:
         """The generator of one part of the scenario: what others draw does not change what it draws."""
@@ -140,7 +144,10 @@ class Player:
     def _submit(self, pod: SimPod) -> None:
         self._pods[pod.uid] = pod
         self.recorder.came(pod.namespace)
-        self._queue.add(pod)
+        self._queue.add(pod.key, priority=pod.priority, now=self.agenda.now)
+        waiting = self._queue.get(pod.key)
+        assert waiting is not None
+        waiting.group = id(pod.form)
 
     def replaced(self, pod: SimPod, *, attempt: int) -> None:
         """A pod of a job is made anew, to do all of its work again."""
@@ -166,29 +173,29 @@ class Player:
         """Try every pod that is ready for it; with a time for each decision, one, and then the next after it."""
         now, queue = self.agenda.now, self._queue
         self._deciding = False
-        while (pod := queue.take(now)) is not None:
-            node = self._placer.place(pod.form.pod, pod.form.demand, pod.uid)
+        while (waiting := queue.take(now=now)) is not None:
+            pod = self._pods[waiting.key.name]
+            node = self._placer.place(pod.form.pod, pod.uid)
             if node is None:
                 self.recorder.count("refused")
-                queue.refused(pod, now)
+                queue.give_back(waiting, self._placer.lack(pod.form.demand), now=now)
             else:
-                self._placed(pod, self.machines[node])
+                queue.remove(waiting.key)
+                self._placed(pod, self.machines[node], waiting.attempts)
             if self.scenario.scheduler.decision > 0:
                 self._deciding = True
                 self.agenda.after(self.scenario.scheduler.decision, self._place_waiting)
                 return
-        due = queue.next_due()
-        if due is not None and not now < self._alarm <= due:
-            self._alarm = due
-            self.agenda.at(due, _nothing)
+        due = queue.next_due(now=now)
+        if due is not None and not now < self._alarm <= now + due:
+            self._alarm = now + max(due, SOON_S)
+            self.agenda.at(self._alarm, _nothing)
 
-    def _placed(self, pod: SimPod, machine: Machine) -> None:
+    def _placed(self, pod: SimPod, machine: Machine, tries: int) -> None:
         now = self.agenda.now
         pod.node, pod.state = machine.name, State.PLACED
         machine.pods[pod.uid] = pod
-        placement = Placement(
-            now, pod.namespace, pod.name, pod.workload.name, machine.name, now - pod.created, pod.tries
-        )
+        placement = Placement(now, pod.namespace, pod.name, pod.workload.name, machine.name, now - pod.created, tries)
         self.recorder.was_placed(placement, pod.form.requests)
         if machine.alive:
             self.start(pod)
@@ -270,13 +277,14 @@ class Player:
         self.unready(pod)
         pod.life += 1
         if pod.state is State.WAITING:
+            self._queue.remove(pod.key)
             self.recorder.gave_up(pod.namespace)
         else:
             del self.machines[pod.node].pods[pod.uid]
             if pod.state is not State.LOST:
                 self.recorder.holds(pod.namespace, pod.form.requests, -1)
             self._placer.release(pod.uid)
-            self._queue.room_at(pod.node)
+            self._freed(pod.node)
         pod.state = State.GONE
         del self._pods[pod.uid]
 
@@ -294,7 +302,15 @@ class Player:
     def node_changed(self, machine: Machine) -> None:
         """The scheduler is to see the node as it is now."""
         self._placer.set_node(machine.node())
-        self._queue.anything_changed()
+        self._queue.wake(ANYTHING, now=self.agenda.now)
+
+    def _freed(self, node: str) -> None:
+        """Something was given back on the node: as many are tried again as it may have room for."""
+
+        def helps(waiting: Waiting) -> int:
+            return self._placer.room(self._pods[waiting.key.name].form.demand, node)
+
+        self._queue.wake(FREED, now=self.agenda.now, helps=helps)
 
 
 def _nothing() -> None:

@@ -1,25 +1,25 @@
-"""Scores and filters of a user's own, from a Python file.
+"""Scores and filters of a user's own, written as plain functions over a table of nodes.
 
-A plug-in is a file with a function `score(pod, nodes)`, a function `filter(pod, nodes)`, or both; functions may also
-be marked with `@scorer` to have several. `pod` is the pod as the API has it, `nodes` the table of all nodes
-(`NodeTable`), and what comes back an array with one element for each of its rows: numbers from 0 to 100, or booleans.
+A plug-in is a file with a function `score(pod, nodes)`, a function `filter(pod, nodes)`, or both; functions marked
+with `@scorer` may have any name. `pod` is the pod as the API has it, `nodes` the table of all nodes (`NodeTable`).
+What comes back is an array with one element for each of its rows: numbers from 0 to 100, or booleans. What `@scorer`
+makes is a `Scorer`, as a scheduler of a cluster takes it (`scheduler/plugins.py`), and such are taken here.
 """
 
 import runpy
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bireme.api.kinds import core
+from bireme.scheduler.nodes import Nodes
 from bireme.scheduler.profile import Scorer
-from bireme.scheduler.templates import Nodes
 from bireme.simulation.reading import ScenarioError
 
-F = TypeVar("F", bound=Callable[..., Any])
-MARK = "__bireme_scorer__"
+Function = Callable[..., Any]
 
 
 class NodeTable:
@@ -38,7 +38,7 @@ class NodeTable:
     @property
     def live(self) -> NDArray[np.bool_]:
         """Which rows are nodes."""
-        return self._columns.live
+        return self._nodes.present
 
     @property
     def names(self) -> list[str]:
@@ -57,10 +57,10 @@ class NodeTable:
         """What is left of each."""
         return self.allocatable(resource) - self.requested(resource)
 
-    def label(self, key: str) -> list[str]:
+    def label(self, key: str) -> NDArray[np.str_]:
         """The label of each; "" where there is none."""
-        facts = self._nodes.facts
-        return [facts[row].labels.get(key, "") if row in facts else "" for row in range(len(self))]
+        column = self._nodes.label(key)
+        return np.array([*column.values, ""])[column.ids]  # -1, for none, picks the last
 
     def _column(self, table: NDArray[np.int64], resource: str) -> NDArray[np.int64]:
         names = self._columns.names
@@ -69,14 +69,9 @@ class NodeTable:
         return table[:, names.index(resource)]
 
 
-def scorer(*, weight: float = 1.0, filters: bool = False) -> Callable[[F], F]:
-    """Marks a function as a score of this weight, or with `filters` as a filter."""
-
-    def mark(function: F) -> F:
-        setattr(function, MARK, (weight, filters))
-        return function
-
-    return mark
+def scorer(*, weight: float = 1.0, filters: bool = False) -> Callable[[Function], Scorer]:
+    """Makes of a function a score of this weight, or with `filters` a filter."""
+    return lambda function: of(function, weight=weight, filters=filters)
 
 
 def load(path: Path) -> tuple[Scorer, ...]:
@@ -85,11 +80,9 @@ def load(path: Path) -> tuple[Scorer, ...]:
         found = runpy.run_path(str(path), run_name=f"bireme_plugin_{path.stem}")
     except Exception as error:  # whatever a user's file does
         raise ScenarioError(f"{path}: {type(error).__name__}: {error}") from error
-    marked = [(name, value, getattr(value, MARK)) for name, value in found.items() if hasattr(value, MARK)]
-    scorers = [of(value, name=f"{path.stem}.{name}", weight=mark[0], filters=mark[1]) for name, value, mark in marked]
-    known = {id(value) for _, value, _ in marked}
+    scorers = [value for value in found.values() if isinstance(value, Scorer)]
     for name in ("filter", "score"):
-        if callable(found.get(name)) and id(found[name]) not in known:
+        if callable(found.get(name)):
             weight = float(found.get("WEIGHT", 1.0))
             scorers.append(of(found[name], name=f"{path.stem}.{name}", weight=weight, filters=name == "filter"))
     if not scorers:

@@ -9,7 +9,9 @@ import orjson
 
 from bireme.api.codec.json import decode
 from bireme.api.kinds import core, meta
-from bireme.simulation.placer import Demand, Placer
+from bireme.client.informer import Key
+from bireme.scheduler.demand import Demand
+from bireme.simulation.placer import Placer
 from bireme.simulation.scenario import Template, Workload
 from bireme.simulation.traces import Row
 
@@ -31,7 +33,7 @@ class State(Enum):
     GONE = "gone"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Form:
     """What pods of one template and one size ask for. `requests` are the demand's, with the pod itself counted."""
 
@@ -58,13 +60,17 @@ class SimPod:
     node: str = ""
     life: int = 0
     restarts: int = 0
-    tries: int = 0
     group: "Group | None" = None
 
     @property
     def namespace(self) -> str:
         """Whose it is."""
         return self.form.pod.metadata.namespace
+
+    @property
+    def key(self) -> Key:
+        """By which the queue knows it: names of a trace need not be distinct."""
+        return Key(self.namespace, self.uid)
 
 
 class Forms:

@@ -91,5 +91,4 @@ def _scorers(given: Path | str | Scorer | Callable[..., Any]) -> tuple[Scorer, .
         return (given,)
     if isinstance(given, Path | str):
         return plugins.load(Path(given))
-    weight, filters = getattr(given, plugins.MARK, (1.0, False))
-    return (plugins.of(given, weight=weight, filters=filters),)
+    return (plugins.of(given),)
