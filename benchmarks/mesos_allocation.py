@@ -1,100 +1,236 @@
-"""How long is one allocation cycle of the Mesos master at 1,000 agents and 100 frameworks in 10 roles?
+"""How much CPU is one allocation cycle of the Mesos master at 10,000 agents and 1,000 frameworks?
 
-Four cases: everything is free and nobody refuses; half of the frameworks refuse everything; all but one do; all
-do. A case is measured in its second cycle: the first finds out which refusals hold, and is measured by itself for
-the last case. The first case is measured again with its 1,000 offers booked in the ledger and released.
+The decisions by themselves, for flat and nested roles, with none, some, all but one and all of the frameworks
+refusing, and with offer constraints; each beside a bare heap of as many frameworks from which as many turns are
+taken, the least that any such order could cost on the same machine. Then the cycle as the master runs it, in its
+shares: seeing which agents changed, deciding, booking in the ledger, writing offers to the frameworks' streams,
+and the longest time for which the loop stands still. Last, a cycle in which nothing, or one agent, changed.
 """
 
 import argparse
 import time
+from collections.abc import Callable
+from heapq import heapreplace
+from itertools import count
 from random import Random
+from typing import cast
+from uuid import UUID
 
 from report import Figure, report
 
+from bireme.aio.clock import VirtualClock
+from bireme.api import resources
+from bireme.api.kinds import core
+from bireme.client.client import Client
 from bireme.ledger.ledger import Ledger
-from bireme.mesos.allocator import AgentView, Filters, FrameworkView, Grant, allocate
+from bireme.mesos import protocol
+from bireme.mesos.agents import refresh
+from bireme.mesos.allocator import Allocator, FrameworkView
 from bireme.mesos.amounts import UNIT, Amounts
+from bireme.mesos.constraints import compile_constraints
+from bireme.mesos.core import Means
+from bireme.mesos.eligibility import AgentView
+from bireme.mesos.master import Master
 from bireme.mesos.offers import Offer, Offers
+from bireme.mesos.protocol import ContentType
+from bireme.mesos.roster import Agent, Framework
+from bireme.mesos.subscription import Subscription
 
-AGENTS, FRAMEWORKS, ROLES = 1_000, 100, 10
-SCALARS = {"cpus": 16 * UNIT, "mem": 64_000 * UNIT, "disk": 500_000 * UNIT}
+AGENTS, FRAMEWORKS, RACKS = 10_000, 1_000, 50
+REFUSED_AGENTS = 1_000  # where most frameworks refuse most agents: ten million refusals take long to prepare
+SCALARS = {"cpus": 16 * UNIT, "mem": 65_536 * UNIT, "disk": 512_000 * UNIT}
 FREE = Amounts(SCALARS, {"ports": ((31_000, 32_000),)})
-TOTAL = {name: AGENTS * amount for name, amount in SCALARS.items()}
-NODE = {"cpu": 16_000, "memory": 64_000 << 20, "ephemeral-storage": 500_000 << 20, "pods": 110}
 HOUR_S = 3600.0
 
 
-def agents() -> list[AgentView]:
-    return [AgentView(f"agent-{number}", FREE, f"host-{number}") for number in range(AGENTS)]
+def flat(roles: int) -> Callable[[int], str]:
+    return lambda number: f"role-{number % roles}"
 
 
-def frameworks() -> list[FrameworkView]:
-    """Frameworks that hold different amounts, ten in each role."""
-    return [
-        FrameworkView(f"framework-{number}", (role,), {role: {"cpus": number * UNIT, "mem": number * 1_000 * UNIT}})
-        for number in range(FRAMEWORKS)
-        for role in (f"role-{number % ROLES}",)
-    ]
+def nested(number: int) -> str:
+    """Ten departments of ten groups of ten teams; some frameworks stand in departments and groups themselves."""
+    depth = 1 + number % 3
+    return "/".join((f"d{number % 10}", f"g{number // 10 % 10}", f"t{number // 100}")[:depth])
 
 
-def refusals(share: float) -> Filters:
-    """What is held against offers when this part of the frameworks refused every agent."""
-    filters = Filters()
-    for framework in frameworks()[: int(share * FRAMEWORKS)]:
-        for agent in agents():
-            filters.refuse(framework.framework_id, framework.roles[0], agent.agent_id, FREE, until=HOUR_S)
-    return filters
+def rack(value: str) -> dict[str, object]:
+    constraint = {"selector": {"attribute_name": "rack"}, "predicate": {"text_not_equals": {"value": value}}}
+    return {"groups": [{"attribute_constraints": [constraint]}]}
 
 
-def cycle_ms(share: float, *, after: int = 1) -> float:
-    """A cycle with this part of the frameworks refusing everything, after so many others."""
-    filters, here, who = refusals(share), agents(), frameworks()
-    for _ in range(after):
-        allocate(here, who, filters, total=TOTAL, now=0.0, random=Random(1))
-    began = time.perf_counter()
-    grants = allocate(here, who, filters, total=TOTAL, now=0.0, random=Random(1))
-    took = time.perf_counter() - began
-    assert len(grants) == (AGENTS if share < 1 else 0)
-    return took * 1e3
+def allocator(role: Callable[[int], str], *, agents: int = AGENTS, constrained: bool = False) -> Allocator:
+    """Agents that are free, and frameworks that hold different amounts."""
+    made = Allocator(random=Random(1))
+    made.order.set_total({name: AGENTS * amount for name, amount in SCALARS.items()})
+    for number in range(FRAMEWORKS):
+        wishes = {role(number): rack(f"r{number % RACKS}")} if constrained else {}
+        constraints = compile_constraints({"role_constraints": wishes})
+        made.set_framework(FrameworkView(f"f{number:04}", (role(number),), constraints=constraints))
+        made.charge(f"f{number:04}", role(number), {"cpus": number * UNIT, "mem": number * 1_000 * UNIT})
+    for number in range(agents):
+        attributes = [{"name": "rack", "type": "TEXT", "text": {"value": f"r{number % RACKS}"}}]
+        made.set_agent(AgentView(f"S{number}", FREE, f"host-{number}", attributes))
+    return made
 
 
-def booked_ms() -> float:
-    """Booking the offers of a whole cycle in the ledger, and giving them back."""
-    ledger = Ledger()
+def refuse(made: Allocator, role: Callable[[int], str], agents: int, share: float, *, everything: bool) -> None:
+    """This part of the frameworks refuses every agent, or each refuses this part of the agents."""
+    random = Random(2)
+    for number in range(FRAMEWORKS if not everything else round(share * FRAMEWORKS)):
+        for agent in range(agents):
+            if everything or random.random() < share:
+                made.refuse(f"f{number:04}", role(number), f"S{agent}", FREE, until=HOUR_S)
+
+
+def decisions_ms(made: Allocator, agents: int, repeats: int) -> list[float]:
+    """Whole cycles, each with all agents free; what was granted is given back between them."""
+    found = []
+    for _ in range(repeats):
+        began = time.process_time()
+        made.begin(now=0.0)
+        grants = []
+        while (grant := made.next()) is not None:
+            made.charge(grant.framework_id, grant.role, grant.amounts.scalars, turns=1)
+            grants.append(grant)
+        found.append((time.process_time() - began) * 1e3)
+        for grant in grants:
+            made.charge(grant.framework_id, grant.role, grant.amounts.scalars, sign=-1)
+        for number in range(agents):
+            made.set_free(f"S{number}", FREE)
+    return found
+
+
+def bare_heap_ms() -> float:
+    heap = [(0.0, 0, f"f{number:04}") for number in range(FRAMEWORKS)]
+    began = time.process_time()
+    for _ in range(AGENTS):
+        share, times, name = heap[0]
+        heapreplace(heap, (share + 0.001, times + 1, name))
+    return (time.process_time() - began) * 1e3
+
+
+def decisions(repeats: int) -> list[Figure]:
+    bare = [bare_heap_ms() for _ in range(max(3, repeats))]
+    figures = [Figure("a bare heap, as many turns", "ms CPU", bare)]
+
+    def add(name: str, made: Allocator, agents: int = AGENTS, target: str = "") -> None:
+        times = decisions_ms(made, agents, repeats)
+        notes = {"times_a_bare_heap": round(min(times) / min(bare) * AGENTS / agents, 1)}
+        what = f"decisions, {agents:,} agents x {FRAMEWORKS:,} frameworks"
+        figures.append(Figure(f"{what}, {name}", "ms CPU", times, target=target, notes=notes))
+
+    for roles in (1, 10, 100, 1_000):
+        add(f"{roles:,} roles", allocator(flat(roles)), target="under 20")
+    add("three levels of roles", allocator(nested), target="under 20")
+    add("constraints on the rack", allocator(flat(10), constrained=True))
+    for agents, share, everything, name in (
+        (AGENTS, 0.01, False, "each refuses 1 % of agents"),
+        (REFUSED_AGENTS, 0.25, False, "each refuses a quarter of agents"),
+        (REFUSED_AGENTS, 0.5, True, "half of frameworks refuse"),
+        (REFUSED_AGENTS, 1 - 1 / FRAMEWORKS, True, "all but one refuse"),
+        (REFUSED_AGENTS, 1.0, True, "all refuse"),
+    ):
+        made = allocator(flat(10), agents=agents)
+        refuse(made, flat(10), agents, share, everything=everything)
+        add(name, made, agents)
+    return figures
+
+
+def node(name: str, number: int) -> core.Node:
+    made = core.Node()
+    made.metadata.name = name
+    made.metadata.labels = {"kubernetes.io/hostname": name, "rack": f"r{number % RACKS}", "kubernetes.io/os": "linux"}
+    made.status.allocatable = {"cpu": "16", "memory": "64Gi", "ephemeral-storage": "500Gi", "pods": "110"}
+    made.status.addresses = [core.NodeAddress(type="Hostname", address=name)]
+    made.status.conditions = [core.NodeCondition(type="Ready", status="True")]
+    return made
+
+
+def master() -> Master:
+    """A master with nodes and frameworks, but no API behind it: it is only made to allocate."""
+    ledger, ids = Ledger(), count(1)
+    means = Means(cast("Client", None), ledger, VirtualClock(), Random(1), lambda: UUID(int=next(ids)))
+    made = Master(means)
     for number in range(AGENTS):
-        ledger.set_node(f"agent-{number}", NODE)
-    offers = Offers(ledger)
-    grants = allocate(agents(), frameworks(), Filters(), total=TOTAL, now=0.0, random=Random(1))
-    made = [offer_of(number, grant) for number, grant in enumerate(grants)]
-    began = time.perf_counter()
-    for offer in made:
-        assert offers.try_make(offer)
-    for offer in made:
-        ledger.release_offer(offer.offer_id)
-    return (time.perf_counter() - began) * 1e3
+        agent, seen = Agent(made.roster.new_agent_id(), f"node-{number}"), node(f"node-{number}", number)
+        refresh(agent, seen, ports=((31_000, 32_000),), work_dir="/", port=5051)
+        agent.saved = agent.connected = True
+        made.roster.add_agent(agent)
+        made.touched(agent)
+        ledger.set_node(agent.node, resources.read(seen.status.allocatable))
+    for number in range(FRAMEWORKS):
+        capabilities = [{"type": "MULTI_ROLE"}]
+        info = {"user": "root", "name": "x", "capabilities": capabilities, "roles": [flat(10)(number)]}
+        framework = Framework(made.roster.new_framework_id(), info)
+        framework.subscription = Subscription(ContentType.JSON, event=protocol.SCHEDULER_EVENT)
+        made.roster.frameworks[framework.framework_id] = framework
+        made.describe(framework)
+    return made
 
 
-def offer_of(number: int, grant: Grant) -> Offer:
-    """The offer that the master makes of a grant."""
-    return Offer(f"O{number}", grant.framework_id, grant.agent_id, grant.agent_id, grant.role, grant.amounts, 0.0)
+def give_back(made: Master) -> None:
+    for offer in made.offers.out():
+        made.offers.release([made.offers.take(offer.offer_id)])
+    for framework in made.roster.frameworks.values():
+        framework.subscription = Subscription(ContentType.JSON, event=protocol.SCHEDULER_EVENT)
 
 
-def measure(repeats: int) -> list[Figure]:
-    what = f"{AGENTS:,} agents x {FRAMEWORKS} frameworks"
+def cpu_ms(do: Callable[[], object]) -> float:
+    began = time.process_time()
+    do()
+    return (time.process_time() - began) * 1e3
+
+
+def cycles(repeats: int) -> list[Figure]:
+    made = master()
+    seeing, whole, longest, nothing, one = [], [], [], [], []
+    for _ in range(repeats):
+        seeing.append(cpu_ms(made.look_at_agents))
+        turns = [cpu_ms(made.allocate)]
+        while made.allocator.waiting:
+            turns.append(cpu_ms(made.allocate))
+        assert len(made.offers) == AGENTS
+        whole.append(seeing[-1] + sum(turns))
+        longest.append(max(seeing[-1], *turns))
+        made.tick()
+        nothing.append(cpu_ms(made.tick))
+        offer = made.offers.out()[0]
+        made.offers.release([made.offers.take(offer.offer_id)])
+        one.append(cpu_ms(made.tick))
+        give_back(made)
+    what = f"cycle, {AGENTS:,} agents x {FRAMEWORKS:,} frameworks"
     return [
-        Figure(f"cycle, {what}, nobody refuses", "ms", [cycle_ms(0) for _ in range(repeats)]),
-        Figure(f"cycle, {what}, half refuse", "ms", [cycle_ms(0.5) for _ in range(repeats)]),
-        Figure(f"cycle, {what}, all but one refuse", "ms", [cycle_ms(0.99) for _ in range(repeats)]),
-        Figure(f"cycle, {what}, all refuse", "ms", [cycle_ms(1) for _ in range(repeats)]),
-        Figure(f"cycle, {what}, all refuse, the first", "ms", [cycle_ms(1, after=0) for _ in range(repeats)]),
-        Figure(f"booking and releasing {AGENTS:,} offers", "ms", [booked_ms() for _ in range(repeats)]),
+        Figure(f"{what}, all free: seeing what changed", "ms CPU", seeing),
+        Figure(f"{what}, all free: the whole, offers sent", "ms CPU", whole),
+        Figure(f"{what}, all free: the longest turn of the loop", "ms CPU", longest, target="under 50"),
+        Figure(f"{what}, nothing changed", "ms CPU", nothing),
+        Figure(f"{what}, one agent changed", "ms CPU", one),
     ]
+
+
+def booking(repeats: int) -> Figure:
+    """Booking the offers of a whole cycle in the ledger and counting them."""
+    found = []
+    for _ in range(repeats):
+        ledger = Ledger()
+        for number in range(AGENTS):
+            allocatable = {"cpu": 16_000, "memory": 64 << 30, "ephemeral-storage": 500 << 30, "pods": 110}
+            ledger.set_node(f"node-{number}", allocatable)
+        offers = Offers(ledger, Allocator(random=Random(1)))
+        made = [
+            Offer(f"O{number}", f"f{number % FRAMEWORKS}", f"S{number}", f"node-{number}", "*", FREE, 0.0)
+            for number in range(AGENTS)
+        ]
+        found.append(cpu_ms(lambda offers=offers, made=made: [offers.try_make(offer) for offer in made]))
+        assert len(offers) == AGENTS
+    return Figure(f"booking {AGENTS:,} offers", "ms CPU", found)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=5)
-    report("The Mesos allocator", measure(parser.parse_args().repeats))
+    parser.add_argument("--repeats", type=int, default=3)
+    repeats = parser.parse_args().repeats
+    report("The Mesos allocator", [*decisions(repeats), booking(repeats), *cycles(repeats)])
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ cluster is compared in a few vector operations. A row of a node that left is use
 row into a log; a reader keeps its own place in it and looks only at rows that changed since (see ADR 0012).
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,6 +127,11 @@ class Columns:
         """What is left of the row by resource name; below 0 where more was bound than there is."""
         rest = self.allocatable[row] - self.promised[row]
         return {name: int(amount) for name, amount in zip(self.names, rest, strict=True)}
+
+    def free_of(self, rows: Sequence[int]) -> list[dict[str, int]]:
+        """The same for many rows at once."""
+        rest = self.allocatable[rows] - self.promised[rows]
+        return [dict(zip(self.names, each, strict=True)) for each in rest.tolist()] if rows else []
 
     def fits(self, row: int, amounts: Mapping[str, int]) -> bool:
         """Whether every wanted amount is still free on the row."""

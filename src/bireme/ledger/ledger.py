@@ -7,7 +7,7 @@ bound is a fact: it is booked even where that takes a node below zero; an offer 
 Host ports are booked beside the amounts, as sets of (protocol, port) pairs.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bireme.api.resources import Resources, fits
@@ -137,6 +137,18 @@ class Ledger:
         row = self.columns.rows.get(node)
         return {} if row is None else self.columns.free(row)
 
+    def free_of(self, nodes: Sequence[str]) -> list[dict[str, int]]:
+        """What is free of each of these nodes, as `free` says it, at the price of one look."""
+        rows = [self.columns.rows.get(node) for node in nodes]
+        found = iter(self.columns.free_of([row for row in rows if row is not None]))
+        return [{} if row is None else next(found) for row in rows]
+
+    def changed_since(self, position: int) -> tuple[int, list[str] | None]:
+        """The nodes of which something changed since `position`, and the position now; None for who knows which."""
+        rows = self.columns.changed_since(position)
+        names = None if rows is None else [self.columns.nodes[row] for row in rows if self.columns.live[row]]
+        return self.columns.position, names
+
     def allocatable(self, node: str) -> dict[str, int]:
         """What the node has in all; empty for a node that is not there."""
         row = self.columns.rows.get(node)
@@ -161,7 +173,8 @@ class Ledger:
         book[holder] = promise
         self._held.setdefault(promise.node, {})[holder] = promise
         if promise.ports:
-            self._ports[promise.node] = self.ports(promise.node) | promise.ports
+            taken = self._ports.get(promise.node)
+            self._ports[promise.node] = promise.ports if taken is None else taken | promise.ports
         self._count(promise)
 
     def _count(self, promise: Promise) -> None:

@@ -10,11 +10,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from bireme.ledger.ports import PortSet
-from bireme.mesos import allocator, amounts, events, task_status, tasks, validation
+from bireme.mesos import amounts, events, task_status, tasks, validation
 from bireme.mesos.amounts import Amounts
 from bireme.mesos.master import Master
 from bireme.mesos.messages import Message
 from bireme.mesos.offers import Offer
+from bireme.mesos.refusals import refuse_seconds
 from bireme.mesos.roster import Agent, Framework, Launch
 from bireme.mesos.task_command import Placement
 from bireme.mesos.task_status import Seen
@@ -51,7 +52,7 @@ def accept(master: Master, framework: Framework, call: Message) -> None:
         framework.count("operations")
         framework.count(f"operations/{kind.lower()}")
         _apply(master, taken, kind, operation)
-    master.refuse(offers, taken.left, allocator.refuse_seconds(call.get("filters")))
+    master.refuse(offers, taken.left, refuse_seconds(call.get("filters")))
     _launch(master, taken)
     master.wake()
 

@@ -1,53 +1,38 @@
 """Who is offered what: all that an agent has free goes to the first framework, in fair order, that may have it.
 
 One offer is of one agent, to one framework, in one role. Passed over are suppressed roles, frameworks that
-lately refused as much of that agent, offer constraints that don't hold, agents with GPUs or in another region
-for frameworks that did not ask for such, and remainders below the smallest size. The order itself is `drf.py`'s.
+lately refused as much of that agent (`refusals.py`), and those that it does not suit (`eligibility.py`). The
+order is `drf.py`'s. The allocator is told of changes, and looks only at agents that these concern: those that
+changed themselves, those with refusals that ended, all when a framework wants more than before. See ADR 0021.
 Source: Mesos 1.11's HTTP API.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from math import inf
 from random import Random
+from typing import NamedTuple
 
-from bireme.mesos.amounts import Amounts, thousandths
-from bireme.mesos.drf import Claim, FairOrder, Vector
-from bireme.mesos.messages import Message
+from bireme.mesos.amounts import Amounts
+from bireme.mesos.drf import FairOrder, Vector
+from bireme.mesos.eligibility import MINIMUM, AgentView, Eligibility, Holds, Minimum, Wishes
+from bireme.mesos.refusals import Filters
+from bireme.mesos.seats import Seats
 
-Minimum = tuple[Mapping[str, int], ...]
-Seat = tuple[str, str]  # a role, and a framework in it
-
-MINIMUM: Minimum = ({"cpus": thousandths(0.01)}, {"mem": thousandths(32)})
-DEFAULT_REFUSE_S = 5.0
-LONGEST_REFUSE_S = 365 * 86400.0
-
-
-@dataclass(frozen=True, slots=True)
-class AgentView:
-    """An agent that may be offered: what of it is free, and what constraints look at."""
-
-    agent_id: str
-    free: Amounts
-    hostname: str = ""
-    attributes: Sequence[Message] = ()
-    remote: bool = False
+_GONE = 1024  # agents that leave before what was found out about them is forgotten
 
 
 @dataclass(frozen=True, slots=True)
 class FrameworkView:
-    """A framework that takes offers: `roles` are those not suppressed, `held` what it has by role."""
+    """A framework: `roles` are those that take offers now, the others are suppressed or not subscribed to."""
 
     framework_id: str
     roles: tuple[str, ...]
-    held: Mapping[str, Vector] = field(default_factory=dict)
     capabilities: frozenset[str] = frozenset()
     minimum: Mapping[str, Minimum] = field(default_factory=dict)
-    constraints: Mapping[str, Callable[[AgentView], bool]] = field(default_factory=dict)
+    constraints: Mapping[str, Holds] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """What one agent has free, to be offered to a framework in a role."""
 
     agent_id: str
@@ -56,158 +41,132 @@ class Grant:
     amounts: Amounts
 
 
-@dataclass(slots=True)
-class _Refusals:
-    """What frameworks refused of one agent, and which of them hold against `asked`, the amounts last asked for.
+class Allocator:
+    """What agents have free, and what frameworks hold, refuse and want; `next` says who is offered what."""
 
-    `holding` says until when; nothing in it ends before `soonest`.
-    """
+    def __init__(self, *, random: Random) -> None:
+        self._random = random
+        self._seats = Seats()
+        self.filters = Filters(self._seats)
+        self.order = FairOrder()
+        self._eligibility = Eligibility()
+        self._agents: dict[str, AgentView] = {}
+        self._frameworks: dict[str, FrameworkView] = {}
+        self._taking = 0
+        self._woken: dict[str, None] = {}
+        self._queue: list[str] = []
+        self._gone = 0
 
-    entries: dict[Seat, list[tuple[float, Amounts]]] = field(default_factory=dict)
-    asked: Amounts | None = None
-    holding: dict[Seat, float] = field(default_factory=dict)
-    soonest: float = inf
+    def set_agent(self, view: AgentView) -> None:
+        """An agent that may be offered, as it is now."""
+        self._agents[view.agent_id] = view
+        self._woken[view.agent_id] = None
 
-    def add(self, seat: Seat, amounts: Amounts, until: float) -> None:
-        held = [each for each in self.entries.get(seat, ()) if each[0] > until or not amounts.contains(each[1])]
-        self.entries[seat] = [*held, (until, amounts)]
-        if self.asked is not None and amounts.contains(self.asked):
-            self.holding[seat] = max(until, self.holding.get(seat, until))
-            self.soonest = min(self.soonest, until)
+    def set_free(self, agent_id: str, free: Amounts) -> None:
+        """What is free now of an agent that may be offered."""
+        self._agents[agent_id].free = free
+        self._woken[agent_id] = None
 
-    def against(self, amounts: Amounts, now: float) -> Mapping[Seat, float]:
-        if self.asked != amounts:
-            self._ask(amounts, now)
-        elif self.soonest <= now:
-            self.holding = {seat: until for seat, until in self.holding.items() if until > now}
-            self.soonest = min(self.holding.values(), default=inf)
-        return self.holding
+    def knows(self, agent_id: str) -> bool:
+        """Whether the agent may be offered."""
+        return agent_id in self._agents
 
-    def _ask(self, amounts: Amounts, now: float) -> None:
-        self.asked, self.holding = amounts, {}
-        live = {seat: [each for each in held if each[0] > now] for seat, held in self.entries.items()}
-        self.entries = {seat: held for seat, held in live.items() if held}
-        for seat, held in self.entries.items():
-            until = max((end for end, refused in held if refused.contains(amounts)), default=now)
-            if until > now:
-                self.holding[seat] = until
-        self.soonest = min(self.holding.values(), default=inf)
+    def drop_agent(self, agent_id: str) -> None:
+        """The agent may not be offered now; what was refused of it is not forgotten."""
+        if self._agents.pop(agent_id, None) is not None:
+            self._gone += 1
+            if self._gone > _GONE:
+                self._gone = 0
+                self._eligibility.forget_verdicts()
 
-    def drop(self, gone: Callable[[Seat], bool]) -> None:
-        self.entries = {seat: held for seat, held in self.entries.items() if not gone(seat)}
-        self.holding = {seat: until for seat, until in self.holding.items() if not gone(seat)}
-        self.soonest = min(self.holding.values(), default=inf)
+    def set_framework(self, view: FrameworkView) -> None:
+        """A framework as it is now."""
+        old = self._frameworks.get(view.framework_id)
+        if old == view:
+            return
+        self._frameworks[view.framework_id] = view
+        for role in view.roles:
+            self._seat(view.framework_id, role)
+        for role, number in self._seats.of_framework(view.framework_id).items():
+            holds = view.constraints.get(role)
+            self._eligibility.set(number, Wishes(view.capabilities, view.minimum.get(role, MINIMUM), holds))
+            self._take_offers(number, taking=role in view.roles)
+        if old is None or not _is_less(view, old):
+            self._woken |= dict.fromkeys(self._agents)
 
+    def drop_framework(self, framework_id: str) -> None:
+        """A framework left for good: its refusals and what it held are forgotten."""
+        self.revive(framework_id)
+        self._frameworks.pop(framework_id, None)
+        for number in self._seats.of_framework(framework_id).values():
+            self._take_offers(number, taking=False)
+            self._eligibility.set(number, None)
+            self.order.leave(number)
+        self._seats.give_up(framework_id)
 
-class Filters:
-    """Refusals that still hold, by agent.
-
-    An agent that nobody takes is asked about again and again with the same amounts, so which refusals hold
-    against these is kept until they change; each cycle then costs a look, not a comparison of amounts.
-    """
-
-    def __init__(self) -> None:
-        self._of_agent: dict[str, _Refusals] = {}
+    def charge(self, framework_id: str, role: str, amounts: Vector, *, sign: int = 1, turns: int = 0) -> None:
+        """A framework holds so much more in a role (with sign -1: less), and had so many turns more."""
+        self.order.charge(self._seat(framework_id, role), amounts, sign=sign, turns=turns)
 
     def refuse(self, framework_id: str, role: str, agent_id: str, amounts: Amounts, *, until: float) -> None:
-        """Offer no part of `amounts` on that agent before `until`."""
-        self._of_agent.setdefault(agent_id, _Refusals()).add((role, framework_id), amounts, until)
+        """Offer no part of `amounts` on that agent to that framework in that role before `until`."""
+        self._seat(framework_id, role)
+        self.filters.refuse(framework_id, role, agent_id, amounts, until=until)
 
-    def against(self, agent_id: str, amounts: Amounts, *, now: float) -> Mapping[Seat, float]:
-        """Those who refused `amounts` or more of that agent, and until when that holds."""
-        refusals = self._of_agent.get(agent_id)
-        return {} if refusals is None else refusals.against(amounts, now)
-
-    def clear(self, framework_id: str, roles: Iterable[str] | None = None) -> None:
+    def revive(self, framework_id: str, roles: Iterable[str] | None = None) -> None:
         """Forget what a framework refused, in these roles or in all."""
-        chosen = None if roles is None else set(roles)
-        for refusals in self._of_agent.values():
-            refusals.drop(lambda seat: seat[1] == framework_id and (chosen is None or seat[0] in chosen))
+        self._woken |= dict.fromkeys(self.filters.clear(framework_id, roles))
 
-    def forget_agent(self, agent_id: str) -> None:
-        """Forget what was refused of an agent that left."""
-        self._of_agent.pop(agent_id, None)
+    @property
+    def waiting(self) -> bool:
+        """Whether agents wait to be looked at."""
+        return bool(self._queue or self._woken)
 
-    def active(self, now: float) -> Mapping[str, int]:
-        """How many refusals hold, by role."""
-        found: dict[str, int] = {}
-        for refusals in self._of_agent.values():
-            for (role, _), held in refusals.entries.items():
-                found[role] = found.get(role, 0) + sum(until > now for until, _ in held)
-        return found
+    def begin(self, *, now: float) -> None:
+        """Note the time, and once the last round is through begin the next, in an order that favours no agent."""
+        self._woken |= dict.fromkeys(self.filters.expire(now))
+        if self._woken and not self._queue:
+            self._queue, self._woken = list(self._woken), {}
+            self._queue.sort(key=lambda _: self._random.random())
 
+    def next(self) -> Grant | None:
+        """Whose turn it is, for the next agent of this round that somebody may have; None when it is through.
 
-def refuse_seconds(filters: Message | None) -> float:
-    """How long a refusal holds: 5 s unless said, a year at most; 0 for not at all."""
-    seconds = DEFAULT_REFUSE_S if filters is None else float(filters.get("refuse_seconds", DEFAULT_REFUSE_S))
-    if seconds != seconds or seconds < 0:
-        return DEFAULT_REFUSE_S
-    return min(seconds, LONGEST_REFUSE_S)
+        The caller charges the framework before it asks again, or says how the agent really stands.
+        """
+        queue, agents = self._queue, self._agents
+        while queue:
+            agent = agents.get(queue.pop())
+            if agent is None or not agent.free.scalars:
+                continue
+            number = self._choose(agent)
+            if number is not None:
+                role, framework_id = self._seats.seat(number)
+                return Grant(agent.agent_id, framework_id, role, agent.free)
+        return None
 
+    def _choose(self, agent: AgentView) -> int | None:
+        among = self._taking & ~self.filters.against(agent.agent_id, agent.free)
+        if among:
+            among &= ~self._eligibility.barred(agent)
+        while among:
+            number = self.order.first(among)
+            if number is None or self._eligibility.is_content(number, agent):
+                return number
+            among &= ~(1 << number)
+        return None
 
-def allocate(
-    agents: Iterable[AgentView],
-    frameworks: Sequence[FrameworkView],
-    filters: Filters,
-    *,
-    total: Vector,
-    now: float,
-    random: Random,
-    weights: Mapping[str, float] | None = None,
-) -> list[Grant]:
-    """The offers to make now. Agents are taken in a random order, so that none is always first."""
-    by_id = {framework.framework_id: framework for framework in frameworks}
-    claims = [Claim(role, each.framework_id, each.held.get(role, {})) for each in frameworks for role in each.roles]
-    if not claims:
-        return []
-    everyone = {(claim.role, claim.framework) for claim in claims}
-    order = FairOrder(total, claims, weights=weights)
-    queue = [agent for agent in agents if agent.free.scalars]
-    random.shuffle(queue)
-    grants: list[Grant] = []
-    for agent in queue:
-        refused = filters.against(agent.agent_id, agent.free, now=now)
-        if everyone <= refused.keys():
-            continue
+    def _seat(self, framework_id: str, role: str) -> int:
+        number = self._seats.number(role, framework_id)
+        self.order.enter(number, role, framework_id)
+        return number
 
-        def suits(
-            role: str, framework_id: str, agent: AgentView = agent, refused: Mapping[Seat, float] = refused
-        ) -> bool:
-            return (role, framework_id) not in refused and may_have(by_id[framework_id], role, agent)
-
-        chosen = order.give(agent.free.scalars, suits)
-        if chosen is not None:
-            grants.append(Grant(agent.agent_id, chosen[1], chosen[0], agent.free))
-    return grants
+    def _take_offers(self, number: int, *, taking: bool) -> None:
+        self.order.take_offers(number, taking=taking)
+        self._taking = self._taking | 1 << number if taking else self._taking & ~(1 << number)
 
 
-def may_have(framework: FrameworkView, role: str, agent: AgentView) -> bool:
-    """Whether all that is free on the agent may go to the framework in that role, refusals apart."""
-    if agent.free.scalar("gpus") and "GPU_RESOURCES" not in framework.capabilities:
-        return False
-    if agent.remote and "REGION_AWARE" not in framework.capabilities:
-        return False
-    if not is_large_enough(agent.free, framework.minimum.get(role, MINIMUM)):
-        return False
-    holds = framework.constraints.get(role)
-    return holds is None or holds(agent)
-
-
-def is_large_enough(amounts: Amounts, minimum: Minimum) -> bool:
-    """Whether one of the sets of smallest quantities is met; no sets at all ask for nothing."""
-    return not minimum or any(
-        all(amounts.scalar(name) >= least for name, least in quantities.items()) for quantities in minimum
-    )
-
-
-def minimum_of(framework_info: Message) -> dict[str, Minimum]:
-    """The smallest offers by role that a framework asked for; roles without a wish are left out."""
-    found: dict[str, Minimum] = {}
-    for role, wish in framework_info.get("offer_filters", {}).items():
-        if "min_allocatable_resources" in wish:
-            sets = wish["min_allocatable_resources"].get("quantities", [])
-            found[role] = tuple(
-                {name: thousandths(scalar["value"]) for name, scalar in each.get("quantities", {}).items()}
-                for each in sets
-            )
-    return found
+def _is_less(new: FrameworkView, old: FrameworkView) -> bool:
+    """Whether a framework only takes offers in fewer roles than before."""
+    same = (new.capabilities, new.minimum, new.constraints) == (old.capabilities, old.minimum, old.constraints)
+    return same and set(new.roles) <= set(old.roles)

@@ -5,23 +5,25 @@ The master is four layers of one class, each in a file of its own, each knowing 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 from uuid import UUID, uuid4
 
 from bireme.aio.clock import Clock
 from bireme.client.client import Client
-from bireme.mesos import allocator, amounts, events
-from bireme.mesos.allocator import AgentView, Filters, FrameworkView
+from bireme.mesos import amounts, events
+from bireme.mesos.allocator import Allocator, FrameworkView, Grant
 from bireme.mesos.amounts import Amounts, Ranges
-from bireme.mesos.drf import Claim, FairOrder
+from bireme.mesos.eligibility import AgentView
 from bireme.mesos.messages import Message
 from bireme.mesos.offers import Ledger, Offer, Offers
-from bireme.mesos.roster import Agent, Framework, Roster
+from bireme.mesos.roster import Agent, Framework, Roster, Task
 from bireme.mesos.watchers import Watchers
 
 GROUP_OFFERS = 50
+BATCH_OFFERS = 250  # made between two turns of the loop
+_KNOWN_AMOUNTS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +66,15 @@ class Core:
         self.settings = settings
         self.client, self.ledger = means.client, means.ledger
         self.clock, self.random, self.new_uuid = means.clock, means.random, means.new_uuid
-        self.roster = Roster(str(self.new_uuid()))
-        self.offers = Offers(self.ledger)
-        self.filters = Filters()
+        self.allocator = Allocator(random=self.random)
+        self.roster = Roster(str(self.new_uuid()), held=self._note_held)
+        self.offers = Offers(self.ledger, self.allocator)
         self.weights: dict[str, float] = {}
+        self._touched: dict[str, Agent] = {}
+        self._ledger_position = 0
+        self._counted: dict[str, Amounts] = {}
+        self._total: dict[str, int] = {}
+        self._amounts: dict[tuple[Ranges, tuple[int, ...]], Amounts] = {}
         self.counts: dict[str, int] = {}
         self.watchers = Watchers(self.offers)
         self.start_time = self.clock.now().timestamp()
@@ -109,91 +116,128 @@ class Core:
 
     def make_room(self) -> None:
         """Take all offers back and hold new ones for a moment: a pod waits for room."""
-        for agent in list(self.roster.agents.values()):
-            for offer in self.offers.of_agent(agent.agent_id):
-                self.rescind(offer)
+        for offer in self.offers.out():
+            self.rescind(offer)
         self._no_offers_before_s = self.clock.monotonic() + self.settings.make_room_s
 
+    def touched(self, agent: Agent) -> None:
+        """Something of an agent changed here, or what its tasks hold; the ledger tells of its own changes."""
+        self._touched[agent.agent_id] = agent
+
+    def describe(self, framework: Framework) -> None:
+        """Tell the allocator how a framework is now."""
+        roles = tuple(role for role in framework.roles if framework.connected and role not in framework.suppressed)
+        self.allocator.set_framework(
+            FrameworkView(
+                framework.framework_id, roles, framework.capabilities, framework.minimum, framework.constraints
+            )
+        )
+
     def allocate(self) -> None:
-        """Offer what is free."""
+        """Offer what became free; no more than a batch at once, the rest soon after."""
         now = self.clock.monotonic()
         if now < self._no_offers_before_s:
             return
-        views = [self._framework_view(each) for each in self.roster.frameworks.values() if each.connected]
-        if not any(view.roles for view in views):
-            return
-        agents_now = [self._agent_view(agent) for agent in self.roster.agents.values() if agent.active]
-        total = self._total()
-        grants = allocator.allocate(
-            agents_now, views, self.filters, total=total, now=now, random=self.random, weights=self.weights
-        )
-        self.allocation_runs += 1
-        self.allocation_ms = (self.clock.monotonic() - now) * 1000
+        self.look_at_agents()
+        self.allocator.begin(now=now)
         made: dict[str, list[Message]] = {}
-        for grant in grants:
-            agent = self.roster.agents[grant.agent_id]
-            offer = Offer(
-                self.roster.new_offer_id(),
-                grant.framework_id,
-                grant.agent_id,
-                agent.node,
-                grant.role,
-                grant.amounts,
-                now,
-            )
-            if self.offers.try_make(offer):
-                executors = {
-                    task.executor_id for task in agent.tasks.values() if task.framework_id == grant.framework_id
-                }
-                made.setdefault(grant.framework_id, []).append(events.offer(offer, agent, sorted(executors)))
+        for _ in range(BATCH_OFFERS):
+            grant = self.allocator.next()
+            if grant is None:
+                break
+            self._offer(grant, now, made)
+        else:
+            self.wake()
         for framework_id, messages in made.items():
             framework = self.roster.frameworks[framework_id]
             framework.count("offers/sent", len(messages))
             for start in range(0, len(messages), GROUP_OFFERS):
                 self.send(framework, events.offers(messages[start : start + GROUP_OFFERS]))
+        self.allocation_runs += 1
+        self.allocation_ms = (self.clock.monotonic() - now) * 1000
+
+    def _offer(self, grant: Grant, now: float, made: dict[str, list[Message]]) -> None:
+        agent = self.roster.agents[grant.agent_id]
+        offer_id = self.roster.new_offer_id()
+        offer = Offer(offer_id, grant.framework_id, grant.agent_id, agent.node, grant.role, grant.amounts, now)
+        if not self.offers.try_make(offer):
+            self.touched(agent)
+            return
+        executors = {task.executor_id for task in agent.tasks.values() if task.framework_id == grant.framework_id}
+        made.setdefault(grant.framework_id, []).append(events.offer(offer, agent, sorted(executors)))
 
     def shares(self) -> dict[str, float]:
-        """The dominant share of every role that a connected framework is subscribed to."""
-        views = [self._framework_view(each) for each in self.roster.frameworks.values() if each.connected]
-        claims = [Claim(role, view.framework_id, view.held.get(role, {})) for view in views for role in view.roles]
-        return FairOrder(self._total(), claims, weights=self.weights).shares()
+        """The dominant share of every role that a framework is or was subscribed to."""
+        self.look_at_agents()
+        return self.allocator.order.shares()
 
-    def _total(self) -> dict[str, int]:
-        total: dict[str, int] = {}
-        for agent in self.roster.agents.values():
-            for name, amount in agent.total.scalars.items():
-                total[name] = total.get(name, 0) + amount
-        return total
+    def active_refusals(self) -> Mapping[str, int]:
+        """How many refusals hold, by role."""
+        self.allocator.begin(now=self.clock.monotonic())
+        return self.allocator.filters.active()
 
     def free(self, agent: Agent) -> Amounts:
         """What could be offered of an agent now."""
-        vector = self.ledger.free(agent.node)
-        scalars = amounts.from_node(vector)
-        if vector.get("pods", 1) < 1 or not allocator.is_large_enough(scalars, allocator.MINIMUM):
-            return amounts.NOTHING  # the usual case, while an offer holds all: spare the ports
-        taken = self.ledger.ports(agent.node).ranges()
-        for task in agent.tasks.values():
-            taken += task.amounts.ranges.get("ports", ())
-        ports = amounts.difference(self._ports, taken)
-        return amounts.Amounts(scalars.scalars, {"ports": ports} if ports else {})
+        return self._offerable(agent, self.ledger.free(agent.node))
+
+    def _offerable(self, agent: Agent, vector: Mapping[str, int]) -> Amounts:
+        """What of a node's free vector can be offered; agents with as much free share one record."""
+        if vector.get("pods", 1) < 1:
+            return amounts.NOTHING
+        ports, taken = self._ports, self.ledger.ports(agent.node)
+        if taken or agent.ports:
+            ports = amounts.difference(self._ports, (*taken.ranges(), *agent.ports))
+        key = (ports, tuple(vector.values()))
+        found = self._amounts.get(key)
+        if found is None:
+            if len(self._amounts) >= _KNOWN_AMOUNTS:
+                self._amounts.clear()
+            found = self._amounts[key] = amounts.from_node(vector, ports=ports)
+        return found
+
+    def look_at_agents(self) -> None:
+        """Tell the allocator of agents that changed, here or in the ledger."""
+        self._ledger_position, nodes = self.ledger.changed_since(self._ledger_position)
+        by_node, touched = self.roster.by_node, self._touched
+        if nodes is None:
+            nodes = list(by_node)
+        changed = touched | {agent.agent_id: agent for node in nodes if (agent := by_node.get(node)) is not None}
+        self._touched = {}
+        for agent in touched.values():
+            self._count_total(agent)
+            if not agent.active or agent.agent_id not in self.roster.agents:
+                self.allocator.drop_agent(agent.agent_id)
+                del changed[agent.agent_id]
+        active = [agent for agent in changed.values() if agent.active]
+        for agent, vector in zip(active, self.ledger.free_of([agent.node for agent in active]), strict=True):
+            free = self._offerable(agent, vector)
+            if agent.agent_id in touched or not self.allocator.knows(agent.agent_id):
+                self.allocator.set_agent(AgentView(agent.agent_id, free, agent.hostname, agent.attributes))
+            else:
+                self.allocator.set_free(agent.agent_id, free)
+
+    def _count_total(self, agent: Agent) -> None:
+        """Keep the sum of all agents."""
+        here = agent.agent_id in self.roster.agents
+        old, new = self._counted.pop(agent.agent_id, amounts.NOTHING), agent.total if here else amounts.NOTHING
+        if here:
+            self._counted[agent.agent_id] = new
+        if old.scalars != new.scalars:
+            for part, sign in ((old, -1), (new, 1)):
+                for name, amount in part.scalars.items():
+                    self._total[name] = self._total.get(name, 0) + sign * amount
+            self.allocator.order.set_total(self._total)
+
+    def _note_held(self, task: Task, sign: int) -> None:
+        """A task begins or ceases to hold something."""
+        self.allocator.charge(task.framework_id, task.role, task.amounts.scalars, sign=sign)
+        agent = self.roster.agents.get(task.agent_id)
+        if agent is not None and task.amounts.ranges:
+            self.touched(agent)
 
     @property
     def _ports(self) -> Ranges:
         return (self.settings.ports,)
-
-    def _agent_view(self, agent: Agent) -> AgentView:
-        return AgentView(agent.agent_id, self.free(agent), agent.hostname, agent.attributes)
-
-    def _framework_view(self, framework: Framework) -> FrameworkView:
-        held = {role: dict(used) for role, used in framework.used.items()}
-        for offer in self.offers.of_framework(framework.framework_id):
-            used = held.setdefault(offer.role, {})
-            for name, amount in offer.amounts.scalars.items():
-                used[name] = used.get(name, 0) + amount
-        roles = tuple(role for role in framework.roles if role not in framework.suppressed)
-        return FrameworkView(
-            framework.framework_id, roles, held, framework.capabilities, framework.minimum, framework.constraints
-        )
 
     def rescind(self, offer: Offer) -> None:
         """Take an offer back and tell its framework."""
@@ -209,4 +253,4 @@ class Core:
             seconds = max(seconds, self.settings.allocation_interval_s)
             until = self.clock.monotonic() + seconds
             first = offers[0]
-            self.filters.refuse(first.framework_id, first.role, first.agent_id, left, until=until)
+            self.allocator.refuse(first.framework_id, first.role, first.agent_id, left, until=until)

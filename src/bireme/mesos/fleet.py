@@ -2,17 +2,24 @@
 
 from bireme.api.kinds import core, mesos
 from bireme.mesos import agents, events, objects, task_status
+from bireme.mesos.core import Means, Settings
 from bireme.mesos.roster import Agent
 from bireme.mesos.task_book import TaskBook
 from bireme.mesos.task_status import Seen
 
 
 class Fleet(TaskBook):
-    """Every agent."""
+    """Every agent. `_lost` are those that contact was lost with."""
+
+    def __init__(self, means: Means, settings: Settings) -> None:
+        super().__init__(means, settings)
+        self._lost: dict[str, Agent] = {}
 
     def _recover_agent(self, obj: mesos.Agent) -> None:
         self.keeper.adopt(obj)
-        self.roster.add_agent(objects.read_agent(obj))
+        agent = objects.read_agent(obj)
+        self.roster.add_agent(agent)
+        self.touched(agent)
 
     def see_node(self, old: core.Node | None, new: core.Node | None) -> None:
         """A node came, changed or went."""
@@ -34,6 +41,7 @@ class Fleet(TaskBook):
         self._set_contact(agent, connected=agents.is_ready(new))
         if not agent.active:
             self._rescind_all(agent)
+        self.touched(agent)
         self.wake()
 
     def _save_agent(self, agent: Agent) -> None:
@@ -42,6 +50,7 @@ class Fleet(TaskBook):
         def saved() -> None:
             if not agent.saved:
                 agent.saved = True
+                self.touched(agent)
                 self.watchers.agent_added(agent)
                 self.wake()
 
@@ -50,6 +59,7 @@ class Fleet(TaskBook):
     def set_deactivated(self, agent: Agent, *, deactivated: bool) -> None:
         """Hold back, or give, offers of an agent."""
         agent.deactivated = deactivated
+        self.touched(agent)
         self._save_agent(agent)
         self._rescind_all(agent)
         self.wake()
@@ -61,11 +71,13 @@ class Fleet(TaskBook):
                 self.count("slave_reregistrations")
                 agent.reregistered_time = self.now()
             agent.connected, agent.unreachable, agent.lost_s = True, False, None
+            self._lost.pop(agent.agent_id, None)
             if back:
                 self._welcome_back(agent)
         elif agent.lost_s is None:
             agent.connected = False
             agent.lost_s = self.clock.monotonic()
+            self._lost[agent.agent_id] = agent
 
     def _rescind_all(self, agent: Agent) -> None:
         for offer in self.offers.of_agent(agent.agent_id):
@@ -75,6 +87,8 @@ class Fleet(TaskBook):
         if agent.unreachable:
             return
         agent.unreachable, agent.unreachable_time = True, self.now()
+        self._lost.pop(agent.agent_id, None)
+        self.touched(agent)
         self.count("slave_unreachable_completed")
         self._rescind_all(agent)
         for task in list(agent.tasks.values()):
@@ -113,7 +127,9 @@ class Fleet(TaskBook):
             word = state if framework.partition_aware else task_status.LOST
             self.end_task(task, Seen(word, "Agent removed", "SOURCE_MASTER", reason))
         self.roster.remove_agent(agent, state, self.now())
-        self.filters.forget_agent(agent.agent_id)
+        self.allocator.filters.forget_agent(agent.agent_id)
+        self._lost.pop(agent.agent_id, None)
+        self.touched(agent)
         self.keeper.save_soon(mesos.Agent, agent.node, lambda: None)
         self._tell_all(events.agent_failure(agent.agent_id))
         self.watchers.agent_removed(agent)

@@ -14,12 +14,14 @@ import structlog
 from bireme.api.errors import ApiError, Conflict
 from bireme.api.kinds import core, mesos
 from bireme.api.kinds.meta import Object
-from bireme.client.informer import Informer
-from bireme.mesos import allocator, events, objects, task_status, tasks
+from bireme.client.informer import Informer, Key
+from bireme.mesos import events, objects, task_status, tasks
 from bireme.mesos.constraints import compile_constraints
 from bireme.mesos.core import Means, Settings
+from bireme.mesos.eligibility import minimum_of
 from bireme.mesos.fleet import Fleet
 from bireme.mesos.messages import Message
+from bireme.mesos.refusals import DEFAULT_REFUSE_S
 from bireme.mesos.roster import Framework
 from bireme.mesos.subscription import Subscription
 from bireme.mesos.task_status import Seen
@@ -72,7 +74,7 @@ class Master(Fleet):
             self._recover_agent(known)
         for weight in weights:
             self.keeper.adopt(weight)
-            self.weights[weight.spec.role] = weight.spec.weight or 1.0
+            self._weigh(weight.spec.role, weight.spec.weight or 1.0)
         self._nodes.on_change(self.see_node)
         for agent in [each for each in self.roster.agents.values() if self._node(each.node) is None]:
             self._remove_agent(agent, task_status.GONE)
@@ -88,10 +90,11 @@ class Master(Fleet):
                 await self.clock.sleep(0.5)
 
     def _node(self, name: str) -> core.Node | None:
-        return next((node for node in self._nodes.items() if node.metadata.name == name), None)
+        return self._nodes.get(Key("", name))
 
     async def _tick_steadily(self) -> None:
         while True:
+            self._send_all_due()
             self.tick()
             await self.clock.sleep(self.settings.allocation_interval_s)
 
@@ -110,18 +113,15 @@ class Master(Fleet):
             self.watchers.send(events.HEARTBEAT)
 
     def tick(self) -> None:
-        """Whatever is due: timeouts, updates to send again, offers."""
+        """Whatever is due: timeouts and offers."""
         now = self.clock.monotonic()
         for framework in list(self.roster.frameworks.values()):
             if framework.until_s is not None and now >= framework.until_s:
                 self.remove_framework(framework)
-            elif framework.connected:
-                for task in list(framework.tasks.values()):
-                    self._send_due(framework, task)
         for offer in self.offers.older_than(now - self.settings.offer_timeout_s):
             self.rescind(offer)
-            self.refuse([offer], offer.amounts, allocator.DEFAULT_REFUSE_S)  # let others have a turn
-        for agent in list(self.roster.agents.values()):
+            self.refuse([offer], offer.amounts, DEFAULT_REFUSE_S)  # let others have a turn
+        for agent in list(self._lost.values()):
             if agent.lost_s is not None and now - agent.lost_s >= self.settings.unreachable_after_s:
                 self._mark_unreachable(agent)
         self.allocate()
@@ -136,6 +136,7 @@ class Master(Fleet):
             framework.registered_time = now
             self.roster.frameworks[framework.framework_id] = framework
         self._end_stream(framework, "Framework failed over")
+        self.describe(framework)  # no offers before it is told that it is subscribed
         framework.subscription = subscription
         framework.until_s, framework.recovered, framework.disconnected_time = None, False, 0.0
         try:
@@ -147,11 +148,13 @@ class Master(Fleet):
             return  # another stream of the same framework came meanwhile
         for offer in self.offers.of_framework(framework.framework_id):
             self.offers.release([self.offers.take(offer.offer_id)])
-        self.filters.clear(framework.framework_id)
+        self.allocator.revive(framework.framework_id)
         self.send(framework, events.subscribed(framework, self.info))
         self.send(framework, events.HEARTBEAT)
-        for task in framework.tasks.values():
+        self.describe(framework)
+        for task in list(framework.tasks.values()):
             task.updates.send_again()
+            self._send_due(framework, task)
         self.watchers.framework("FRAMEWORK_UPDATED" if again else "FRAMEWORK_ADDED", framework)
         self.wake()
 
@@ -168,22 +171,27 @@ class Master(Fleet):
         revived = framework.suppressed - suppressed
         framework.info, framework.suppressed = info, suppressed
         framework.constraints_message, framework.constraints = constraints, compiled
-        framework.minimum = allocator.minimum_of(info)
-        self.filters.clear(framework.framework_id, revived)
+        framework.minimum = minimum_of(info)
+        self.allocator.revive(framework.framework_id, revived)
+        if framework.framework_id in self.roster.frameworks:
+            self.describe(framework)
         for offer in self.offers.of_framework(framework.framework_id):
             if offer.role in gone - set(framework.roles):
                 self.rescind(offer)
 
     def set_weight(self, role: str, weight: float) -> None:
         """Give a role another share; offers made by the old shares go back."""
-        self.weights[role] = weight
+        self._weigh(role, weight)
         obj = objects.weight_object(role, weight)
         self.keeper.save_soon(mesos.RoleWeight, obj.metadata.name, lambda: objects.weight_object(role, weight))
-        for framework in self.roster.frameworks.values():
-            for offer in self.offers.of_framework(framework.framework_id):
-                if offer.role == role:
-                    self.rescind(offer)
+        for offer in self.offers.out():
+            if offer.role == role:
+                self.rescind(offer)
         self.wake()
+
+    def _weigh(self, role: str, weight: float) -> None:
+        self.weights[role] = weight
+        self.allocator.order.set_weight(role, weight)
 
     def save(self, framework: Framework) -> None:
         """Write a framework's object soon."""
@@ -201,6 +209,7 @@ class Master(Fleet):
         if framework.subscription is not subscription:
             return
         framework.subscription = None
+        self.describe(framework)
         framework.disconnected_time = self.now()
         framework.until_s = self.clock.monotonic() + framework.info.get("failover_timeout", 0.0)
         for offer in self.offers.of_framework(framework.framework_id):
@@ -222,7 +231,7 @@ class Master(Fleet):
             self._done(framework, task)
             task.launch.delete = True
             self.keeper.see_to(task.launch)
-        self.filters.clear(framework.framework_id)
+        self.allocator.drop_framework(framework.framework_id)
         self._end_stream(framework, "")
         for forgotten in self.roster.complete(framework):
             self.keeper.save_soon(mesos.Framework, forgotten.framework_id, lambda: None)

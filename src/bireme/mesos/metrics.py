@@ -131,7 +131,7 @@ def _allocator(master: Master) -> dict[str, float]:
         found[f"resources/{name}/offered_or_allocated"] = taken.scalar(name) / amounts.UNIT
     for role, share in master.shares().items():
         found[f"roles/{role}/shares/dominant"] = share
-    for role, number in master.filters.active(master.clock.monotonic()).items():
+    for role, number in master.active_refusals().items():
         found[f"offer_filters/roles/{role}/active"] = float(number)
     return found
 

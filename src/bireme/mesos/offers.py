@@ -4,12 +4,13 @@ Every offer is held in the ledger from the moment it is made until it is answere
 so nothing else is promised the same resources; of ports it holds both protocols.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Protocol
 
 from bireme.ledger.ports import NO_PORTS, PortSet
-from bireme.mesos.amounts import Amounts, to_node
+from bireme.mesos.amounts import NOTHING, Amounts, to_node
 
 
 class Ledger(Protocol):
@@ -29,9 +30,21 @@ class Ledger(Protocol):
 
     def free(self, node: str) -> Mapping[str, int]: ...
 
+    def free_of(self, nodes: Sequence[str]) -> Sequence[Mapping[str, int]]: ...
+
+    def changed_since(self, position: int) -> tuple[int, Sequence[str] | None]: ...
+
     def allocatable(self, node: str) -> Mapping[str, int]: ...
 
     def ports(self, node: str) -> PortSet: ...
+
+
+class Account(Protocol):
+    """Where it is counted what frameworks hold (`allocator.py`)."""
+
+    def charge(
+        self, framework_id: str, role: str, amounts: Mapping[str, int], *, sign: int = 1, turns: int = 0
+    ) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +61,14 @@ class Offer:
 
 
 class Offers:
-    """The offers that are out, each backed by a hold in the ledger."""
+    """The offers that are out, each backed by a hold in the ledger, and counted as held by its framework."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, ledger: Ledger, account: Account) -> None:
+        self._ledger, self._account = ledger, account
         self._offers: dict[str, Offer] = {}
         self._by_agent: dict[str, set[str]] = {}
         self._by_framework: dict[str, set[str]] = {}
+        self._booked: tuple[Amounts, dict[str, int], PortSet] = (NOTHING, {"pods": 1}, NO_PORTS)
         self._held: set[str] = set()  # out, or taken and not given back yet
 
     def __len__(self) -> int:
@@ -62,10 +76,10 @@ class Offers:
 
     def try_make(self, offer: Offer) -> bool:
         """Put an offer out, if the ledger still has what it promises."""
-        amounts = {**to_node(offer.amounts), "pods": 1}
-        ports = PortSet.spanning(offer.amounts.ranges.get("ports", ()))
+        amounts, ports = self._as_booked(offer.amounts)
         if not self._ledger.try_offer(offer.offer_id, offer.node, amounts, ports=ports):
             return False
+        self._account.charge(offer.framework_id, offer.role, offer.amounts.scalars, turns=1)
         self._held.add(offer.offer_id)
         self._offers[offer.offer_id] = offer
         self._by_agent.setdefault(offer.agent_id, set()).add(offer.offer_id)
@@ -80,6 +94,7 @@ class Offers:
         offer = self._offers.pop(offer_id)
         self._by_agent[offer.agent_id].discard(offer_id)
         self._by_framework[offer.framework_id].discard(offer_id)
+        self._account.charge(offer.framework_id, offer.role, offer.amounts.scalars, sign=-1)
         return offer
 
     def release(self, offers: Iterable[Offer]) -> None:
@@ -116,6 +131,17 @@ class Offers:
     def of_framework(self, framework_id: str) -> list[Offer]:
         return [self._offers[offer_id] for offer_id in sorted(self._by_framework.get(framework_id, ()))]
 
+    def out(self) -> list[Offer]:
+        """All of them, the oldest first."""
+        return list(self._offers.values())
+
     def older_than(self, moment_s: float) -> list[Offer]:
-        """Offers made before `moment_s`."""
-        return [offer for offer in self._offers.values() if offer.made_s < moment_s]
+        """Offers made before `moment_s`; those were made first."""
+        return list(takewhile(lambda offer: offer.made_s < moment_s, self._offers.values()))
+
+    def _as_booked(self, amounts: Amounts) -> tuple[dict[str, int], PortSet]:
+        """What the ledger holds for an offer of these amounts."""
+        if self._booked[0] is not amounts:
+            ports = PortSet.spanning(amounts.ranges.get("ports", ()))
+            self._booked = (amounts, {**to_node(amounts), "pods": 1}, ports)
+        return self._booked[1], self._booked[2]

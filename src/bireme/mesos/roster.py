@@ -5,14 +5,13 @@ records is `master.py`; these classes only look things up and keep sums.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from bireme.api.kinds import core
 from bireme.mesos import validation
-from bireme.mesos.allocator import Minimum
-from bireme.mesos.amounts import NOTHING, Amounts
-from bireme.mesos.constraints import Holds
+from bireme.mesos.amounts import NOTHING, Amounts, Ranges, union
+from bireme.mesos.eligibility import Holds, Minimum
 from bireme.mesos.messages import Message
 from bireme.mesos.subscription import Subscription
 from bireme.mesos.task_status import STAGING, TERMINAL
@@ -47,6 +46,23 @@ class Agent:
     registered_time: float = 0.0
     reregistered_time: float = 0.0
     tasks: dict[tuple[str, str], "Task"] = field(default_factory=dict)
+    _ports: Ranges | None = None
+
+    @property
+    def ports(self) -> Ranges:
+        """The ports that its tasks hold."""
+        if self._ports is None:
+            self._ports = union(each for task in self.tasks.values() for each in task.amounts.ranges.get("ports", ()))
+        return self._ports
+
+    def add(self, task: "Task") -> None:
+        """A task that holds something of it."""
+        self.tasks[task.framework_id, task.task_id] = task
+        self._ports = None
+
+    def remove(self, task: "Task") -> None:
+        self.tasks.pop((task.framework_id, task.task_id), None)
+        self._ports = None
 
     @property
     def active(self) -> bool:
@@ -132,7 +148,7 @@ class Framework:
     info: Message
     suppressed: set[str] = field(default_factory=set)
     constraints_message: Message = field(default_factory=dict)
-    constraints: dict[str, Holds] = field(default_factory=dict)
+    constraints: Mapping[str, Holds] = field(default_factory=dict)
     minimum: dict[str, Minimum] = field(default_factory=dict)
     subscription: Subscription | None = None
     recovered: bool = False
@@ -183,10 +199,14 @@ class Framework:
 
 
 class Roster:
-    """All frameworks and agents, and the pods of their tasks."""
+    """All frameworks and agents, and the pods of their tasks.
 
-    def __init__(self, master_id: str) -> None:
+    `held` is told what tasks begin (1) and cease (-1) to hold, of frameworks that are here.
+    """
+
+    def __init__(self, master_id: str, *, held: Callable[["Task", int], None] = lambda task, sign: None) -> None:
         self.master_id = master_id
+        self._held = held
         self.frameworks: dict[str, Framework] = {}
         self.completed: deque[Framework] = deque()
         self.agents: dict[str, Agent] = {}
@@ -227,7 +247,9 @@ class Roster:
             framework.charge(task.role, task.amounts)
         agent = self.agents.get(task.agent_id)
         if agent is not None:
-            agent.tasks[task.framework_id, task.task_id] = task
+            agent.add(task)
+        if framework is not None:
+            self._held(task, 1)
 
     def refund(self, task: Task) -> None:
         """The task holds nothing any more."""
@@ -239,7 +261,9 @@ class Roster:
             framework.charge(task.role, task.amounts, sign=-1)
         agent = self.agents.get(task.agent_id)
         if agent is not None:
-            agent.tasks.pop((task.framework_id, task.task_id), None)
+            agent.remove(task)
+        if framework is not None:
+            self._held(task, -1)
 
     def is_completed(self, framework_id: str) -> bool:
         return any(framework.framework_id == framework_id for framework in self.completed)

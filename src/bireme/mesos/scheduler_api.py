@@ -163,12 +163,14 @@ class SchedulerApi:
     def _revive(self, framework: Framework, body: Message) -> None:
         roles = body.get("roles") or framework.roles
         framework.suppressed -= set(roles)
-        self._master.filters.clear(framework.framework_id, roles)
+        self._master.allocator.revive(framework.framework_id, roles)
+        self._master.describe(framework)
         self._master.save(framework)
         self._master.wake()
 
     def _suppress(self, framework: Framework, body: Message) -> None:
         framework.suppressed |= set(body.get("roles") or framework.roles) & set(framework.roles)
+        self._master.describe(framework)
         self._master.save(framework)
 
     def _kill(self, framework: Framework, body: Message) -> None:

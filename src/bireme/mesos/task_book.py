@@ -24,6 +24,7 @@ class TaskBook(Core):
 
     def __init__(self, means: Means, settings: Settings) -> None:
         super().__init__(means, settings)
+        self._outstanding: dict[Task, None] = {}  # with updates that were not acknowledged
         self.keeper = Keeper(
             self.client, self.clock, on_created=self._launch_created, on_refused=self._launch_refused
         )
@@ -167,6 +168,7 @@ class TaskBook(Core):
             task.done = True
             return
         task.updates.push(status)
+        self._outstanding[task] = None
         self._send_due(framework, task)
 
     def _note(self, task: Task, seen: Seen, uuid: bytes) -> Message:
@@ -207,6 +209,15 @@ class TaskBook(Core):
                 task.forwarded = status["state"]
             self.watchers.task_updated(task, status)
 
+    def _send_all_due(self) -> None:
+        """Send again what was not acknowledged in time."""
+        for task in list(self._outstanding):
+            framework = self.roster.frameworks.get(task.framework_id)
+            if framework is None or task.updates.outstanding is None or framework.tasks.get(task.task_id) is not task:
+                del self._outstanding[task]
+            else:
+                self._send_due(framework, task)
+
     def acknowledge(self, framework: Framework, task_id: str, agent_id: str, uuid: bytes) -> bool:
         """An update was taken in; the next goes out. False if nothing waited for that acknowledgement."""
         task = framework.tasks.get(task_id)
@@ -215,6 +226,8 @@ class TaskBook(Core):
         status = task.updates.acknowledge(uuid)
         if status is None:
             return False
+        if task.updates.outstanding is None:
+            self._outstanding.pop(task, None)
         task.launch.acknowledged[task.container] = (status["state"], status.get("healthy"))
         if status["state"] in task_status.TERMINAL:
             self._done(framework, task)

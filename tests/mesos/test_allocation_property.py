@@ -1,0 +1,178 @@
+"""The allocator, which looks only at what changed, grants what one that looks at everything would."""
+
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from plain_allocation import PlainAllocator
+
+from bireme.mesos.allocator import Allocator, FrameworkView, Grant
+from bireme.mesos.amounts import NOTHING, Amounts
+from bireme.mesos.constraints import compile_constraints
+from bireme.mesos.eligibility import AgentView
+
+TOTAL = {"cpus": 40_000, "mem": 40_000_000, "gpus": 4000}
+NAMES = st.sampled_from(["f0", "f1", "f2", "f3", "f4"])
+ROLES = st.sampled_from(["*", "a", "a/b", "a/b/c", "a/d", "e"])
+AGENTS = st.sampled_from([f"S{number}" for number in range(6)])
+SIZES = st.builds(
+    lambda cpus, mem, gpus: Amounts(
+        {name: amount for name, amount in (("cpus", cpus), ("mem", mem), ("gpus", gpus)) if amount}
+    ),
+    st.sampled_from([1000, 2000, 4000]),
+    st.sampled_from([0, 20_000, 4_000_000]),
+    st.sampled_from([0, 0, 0, 1000]),
+)
+MINIMUMS = st.sampled_from([None, (), ({"cpus": 2000},), ({"cpus": 4000}, {"mem": 4_000_000})])
+RACKS = st.sampled_from(["", "r0", "r1"])
+
+
+def _rack(value: str) -> dict[str, Any]:
+    selector = {"attribute_name": "rack"}
+    group = {"attribute_constraints": [{"selector": selector, "predicate": {"text_equals": {"value": value}}}]}
+    return {"groups": [group]}
+
+
+@st.composite
+def frameworks(draw: st.DrawFn) -> FrameworkView:
+    roles = tuple(draw(st.lists(ROLES, min_size=draw(st.sampled_from([0, 1, 1, 1])), max_size=3, unique=True)))
+    minimum, rack = draw(MINIMUMS), draw(RACKS)
+    return FrameworkView(
+        draw(NAMES),
+        roles,
+        frozenset(draw(st.sets(st.sampled_from(["GPU_RESOURCES", "REGION_AWARE"])))),
+        {} if minimum is None else dict.fromkeys(roles, minimum),
+        compile_constraints({"role_constraints": dict.fromkeys(roles[:1], _rack(rack))}) if rack else {},
+    )
+
+
+@st.composite
+def agents(draw: st.DrawFn) -> AgentView:
+    attributes = [{"name": "rack", "type": "TEXT", "text": {"value": draw(RACKS)}}]
+    return AgentView(draw(AGENTS), draw(SIZES), "host", attributes, draw(st.sampled_from([False, False, True])))
+
+
+STEPS = st.one_of(
+    st.tuples(st.just("framework"), frameworks()),
+    st.tuples(st.just("agent"), agents()),
+    st.tuples(st.just("refuse"), NAMES, ROLES, AGENTS, SIZES, st.integers(1, 4)),
+    st.tuples(st.just("revive"), NAMES, st.none() | st.lists(ROLES, max_size=2)),
+    st.tuples(st.just("weight"), ROLES, st.sampled_from([0.5, 1.0, 3.0])),
+    st.tuples(st.just("total"), st.sampled_from([0, 20_000, 80_000])),
+    st.tuples(st.just("drop agent"), AGENTS),
+    st.tuples(st.just("drop framework"), NAMES),
+    st.tuples(st.just("give back"), st.integers(0, 10)),
+    *[st.tuples(st.just("decline"), st.integers(0, 10), st.integers(1, 4))] * 2,
+    st.tuples(st.just("wait"), st.floats(0.01, 3)),
+    *[st.tuples(st.just("allocate"), st.none() | st.integers(1, 3))] * 3,
+)
+
+
+class Both:
+    """The allocator and the plain one, told the same."""
+
+    def __init__(self) -> None:
+        self.real, self.plain = Allocator(random=Random(1)), PlainAllocator(dict(TOTAL))
+        self.real.order.set_total(TOTAL)
+        self.now = 0.0
+        self.out: list[tuple[str, tuple[str, str], Amounts]] = []
+
+    def do(self, what: str, *words: Any) -> None:
+        match what, *words:
+            case "framework", view:
+                self.real.set_framework(view)
+                self.plain.set_framework(view)
+            case "agent", view:
+                self.real.set_agent(view)
+                self.plain.agents[view.agent_id] = replace(view, read={})
+            case "refuse", name, role, agent_id, amounts, seconds:
+                if name in self.plain.frameworks:
+                    self.real.refuse(name, role, agent_id, amounts, until=self.now + seconds)
+                    self.plain.held.setdefault((role, name), {})
+                    self.plain.refused.append(((role, name), agent_id, amounts, self.now + seconds))
+            case "revive", name, roles:
+                self.real.revive(name, roles)
+                self.plain.refused = [
+                    each
+                    for each in self.plain.refused
+                    if each[0][1] != name or (roles is not None and each[0][0] not in roles)
+                ]
+            case "weight", role, weight:
+                self.real.order.set_weight(role, weight)
+                self.plain.weights[role] = weight
+            case "total", cpus:
+                self.plain.total["cpus"] = cpus
+                self.real.order.set_total(self.plain.total)
+            case "drop agent", agent_id:
+                self.real.drop_agent(agent_id)
+                self.plain.agents.pop(agent_id, None)
+            case "drop framework", name:
+                for each in [each for each in self.out if each[1][1] == name]:
+                    self.give_back(each)
+                self.real.drop_framework(name)
+                self.plain.drop_framework(name)
+            case "give back", number:
+                if self.out:
+                    self.give_back(self.out[number % len(self.out)])
+            case "decline", number, seconds:
+                if self.out:
+                    agent_id, (role, name), amounts = self.out[number % len(self.out)]
+                    self.do("refuse", name, role, agent_id, amounts, seconds)
+                    self.do("give back", number)
+            case "wait", seconds:
+                self.now += seconds
+            case "allocate", at_most:
+                self.allocate(at_most)
+
+    def give_back(self, offer: tuple[str, tuple[str, str], Amounts]) -> None:
+        self.out.remove(offer)
+        agent_id, (role, name), amounts = offer
+        self.real.charge(name, role, amounts.scalars, sign=-1)
+        self.plain.charge((role, name), amounts.scalars, sign=-1)
+        if agent_id in self.plain.agents:
+            self.real.set_free(agent_id, amounts)
+            self.plain.agents[agent_id].free = amounts
+
+    def allocate(self, at_most: int | None) -> None:
+        """So many grants, or all there are; after those, nobody may have anything of what is left."""
+        while at_most is None or at_most > 0:
+            self.real.begin(now=self.now)
+            while (at_most is None or at_most > 0) and (grant := self.real.next()) is not None:
+                self.check(grant)
+                at_most = None if at_most is None else at_most - 1
+            if not self.real.waiting:
+                break
+        if at_most is None:
+            for agent in self.plain.agents.values():
+                assert not agent.free.scalars or not self.plain.eligible(agent, self.now)
+
+    def check(self, grant: Grant) -> None:
+        agent, seat = self.plain.agents[grant.agent_id], (grant.role, grant.framework_id)
+        assert seat == self.plain.choice(agent, self.now)
+        assert grant.amounts == agent.free
+        self.real.charge(grant.framework_id, grant.role, grant.amounts.scalars, turns=1)
+        self.plain.charge(seat, grant.amounts.scalars, turns=1)
+        self.out.append((grant.agent_id, seat, grant.amounts))
+        self.real.set_free(grant.agent_id, NOTHING)
+        agent.free = NOTHING
+
+
+@given(
+    st.lists(frameworks(), min_size=4, max_size=8),
+    st.lists(agents(), min_size=4, max_size=10),
+    st.lists(STEPS, min_size=10, max_size=40),
+)
+@settings(deadline=None, max_examples=80)
+def test_grants_are_those_of_a_plain_search(
+    there: list[FrameworkView], free: list[AgentView], steps: list[tuple[Any, ...]]
+) -> None:
+    both = Both()
+    for view in there:
+        both.do("framework", view)
+    for agent in free:
+        both.do("agent", agent)
+    for step in steps:
+        both.do(*step)
+    both.do("allocate", None)
