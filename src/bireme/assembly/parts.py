@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 from bireme.aio.clock import Clock
 from bireme.assembly.api import Api
+from bireme.assembly.scheduling import figures
 from bireme.client.events import EventRecorder
 from bireme.controllers.all import controllers
 from bireme.controllers.all import run as run_all
@@ -65,6 +67,11 @@ async def run_scheduler(
         settings=settings,
         ask_for_room=ask_for_room,
     )
-    async with asyncio.TaskGroup() as tasks:
-        for name, service in (("caches", caches), ("events", events), ("placing", scheduler)):
-            tasks.create_task(service.run(), name=f"scheduler: {name}")
+    source = partial(figures, scheduler)
+    api.server.metrics.add(source)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for name, service in (("caches", caches), ("events", events), ("placing", scheduler)):
+                tasks.create_task(service.run(), name=f"scheduler: {name}")
+    finally:
+        api.server.metrics.remove(source)
