@@ -29,3 +29,31 @@ def test_ranges_hold_both_protocols_and_come_back_joined(spans: list[tuple[int, 
     assert set(made) == {(protocol, number) for protocol in ("TCP", "UDP") for number in numbers}
     assert {number for first, last in made.ranges() for number in range(first, last + 1)} == numbers
     assert all(low[1] + 1 < high[0] for low, high in itertools.pairwise(made.ranges()))
+
+
+addresses = st.sampled_from(("", "0.0.0.0", "10.0.0.1", "10.0.0.2"))
+taken = st.lists(st.tuples(addresses, st.sampled_from(PROTOCOLS[:2]), st.integers(80, 82)), max_size=4)
+
+
+def at(claims: list[tuple[str, str, int]]) -> PortSet:
+    made = PortSet()
+    for address, protocol, port in claims:
+        made |= PortSet.of([(protocol, port)], address=address)
+    return made
+
+
+@given(taken, taken)
+def test_addresses_clash_when_equal_or_when_one_is_every_address(
+    left: list[tuple[str, str, int]], right: list[tuple[str, str, int]]
+) -> None:
+    one, two = at(left), at(right)
+    everywhere = ("", "0.0.0.0")
+    clash = any(
+        a[1:] == b[1:] and (a[0] == b[0] or a[0] in everywhere or b[0] in everywhere) for a in left for b in right
+    )
+    assert one.overlaps(two) == two.overlaps(one) == clash
+    assert set(one) == {claim[1:] for claim in left}
+    assert (one | two) == (two | one)
+    assert not (one - one)
+    if not clash:
+        assert ((one | two) - two) == one

@@ -9,6 +9,7 @@ from bireme.api.kinds import core
 from bireme.api.resources import add, pod_requests
 from bireme.kubelet.actual import Ending
 from bireme.kubelet.security import forbidden_sysctls
+from bireme.ledger.ports import NO_PORTS, host_ports
 
 
 def refusal(pod: core.Pod, others: Iterable[core.Pod], allocatable: Mapping[str, int]) -> Ending | None:
@@ -17,10 +18,10 @@ def refusal(pod: core.Pod, others: Iterable[core.Pod], allocatable: Mapping[str,
     if sysctls:
         return Ending("Failed", "SysctlForbidden", f"forbidden sysctl: {sysctls[0]!r} not allowlisted")
     used: dict[str, int] = {}
-    taken: set[tuple[str, int]] = set()
+    taken = NO_PORTS
     for other in others:
         used = add(used, {"pods": 1, **pod_requests(other.spec)})
-        taken |= _ports(other)
+        taken |= host_ports(other.spec)
     wanted = {"pods": 1, **pod_requests(pod.spec)}
     for name, amount in wanted.items():
         have, held = allocatable.get(name, 0), used.get(name, 0)
@@ -29,16 +30,7 @@ def refusal(pod: core.Pod, others: Iterable[core.Pod], allocatable: Mapping[str,
             return Ending(
                 "Failed", f"OutOf{name}", f"Pod was rejected: Node didn't have enough resource: {name}, {words}"
             )
-    if _ports(pod) & taken:
+    if host_ports(pod.spec).overlaps(taken):
         words = "Node didn't have free ports for the requested pod ports"
         return Ending("Failed", "NodePorts", f"Pod was rejected: {words}")
     return None
-
-
-def _ports(pod: core.Pod) -> set[tuple[str, int]]:
-    return {
-        (port.protocol or "TCP", port.host_port)
-        for container in pod.spec.containers
-        for port in container.ports
-        if port.host_port
-    }

@@ -1,33 +1,38 @@
 """Sets of host ports as bits of one number: a thousand ports are compared, joined and taken apart in a microsecond.
 
-Bit `65536 * protocol + port` stands for a (protocol, port) pair. An offer of Mesos ports holds each of its ports in
-TCP and UDP, since a task may use either.
+Bit `65536 * protocol + port` stands for a (protocol, port) pair. A port is taken at every address of the node, or at
+one; what is taken everywhere clashes with all, and two that are taken at different addresses don't clash. An offer of
+Mesos ports holds each of its ports in TCP and UDP, since a task may use either.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+from bireme.api.kinds import core
+
 Port = tuple[str, int]
 
 PROTOCOLS = ("TCP", "UDP", "SCTP")
+EVERYWHERE = ("", "0.0.0.0", "::")
 _SPAN = 1 << 16
 _PLACE = {name: index * _SPAN for index, name in enumerate(PROTOCOLS)}
 
 
 @dataclass(frozen=True, slots=True)
 class PortSet:
-    """Some (protocol, port) pairs."""
+    """Some (protocol, port) pairs: `bits` at every address, `at` at single addresses, in order."""
 
     bits: int = 0
+    at: tuple[tuple[str, int], ...] = ()
 
     @classmethod
-    def of(cls, pairs: Iterable[Port]) -> "PortSet":
-        """The set of these pairs; an unknown protocol counts as TCP."""
+    def of(cls, pairs: Iterable[Port], *, address: str = "") -> "PortSet":
+        """The set of these pairs at an address ("" for every one); an unknown protocol counts as TCP."""
         bits = 0
         for protocol, port in pairs:
             bits |= 1 << (_PLACE.get(protocol, 0) + port)
-        return cls(bits)
+        return cls(bits) if address in EVERYWHERE or not bits else cls(0, ((address, bits),))
 
     @classmethod
     def spanning(cls, ranges: Iterable[tuple[int, int]], *, protocols: Iterable[str] = ("TCP", "UDP")) -> "PortSet":
@@ -39,34 +44,55 @@ class PortSet:
         return cls(bits)
 
     def __or__(self, other: "PortSet") -> "PortSet":
-        return PortSet(self.bits | other.bits)
+        if not self.at and not other.at:
+            return PortSet(self.bits | other.bits)
+        joined = dict(self.at)
+        for address, bits in other.at:
+            joined[address] = joined.get(address, 0) | bits
+        return PortSet(self.bits | other.bits, tuple(sorted(joined.items())))
 
     def __sub__(self, other: "PortSet") -> "PortSet":
-        return PortSet(self.bits & ~other.bits)
+        gone = dict(other.at)
+        rest = tuple((address, left) for address, bits in self.at if (left := bits & ~gone.get(address, 0)))
+        return PortSet(self.bits & ~other.bits, rest)
 
     def __bool__(self) -> bool:
-        return self.bits != 0
+        return self.bits != 0 or bool(self.at)
 
     def __contains__(self, pair: Port) -> bool:
         protocol, port = pair
-        return bool(self.bits >> (_PLACE.get(protocol, 0) + port) & 1)
+        return bool(self.anywhere >> (_PLACE.get(protocol, 0) + port) & 1)
 
     def __iter__(self) -> Iterator[Port]:
-        """The pairs, by protocol and number."""
-        rest = self.bits
+        """The pairs that are taken at any address, by protocol and number."""
+        rest = self.anywhere
         while rest:
             lowest = rest & -rest
             place, port = divmod(lowest.bit_length() - 1, _SPAN)
             yield PROTOCOLS[place], port
             rest ^= lowest
 
+    @property
+    def anywhere(self) -> int:
+        """The bits of what is taken at any address."""
+        bits = self.bits
+        for _, some in self.at:
+            bits |= some
+        return bits
+
     def overlaps(self, other: "PortSet") -> bool:
-        return bool(self.bits & other.bits)
+        """Whether the two can't be taken on one node."""
+        if not self.at and not other.at:
+            return bool(self.bits & other.bits)
+        if self.bits & other.anywhere or other.bits & self.anywhere:
+            return True
+        here = dict(self.at)
+        return any(here.get(address, 0) & bits for address, bits in other.at)
 
     def ranges(self) -> list[tuple[int, int]]:
         """The port numbers taken in any protocol, as ranges with both ends included, in order."""
-        mask = (1 << _SPAN) - 1
-        rest = (self.bits & mask) | (self.bits >> _SPAN & mask) | (self.bits >> 2 * _SPAN)
+        mask, bits = (1 << _SPAN) - 1, self.anywhere
+        rest = (bits & mask) | (bits >> _SPAN & mask) | (bits >> 2 * _SPAN)
         found = []
         start = 0
         while rest:
@@ -85,3 +111,13 @@ NO_PORTS = PortSet()
 @lru_cache(maxsize=256)
 def _run(first: int, last: int) -> int:
     return ((1 << (last - first + 1)) - 1) << first
+
+
+def host_ports(spec: core.PodSpec) -> PortSet:
+    """The (protocol, port) pairs that the pod takes on its node, at every address or at one."""
+    taken = NO_PORTS
+    for container in (*spec.containers, *spec.init_containers):
+        for port in container.ports:
+            if port.host_port:
+                taken |= PortSet.of([(port.protocol or "TCP", port.host_port)], address=port.host_ip)
+    return taken

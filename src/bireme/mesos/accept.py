@@ -9,7 +9,7 @@ Source: Mesos 1.11's HTTP API.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from bireme.ledger.ports import PortSet
+from bireme.ledger.ports import host_ports
 from bireme.mesos import amounts, events, task_status, tasks, validation
 from bireme.mesos.amounts import Amounts
 from bireme.mesos.master import Master
@@ -240,7 +240,7 @@ def _launch(master: Master, taken: _Acceptance) -> None:
         if taken.waiting == 0:
             made = [launch for launch in taken.launches if launch.created and not launch.failed]
             pods = {launch.pod.metadata.uid: master.promised(launch) for launch in made}
-            ports = {launch.pod.metadata.uid: PortSet.of(tasks.host_ports(launch.pod.spec)) for launch in made}
+            ports = {launch.pod.metadata.uid: host_ports(launch.pod.spec) for launch in made}
             master.offers.turn_into_pods(taken.offers, pods, ports=ports)
             master.wake()
 

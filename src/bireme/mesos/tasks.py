@@ -381,11 +381,3 @@ def held_by(infos: Iterable[Message], executor: Message | None = None) -> Amount
     if executor is not None:
         parts.append(amounts.read(executor.get("resources", [])))
     return amounts.total(parts)
-
-
-def host_ports(spec: core.PodSpec) -> Iterable[tuple[str, int]]:
-    """(protocol, port) of each host port of a pod."""
-    for container in spec.containers:
-        for port in container.ports:
-            if port.host_port:
-                yield port.protocol or "TCP", port.host_port

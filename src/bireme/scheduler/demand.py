@@ -12,7 +12,7 @@ import msgspec
 from bireme.api import resources
 from bireme.api.kinds import core
 from bireme.ledger.columns import Load
-from bireme.ledger.ports import NO_PORTS, PortSet
+from bireme.ledger.ports import PortSet, host_ports
 
 LIMIT = 4096
 
@@ -96,17 +96,6 @@ def _demand(key: bytes, spec: core.PodSpec) -> Demand:
 def _tagged(image: str) -> str:
     """As nodes report it: without a tag, the latest is meant."""
     return image if image.rfind(":") > image.rfind("/") else f"{image}:latest"
-
-
-def host_ports(spec: core.PodSpec) -> PortSet:
-    """The (protocol, port) pairs that the pod takes on its node."""
-    ports = [
-        (port.protocol or "TCP", port.host_port)
-        for container in (*spec.containers, *spec.init_containers)
-        for port in container.ports
-        if port.host_port
-    ]
-    return PortSet.of(ports) if ports else NO_PORTS
 
 
 def _has_terms(spec: core.PodSpec) -> bool:
