@@ -7,12 +7,13 @@ import pytest
 from tests.scheduler.rule_world import World, until, verdict, world
 
 from bireme.aio.uids import new_uid
-from bireme.api.errors import ApiError, NotFound
+from bireme.api.errors import NotFound
 from bireme.api.kinds import core, meta, resource
 from bireme.client.informer import Key
 from bireme.controllers.resource_claims import ResourceClaimController
 from bireme.scheduler.claims import ELSEWHERE, FINALIZER, NO_DEVICES, DynamicResources
 from bireme.scheduler.claims_cache import Devices
+from bireme.scheduler.interface import NotReady
 
 DRIVER = "gpu.example.com"
 
@@ -151,6 +152,9 @@ async def test_pods_share_a_claim_where_it_is() -> None:
         text = "0/2 nodes are available: resource claim default/one is in the process of being allocated."
         assert verdict(rules.rule, second, there.columns) == text
         await rules.rule.prepare(first, "b")
+        third = await user(there, "third", entry("two"))
+        await there.admin.create(claim("two", count=1))
+        await until(lambda: rules.devices.claims.get(Key("default", "two")))
         await until(
             lambda: not rules.devices.is_decided(rules.devices.claims.get(Key("default", "one")).metadata.uid)
         )
@@ -159,6 +163,14 @@ async def test_pods_share_a_claim_where_it_is() -> None:
         assert rules.rule.reserve(second, "b")
         await rules.rule.prepare(second, "b")
         assert len((await stored(there, "one")).status.reserved_for) == 2
+        await until(lambda: len(rules.devices.claims.get(Key("default", "one")).status.reserved_for) == 2)
+        users = {first.metadata.uid, second.metadata.uid}
+        assert rules.rule.reserve(third, "a")
+        rules.rule.release(third)
+        busy = rules.devices.taken.whole
+        assert rules.rule.would_allow(third, "b", users)
+        assert not rules.rule.would_allow(third, "b", {first.metadata.uid})
+        assert rules.devices.taken.whole == busy
 
 
 async def test_devices_on_the_network_are_for_the_nodes_that_reach_them() -> None:
@@ -212,7 +224,7 @@ async def test_a_claim_that_goes_meanwhile_sends_the_pod_back() -> None:
         (pod,) = await pods_with_claims(there, rules, claim("one"))
         assert rules.rule.reserve(pod, "a")
         await there.admin.delete(resource.ResourceClaim, "one", namespace="default")
-        with pytest.raises(ApiError):
+        with pytest.raises(NotReady):
             await rules.rule.prepare(pod, "a")
         rules.rule.release(pod)
         await until(lambda: not rules.devices.taken.whole)

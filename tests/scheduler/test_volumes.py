@@ -7,12 +7,11 @@ import pytest
 from tests.scheduler.rule_world import World, until, verdict, world
 
 from bireme.api import volumes as words
-from bireme.api.errors import ApiError
 from bireme.api.kinds import core, meta, storage
 from bireme.client.informer import Key
 from bireme.controllers.persistent_volume import PersistentVolumeController
 from bireme.scheduler import volumes_rules
-from bireme.scheduler.interface import Stop
+from bireme.scheduler.interface import NotReady, Stop
 from bireme.scheduler.volumes import AFFINITY_CONFLICT, NO_SPACE, NO_VOLUME, VolumeBinding
 from bireme.scheduler.volumes_cache import Storage
 from bireme.scheduler.volumes_rules import NodeVolumeLimits, VolumeRestrictions, VolumeZone
@@ -233,7 +232,7 @@ async def test_a_provisioner_that_gives_up_sends_the_pod_back() -> None:
 
         async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
             tasks.create_task(give_up())
-            with pytest.raises(ApiError, match="no volume could be made"):
+            with pytest.raises(NotReady, match="no volume could be made"):
                 await rules.binding.prepare(pod, "a")
         rules.binding.release(pod)
 
@@ -289,6 +288,9 @@ async def test_a_claim_for_one_pod_has_one_user() -> None:
         assert not rules.restrictions.reserve(second, "b")
         await there.bind(first, "a")
         assert rules.restrictions.look(second)[0].curable
+        assert rules.restrictions.would_allow(second, "a", {first.metadata.uid})
+        assert not rules.restrictions.would_allow(second, "b", {first.metadata.uid})
+        assert not rules.restrictions.would_allow(second, "a", set())
         await there.admin.delete(core.Pod, "first", namespace="default", grace_period_s=0)
         await until(lambda: len(there.pods.items()) == 1)
         assert verdict(rules.restrictions, second, there.columns) == {}
@@ -317,6 +319,8 @@ async def test_a_node_attaches_no_more_volumes_than_it_can() -> None:
         assert verdict(rules.limits, third, there.columns) == {"a": volumes_rules.TOO_MANY}
         assert verdict(rules.limits, sharing, there.columns) == {}  # the volume is there already
         assert not rules.limits.reserve(third, "a")
+        assert rules.limits.would_allow(third, "a", {second.metadata.uid})
+        assert not rules.limits.would_allow(third, "a", set())
         rules.limits.release(second)
         assert verdict(rules.limits, third, there.columns) == {}
         assert not isinstance(rules.limits.look(third), Stop)

@@ -163,6 +163,8 @@ ROWS: tuple[Row, ...] = (
     Row(STORAGE, "VolumeAttachment", "volumeattachments", "", CLUSTER, subresources="status"),
     Row(STORAGE, "VolumeAttributesClass", "volumeattributesclasses", "vac", CLUSTER),
     Row("scheduling.k8s.io/v1", "PriorityClass", "priorityclasses", "pc", CLUSTER),
+    Row("scheduling.k8s.io/v1alpha3", "PodGroup", "podgroups", subresources="status"),
+    Row("scheduling.k8s.io/v1alpha3", "Workload", "workloads"),
     Row("node.k8s.io/v1", "RuntimeClass", "runtimeclasses", "", CLUSTER),
     Row(
         CERTIFICATES,

@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 
 from bireme.aio.clock import Clock
+from bireme.aio.uids import new_uid
 from bireme.assembly.api import Api
-from bireme.assembly.scheduling import figures
 from bireme.client.events import EventRecorder
 from bireme.controllers.all import controllers
 from bireme.controllers.all import run as run_all
@@ -19,6 +18,7 @@ from bireme.http.certificates import Authority
 from bireme.ledger.ledger import Ledger
 from bireme.scheduler.caches import Caches
 from bireme.scheduler.configuration import Settings as SchedulerSettings
+from bireme.scheduler.rules import Rules
 from bireme.scheduler.scheduler import Scheduler
 from bireme.store.interface import Store
 from bireme.store.memory import MemoryStore
@@ -58,6 +58,7 @@ async def run_scheduler(
     client = api.client("system:kube-scheduler")
     caches = Caches.of(client, clock=clock)
     events = EventRecorder(client, "default-scheduler", clock=clock)
+    rules = Rules(client, columns=ledger.columns, pods=caches.pods, nodes=caches.nodes, clock=clock, uid=new_uid)
     scheduler = Scheduler(
         client,
         caches=caches,
@@ -65,13 +66,20 @@ async def run_scheduler(
         events=events,
         clock=clock,
         settings=settings,
+        rules=rules.all,
         ask_for_room=ask_for_room,
     )
-    source = partial(figures, scheduler)
-    api.server.metrics.add(source)
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            for name, service in (("caches", caches), ("events", events), ("placing", scheduler)):
-                tasks.create_task(service.run(), name=f"scheduler: {name}")
-    finally:
-        api.server.metrics.remove(source)
+    rules.serve(scheduler)
+
+    async def place() -> None:
+        await rules.wait_synced()
+        await scheduler.run()
+
+    async with asyncio.TaskGroup() as tasks:
+        for name, service in (
+            ("caches", caches.run),
+            ("events", events.run),
+            ("rules", rules.run),
+            ("placing", place),
+        ):
+            tasks.create_task(service(), name=f"scheduler: {name}")

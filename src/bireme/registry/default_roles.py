@@ -197,6 +197,11 @@ CLUSTER_ROLES: Mapping[str, str] = {
     "system:service-account-issuer-discovery": """
         get | /.well-known/openid-configuration /.well-known/openid-configuration/ /openid/v1/jwks /openid/v1/jwks/
     """,
+    "bireme:scheduler": """
+        read | scheduling.k8s.io | podgroups workloads
+        read | scheduling.x-k8s.io | podgroups
+        read | apiextensions.k8s.io | customresourcedefinitions
+    """,
     "bireme:mesos-master": """
         read write | core | pods nodes namespaces persistentvolumes persistentvolumeclaims configmaps
         create read | core | serviceaccounts
@@ -415,6 +420,7 @@ CLUSTER_BINDINGS: Mapping[str, tuple[str, ...]] = {
     "system:volume-scheduler": ("user system:kube-scheduler",),
     "system:node": (),
     "system:service-account-issuer-discovery": ("group system:serviceaccounts",),
+    "bireme:scheduler": ("user system:kube-scheduler",),
     "bireme:mesos-master": ("user system:mesos-master",),
     "bireme:marathon": ("user system:marathon",),
     "bireme:node-services": ("user bireme:node-services",),

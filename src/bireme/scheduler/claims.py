@@ -9,7 +9,7 @@ Source: the Kubernetes documentation on dynamic resource allocation; reasons as 
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,7 +32,7 @@ from bireme.scheduler.claims_spec import (
     shape_of,
     wanted_of,
 )
-from bireme.scheduler.interface import Lack, Mask, Stop
+from bireme.scheduler.interface import Lack, Mask, NotReady, Stop
 from bireme.scheduler.node_sets import Names, NodeSets
 from bireme.scheduler.volumes import stop
 
@@ -141,12 +141,15 @@ class DynamicResources:
         """Write allocations, and the pod's name on its claims."""
         held = self._held.get(pod.metadata.uid)
         if held is None:
-            raise Conflict(f'nothing is reserved for pod "{pod.metadata.name}"')
-        for claim in self._claims(pod, fault=Conflict):
+            raise NotReady(f'nothing is reserved for pod "{pod.metadata.name}"')
+        for claim in self._claims(pod, fault=NotReady):
             key = key_of(claim)
             _, picks = held.picks.get(key, ("", None))
             held.written.append(key)
-            await self._write(key, claim, pod, picks)
+            try:
+                await self._write(key, claim, pod, picks)
+            except (Conflict, NotFound) as error:
+                raise NotReady(str(error)) from error
 
     def release(self, pod: core.Pod) -> None:
         """Let go of the devices; what was written is taken back by `run`."""
@@ -158,6 +161,19 @@ class DynamicResources:
         for key, (uid, _) in held.picks.items():
             if key not in held.written:  # of the others nobody knows yet whether the API has them
                 self._devices.undo(uid)
+
+    def would_allow(self, pod: core.Pod, node: str, gone: Collection[str]) -> bool:
+        """Whether devices could be had on the node once the claims that only these pods use are given back."""
+        try:
+            claims = self._claims(pod)
+            self._check(pod, claims)
+            wanted = [wanted_of(claim, self._class) for claim in claims if claim.status.allocation is None]
+            if not all(node in self._reach(claim) for claim in claims):
+                return False
+            with self._devices.without(gone):
+                return self._allocate(wanted, node) is not None
+        except (Unanswerable, CelError):
+            return False
 
     def _claims(self, pod: core.Pod, *, fault: type[Exception] = Unanswerable) -> list[resource.ResourceClaim]:
         """The pod's claims; raises `fault` when one is missing or not the pod's."""
@@ -271,13 +287,13 @@ class DynamicResources:
     def _status(
         self, claim: resource.ResourceClaim, pod: core.Pod, picks: Sequence[Pick] | None
     ) -> dict[str, Any] | None:
-        """What is to be written of the claim: its allocation, its user, both or nothing. Raises Conflict."""
+        """What is to be written of the claim: its allocation, its user, both or nothing. Raises NotReady."""
         users = [msgspec.to_builtins(user) for user in claim.status.reserved_for]
         there = any(user.uid == pod.metadata.uid for user in claim.status.reserved_for)
         if claim.status.allocation is not None:
             return None if there else {"reservedFor": [*users, consumer(pod)]}
         if picks is None or claim.metadata.deletion_timestamp:
-            raise ApiError(f'claim "{key_of(claim)}" lost its allocation')
+            raise NotReady(f'claim "{key_of(claim)}" lost its allocation')
         made = allocation_of(claim, picks, self._class, now=self._clock.now(), uid=self._uid)
         return {"allocation": msgspec.to_builtins(made), "reservedFor": [*users, consumer(pod)]}
 

@@ -5,21 +5,37 @@ is ever free in between. What changed is told by node: who keeps an answer for e
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from bireme.aio.clock import Clock
 from bireme.api import quantity
-from bireme.api.kinds import resource
+from bireme.api.kinds import core, resource
 from bireme.client.client import Client
-from bireme.client.informer import Informer
+from bireme.client.informer import Informer, key_of
 from bireme.scheduler.claims_allocator import Alternative, Pick, Taken
 from bireme.scheduler.claims_devices import Device, DeviceId, Pool, PoolId, pool_id, pool_of
+from bireme.scheduler.interface import Helps, anybody
 from bireme.scheduler.node_sets import NodeSets
 
 POOL = "slices/pool"
 LOG_LIMIT = 1 << 16
 EVERYWHERE = ""
+
+
+def _whom(old: resource.ResourceClaim | None, new: resource.ResourceClaim | None) -> Helps:
+    """Devices that were given back may help anybody, and what else becomes of a claim its own pods."""
+    if old is not None and old.status.allocation is not None and (new is None or new.status.allocation is None):
+        return anybody
+    place = key_of(new or old or resource.ResourceClaim())
+
+    def uses(pod: core.Pod) -> bool:
+        names = {each.resource_claim_name for each in pod.spec.resource_claims}
+        names.update(each.resource_claim_name for each in pod.status.resource_claim_statuses)
+        return pod.metadata.namespace == place.namespace and place.name in names
+
+    return uses
 
 
 def _pools(each: resource.ResourceSlice) -> Iterable[str]:
@@ -43,7 +59,7 @@ class Devices:
         self._book: dict[str, list[Pick]] = {}
         self._decided: set[str] = set()
         self._stale: set[PoolId] = set()
-        self._told: list[Callable[[], None]] = []
+        self._told: list[Callable[[Helps], None]] = []
         self._log: list[str] = []
         self._log_start = 0
         self.slices.on_change(self._slice_changed)
@@ -55,11 +71,12 @@ class Devices:
         """All of them, for whoever runs them."""
         return (self.claims, self.classes, self.slices, self.rules)
 
-    def on_change(self, told: Callable[[], None]) -> None:
-        """Call `told` when anything changed that may help a pod short of devices."""
+    def on_change(self, told: Callable[[Helps], None]) -> None:
+        """Call `told` when anything changed that may help pods short of devices, with which ones."""
         self._told.append(told)
-        for informer in self.informers():
-            informer.on_change(lambda old, new: told())
+        self.claims.on_change(lambda old, new: told(_whom(old, new)))
+        for informer in (self.classes, self.slices, self.rules):
+            informer.on_change(lambda old, new: told(anybody))
 
     def on(self, node: str) -> list[Device]:
         """The devices that can be used on the node: its own first, in the order of their pools."""
@@ -89,7 +106,24 @@ class Devices:
             self._decided.discard(claim_uid)
             self._enter(claim_uid, [])
             for told in self._told:
-                told()
+                told(anybody)
+
+    @contextmanager
+    def without(self, pods: Collection[str]) -> Iterator[None]:
+        """As if the claims that only these pods (by uid) use had no devices; within the block nothing may change."""
+        free = [
+            pick
+            for claim in self.claims.items()
+            if claim.status.reserved_for and all(user.uid in pods for user in claim.status.reserved_for)
+            for pick in self._book.get(claim.metadata.uid, ())
+        ]
+        for pick in free:
+            self.taken.add(pick, -1)
+        try:
+            yield
+        finally:
+            for pick in free:
+                self.taken.add(pick)
 
     @property
     def position(self) -> int:

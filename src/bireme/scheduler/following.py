@@ -4,7 +4,8 @@ Changes are gathered and told to the queue between decisions. Pods are booked wh
 twice of one that the scheduler placed itself.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from bireme.aio.clock import Clock
 from bireme.api.kinds import core, policy
@@ -28,7 +29,6 @@ class Following:
         self._world = cycle.world
         self._changes = Changes()
         self._displacing = False
-        self.gated: set[str] = set()
         caches.pods.on_change(self._pod_changed)
         caches.nodes.on_change(self._node_changed)
         caches.namespaces.on_change(self._namespace_changed)
@@ -61,6 +61,15 @@ class Following:
             and pod.spec.scheduler_name in self._cycle.names
         )
 
+    @contextmanager
+    def unheard(self) -> Iterator[None]:
+        """What is given back within the block was only tried on: it helps nobody."""
+        self._displacing = True
+        try:
+            yield
+        finally:
+            self._displacing = False
+
     def assumed(self, uid: str) -> None:
         """The pod was booked where it is to go."""
         self._changes.came(self._world.placed[uid])
@@ -71,11 +80,8 @@ class Following:
         if placed is not None:
             self._changes.left(placed)
             self._stir()
-        self._displacing = True
-        try:
+        with self.unheard():
             self._world.displace(uid)
-        finally:
-            self._displacing = False
 
     def _pod_changed(self, old: core.Pod | None, new: core.Pod | None) -> None:
         if old is not None and (new is None or new.metadata.uid != old.metadata.uid):
@@ -85,12 +91,7 @@ class Following:
             return
         if new.spec.node_name:
             self._assigned(new)
-            return
-        if new.spec.scheduling_gates:
-            self.gated.add(new.metadata.uid)
-        elif self.gated:
-            self.gated.discard(new.metadata.uid)
-        if self.is_ours(new):
+        elif self.is_ours(new):
             if new.status.nominated_node_name != (old.status.nominated_node_name if old else ""):
                 self._cycle.nominated.set(new, new.status.nominated_node_name)
             if old is None or _wishes(old) != _wishes(new):
@@ -122,7 +123,6 @@ class Following:
     def _gone(self, pod: core.Pod) -> None:
         uid = pod.metadata.uid
         self._unqueue(pod)
-        self.gated.discard(uid)
         self._cycle.preempting.doomed.discard(uid)
         if uid in self._world.placed:
             self._changes.lack |= _held_beside(pod)

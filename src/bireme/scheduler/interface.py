@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from bireme.api.errors import ApiError
 from bireme.api.kinds import core
 
 
@@ -26,6 +27,15 @@ class Lack(Flag):
     VOLUMES = auto()
     DEVICES = auto()
     GROUP = auto()
+
+
+Helps = Callable[[core.Pod], bool]
+"""Whether a change may help a pod."""
+
+
+def anybody(pod: core.Pod) -> bool:
+    """A change that may help any pod."""
+    return True
 
 
 NOTHING = Lack(0)
@@ -54,6 +64,10 @@ class Stop:
     lack: Lack
 
 
+class NotReady(ApiError):
+    """What had to be made true before a pod is bound could not be: let go, and try the pod again later."""
+
+
 class Rule(Protocol):
     """See the module. All but `prepare` are plain and must be quick; a rule keeps its own caches."""
 
@@ -67,7 +81,7 @@ class Rule(Protocol):
         """The pod goes to the node unless something fails: hold what it needs there. False when it can't be had."""
 
     async def prepare(self, pod: core.Pod, node: str) -> None:
-        """Before the binding is written: make true of other objects what must be. Raises ApiError or TimeoutError."""
+        """Before the binding is written: make true of other objects what must be. Raises NotReady or TimeoutError."""
 
     def release(self, pod: core.Pod) -> None:
         """The pod does not go there after all: let go what was reserved. Twice is once."""
@@ -82,3 +96,11 @@ class Yielding(Protocol):
 
     def would_allow(self, pod: core.Pod, node: str, gone: Collection[str]) -> bool:
         """Whether the node would do for the pod, as far as this rule goes, once the pods with these uids left it."""
+
+
+@runtime_checkable
+class Hearing(Protocol):
+    """A rule that wants to hear of pods for which no node was found, whatever the reason."""
+
+    def refused(self, pod: core.Pod) -> Lack:
+        """No node was found for the pod, this time; gives what more may help it, as far as this rule goes."""

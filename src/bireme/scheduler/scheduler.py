@@ -26,10 +26,11 @@ from bireme.scheduler.configuration import Settings
 from bireme.scheduler.cycle import Cold, Cycle, Found, Refused
 from bireme.scheduler.figures import Figures, Result
 from bireme.scheduler.following import Following
-from bireme.scheduler.interface import NOTHING, Lack, Rule
+from bireme.scheduler.interface import NOTHING, Hearing, Lack, Rule
 from bireme.scheduler.preemption import Choice
 from bireme.scheduler.queue import ALL, QueueLengths, SchedulingQueue, Waiting
 from bireme.scheduler.spreading import Spreading
+from bireme.scheduler.together import Together
 from bireme.scheduler.world import World
 
 log = structlog.get_logger(__name__)
@@ -76,27 +77,27 @@ class Scheduler:
         self._acting, self._writers = Acting(client, events, clock), Writers("scheduler")
         self._stirred = asyncio.Event()
         self._following = Following(caches, self._cycle, self._queue, clock, stir=self._stirred.set)
+        self.together = Together(self._cycle, rules, unheard=self._following.unheard)
+        self._hearing = [rule for rule in rules if isinstance(rule, Hearing)]
         self._booked_before = ledger.pods()
         self.figures = Figures()
 
     async def run(self) -> None:
         """Place pods until cancelled."""
         await self._caches.wait_synced()
-        # What an earlier scheduler booked and never bound, or what went while there was none.
         for uid in self._booked_before - self._world.placed.keys():
             self._world.ledger.release_pod(uid)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._writers.run(), name="scheduler: writers")
-            tasks.create_task(self._place_all(), name="scheduler: placing")
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._writers.run(), name="scheduler: writers")
+                tasks.create_task(self._place_all(), name="scheduler: placing")
+        finally:
+            for waiting in self._queue.binding():
+                self._let_go(waiting)
 
     def statistics(self) -> SchedulerStatistics:
         count = self.figures.count
         return SchedulerStatistics(count(Result.SCHEDULED), count(Result.UNSCHEDULABLE), self._queue.lengths())
-
-    @property
-    def gated(self) -> int:
-        """Pods that are not to be placed before somebody removes their gates."""
-        return len(self._following.gated)
 
     def why(self, pod: core.Pod) -> dict[str, list[str]]:
         """The reasons of each node that refuses the pod, by node name; an empty list for one that would take it."""
@@ -169,8 +170,11 @@ class Scheduler:
         await put(waiting.key, partial(self._bind, waiting, pod, decision))
 
     async def _refuse(self, waiting: Waiting, pod: core.Pod, refused: Refused) -> None:
-        waiting.group = refused.twins
-        self._queue.give_back(waiting, refused.lack, now=self._clock.monotonic())
+        waiting.group, lack = refused.twins, refused.lack
+        for rule in self._hearing:
+            more = rule.refused(pod)
+            lack |= more if lack else NOTHING
+        self._queue.give_back(waiting, lack, now=self._clock.monotonic())
         if not refused.text:
             return
         if refused.wants_offers:
@@ -249,3 +253,9 @@ class Scheduler:
         for rule in self._rules:
             rule.release(pod)
         self._following.displace(pod.metadata.uid)
+
+    def _let_go(self, waiting: Waiting) -> None:
+        """The scheduler ends before the binding was written: nobody would give back what it holds."""
+        pod = self._caches.pods.get(waiting.key)
+        if pod is not None and not pod.spec.node_name:
+            self._release(pod)

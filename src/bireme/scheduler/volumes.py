@@ -17,11 +17,11 @@ from bireme.aio.clock import Clock
 from bireme.aio.waiting import wait_any
 from bireme.api import quantity
 from bireme.api import volumes as words
-from bireme.api.errors import ApiError, Conflict
+from bireme.api.errors import Conflict, NotFound
 from bireme.api.kinds import core, storage
 from bireme.client.client import Client
 from bireme.client.informer import Informer, Key, key_of
-from bireme.scheduler.interface import Lack, Mask, Stop
+from bireme.scheduler.interface import Lack, Mask, NotReady, Stop
 from bireme.scheduler.node_sets import Names, NodeSets
 from bireme.scheduler.volumes_cache import BY_CLASS, Hold, Storage
 from bireme.scheduler.volumes_choice import Choice, Wish, outcome, places
@@ -135,6 +135,13 @@ class VolumeBinding:
         hold = self._storage.held(pod.metadata.uid)
         if hold is None:
             return
+        try:
+            await self._write(hold)
+        except (Conflict, NotFound) as error:
+            raise NotReady(str(error)) from error
+        await self._until_bound(hold)
+
+    async def _write(self, hold: Hold) -> None:
         for claim, volume in hold.volumes.items():
             await self._promise(claim, volume)
         for claim in hold.provisions:
@@ -144,7 +151,6 @@ class VolumeBinding:
             there = self._storage.claim(claim)
             if there is not None and there.metadata.resource_version == made.metadata.resource_version:
                 self._marked.add(claim)  # it was marked already, and no event will tell
-        await self._until_bound(hold)
 
     def release(self, pod: core.Pod) -> None:
         """Let go of the volumes that were chosen."""
@@ -205,12 +211,12 @@ class VolumeBinding:
         """Set the volume aside for the claim; the binder does the rest."""
         volume, wanted = self._storage.volume(name), self._storage.claim(claim)
         if volume is None or wanted is None:
-            raise Conflict(f'volume "{name}" or claim "{claim}" is gone')
+            raise NotReady(f'volume "{name}" or claim "{claim}" is gone')
         reference = volume.spec.claim_ref
         if reference is not None and reference.uid == wanted.metadata.uid:
             return
         if reference is not None and not words.refers_to(volume, wanted):
-            raise Conflict(f'volume "{name}" was claimed by another')
+            raise NotReady(f'volume "{name}" was claimed by another')
         metadata: dict[str, Any] = {"uid": volume.metadata.uid, "resourceVersion": volume.metadata.resource_version}
         if reference is None:
             metadata["annotations"] = {words.BOUND_BY_CONTROLLER: "yes"}
@@ -227,20 +233,20 @@ class VolumeBinding:
             await wait_any(self._changed.wait(), self._clock.sleep(left))
 
     def _settled(self, key: Key, hold: Hold) -> bool:
-        """Whether the claim is bound; raises ApiError when it never will be, as things are."""
+        """Whether the claim is bound; raises NotReady when it never will be, as things are."""
         claim = self._storage.claim(key)
         if claim is None or claim.metadata.deletion_timestamp:
-            raise Conflict(f'claim "{key}" is gone')
+            raise NotReady(f'claim "{key}" is gone')
         if words.is_bound(claim):
             volume = self._storage.volume(claim.spec.volume_name)
             nodes = self._nodes_of(volume) if volume is not None else None
             if nodes is not None and hold.node not in nodes:
-                raise ApiError(f'volume "{claim.spec.volume_name}" can\'t be reached from node "{hold.node}"')
+                raise NotReady(f'volume "{claim.spec.volume_name}" can\'t be reached from node "{hold.node}"')
             return volume is not None
         if key in hold.provisions:
             node = claim.metadata.annotations.get(words.SELECTED_NODE, "")
             if node != hold.node and key in self._marked:
-                raise ApiError(f'no volume could be made for claim "{key}" on node "{hold.node}"')
+                raise NotReady(f'no volume could be made for claim "{key}" on node "{hold.node}"')
         return False
 
     def _claim_changed(self, old: core.PersistentVolumeClaim | None, new: core.PersistentVolumeClaim | None) -> None:

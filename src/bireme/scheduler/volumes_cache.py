@@ -15,6 +15,7 @@ from bireme.api import volumes as words
 from bireme.api.kinds import core, storage
 from bireme.client.client import Client
 from bireme.client.informer import Informer, Key, key_of
+from bireme.scheduler.interface import Helps, anybody
 
 CLAIMED = "volumes/claimed"
 BY_CLASS = "volumes/class"
@@ -32,6 +33,23 @@ class Hold:
 def _claimed(volume: core.PersistentVolume) -> Iterable[str]:
     reference = volume.spec.claim_ref
     return (f"{reference.namespace}/{reference.name}",) if reference is not None else ()
+
+
+def _uses(claim: core.PersistentVolumeClaim) -> Helps:
+    namespace, name = key_of(claim)
+    return lambda pod: (
+        pod.metadata.namespace == namespace and any(wanted.name == name for wanted in words.claims_of(pod))
+    )
+
+
+def _may_get(volume: core.PersistentVolume) -> Helps:
+    """A free volume is for anybody, one that is set aside for the users of its claim."""
+    reference = volume.spec.claim_ref
+    if reference is None:
+        return anybody
+    claim = core.PersistentVolumeClaim()
+    claim.metadata.namespace, claim.metadata.name = reference.namespace, reference.name
+    return _uses(claim)
 
 
 def _by_class(capacity: storage.CSIStorageCapacity) -> Iterable[str]:
@@ -128,10 +146,12 @@ class Storage:
             if not self._chosen[claim][1]:
                 del self._chosen[claim]
 
-    def on_change(self, told: Callable[[], None]) -> None:
-        """Call `told` when anything changed that may help a pod short of volumes."""
-        for informer in self.informers():
-            informer.on_change(lambda old, new: told())
+    def on_change(self, told: Callable[[Helps], None]) -> None:
+        """Call `told` when anything changed that may help pods short of volumes, with which ones."""
+        self.claims.on_change(lambda old, new: told(_uses(new)) if new is not None else None)
+        self.volumes.on_change(lambda old, new: told(_may_get(new)) if new is not None else None)
+        for informer in (self.classes, self.drivers, self.csi_nodes, self.capacities, self.attachments):
+            informer.on_change(lambda old, new: told(anybody))
 
     def _volume_changed(self, old: core.PersistentVolume | None, new: core.PersistentVolume | None) -> None:
         if old is not None and words.is_free(old):

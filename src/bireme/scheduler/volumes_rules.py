@@ -5,7 +5,7 @@ as the original words them. Where volumes are and can be had stands in `volumes.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from bireme.api import volumes as words
 from bireme.api.kinds import core, storage
@@ -107,6 +107,11 @@ class VolumeRestrictions:
         """Another may have the claims."""
         self._users.remove(pod.metadata.uid)
 
+    def would_allow(self, pod: core.Pod, node: str, gone: Collection[str]) -> bool:
+        """Whether nobody else would have the claims once these pods had left the node."""
+        keys = [key for key in claim_keys(pod) if self._is_for_one(key)]
+        return all(set(self._users.nodes_of(key)) <= {node} and not self._users.left(key, node, gone) for key in keys)
+
     def _is_for_one(self, key: Key) -> bool:
         claim = self._storage.claim(key)
         return claim is not None and words.ONE_POD in claim.spec.access_modes
@@ -163,6 +168,19 @@ class NodeVolumeLimits:
     def release(self, pod: core.Pod) -> None:
         """They count no more."""
         self._users.remove(pod.metadata.uid)
+
+    def would_allow(self, pod: core.Pod, node: str, gone: Collection[str]) -> bool:
+        """Whether the node could attach the pod's volumes once it had let go of those that only these pods use."""
+        freed = {key for key in self._users.claims_of(gone, node) if not self._users.left(key, node, gone)}
+        keys = claim_keys(pod)
+        for driver in {self._driver_of(key) for key in keys} - {""}:
+            limit = self._limits[driver].get(node)
+            mine = {key for key in keys if self._driver_of(key) == driver}
+            new = sum(1 for key in mine if key in freed or node not in self._users.nodes_of(key))
+            less = sum(1 for key in freed if self._driver_of(key) == driver)
+            if limit is not None and new and self._used[driver][node] - less + new > limit:
+                return False
+        return True
 
     def _mask(self, names: Names, reason: str, *, curable: bool = False) -> Mask:
         lack = Lack.VOLUMES | Lack.PODS if curable else Lack.VOLUMES

@@ -1,7 +1,7 @@
 """Which claims are used on which nodes: by pods that are there, by pods on their way, by volumes still attached."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from bireme.api import volumes as words
 from bireme.api.kinds import core
@@ -30,6 +30,16 @@ class ClaimUsers:
     def nodes_of(self, claim: Key) -> Mapping[str, int]:
         """The nodes where the claim is used, with the number of its users."""
         return self._nodes.get(claim, {})
+
+    def left(self, claim: Key, node: str, gone: Collection[str]) -> int:
+        """How many users the claim would have on the node without these holders."""
+        mine = sum(1 for uid in gone if (held := self._holders.get(uid)) and held[0] == node and claim in held[1])
+        return self.nodes_of(claim).get(node, 0) - mine
+
+    def claims_of(self, holders: Collection[str], node: str) -> set[Key]:
+        """The claims of those of these holders that are on the node."""
+        held = [self._holders[uid] for uid in holders if uid in self._holders]
+        return {claim for where, claims in held if where == node for claim in claims}
 
     def place(self, uid: str, node: str, claims: Iterable[Key]) -> None:
         """The holder is on the node, or will be, and nowhere else."""

@@ -1,0 +1,66 @@
+"""Whether several pods could all be placed now: they are placed one after the other, and taken off again.
+
+A plain call, during which nothing else happens; afterwards the account and the rules are as they were.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+
+from bireme.api.kinds import core
+from bireme.scheduler.cycle import Cycle
+from bireme.scheduler.interface import Mask, Rule, Stop
+
+
+class Together:
+    """Tries pods on over a cycle's world. Within `unheard` it goes unnoticed that something was given back."""
+
+    def __init__(
+        self, cycle: Cycle, rules: Sequence[Rule], *, unheard: Callable[[], AbstractContextManager[None]]
+    ) -> None:
+        self._cycle, self._rules, self._unheard = cycle, rules, unheard
+
+    def could_place(self, pods: Sequence[core.Pod], wanted: int, *, but: Rule) -> bool:
+        """Whether at least `wanted` of the pods could be placed together; `but` is the rule that asks."""
+        placed: list[tuple[core.Pod, list[Rule]]] = []
+        left = len(pods)
+        with self._unheard():
+            try:
+                for pod in pods:
+                    left -= 1
+                    rules = self._place(pod, but)
+                    if rules is not None:
+                        placed.append((pod, rules))
+                    if len(placed) >= wanted or len(placed) + left < wanted:
+                        break
+                return len(placed) >= wanted
+            finally:
+                for pod, rules in reversed(placed):
+                    for rule in rules:
+                        rule.release(pod)
+                    self._cycle.world.displace(pod.metadata.uid)
+
+    def _place(self, pod: core.Pod, but: Rule) -> list[Rule] | None:
+        """The rules with which something is held for the pod, which is placed; None when it isn't."""
+        cycle = self._cycle
+        if pod.spec.scheduler_name not in cycle.names or cycle.world.ledger.has_pod(pod.metadata.uid):
+            return None
+        template = cycle.template(pod)
+        rules = [rule for rule in self._rules if rule is not but and rule.concerns(pod)]
+        masks: list[Mask] = []
+        for rule in rules:
+            answer = rule.look(pod)
+            if isinstance(answer, Stop):
+                return None
+            masks += answer
+        held = cycle.nominated.mask(template, least=pod.spec.priority or 0, but=pod.metadata.uid)
+        row = template.best([*masks, held] if held is not None else masks, pod=pod)
+        if row is None:
+            return None
+        node = cycle.world.ledger.columns.nodes[row]
+        for number, rule in enumerate(rules):
+            if not rule.reserve(pod, node):
+                for reserved in rules[: number + 1]:
+                    reserved.release(pod)
+                return None
+        template.assume(pod, node)
+        return rules
