@@ -47,9 +47,16 @@ class HollowPods:
     """Runs the pods of `nodes`; see the module."""
 
     def __init__(
-        self, client: Client, nodes: HollowNodes, *, clock: Clock, rules: Sequence[Rule] = DEFAULT_RULES
+        self,
+        client: Client,
+        nodes: HollowNodes,
+        *,
+        clock: Clock,
+        rules: Sequence[Rule] = DEFAULT_RULES,
+        workers: int = WORKERS,
     ) -> None:
         self._client, self._nodes, self._clock, self._rules = client, nodes, clock, rules
+        self._workers = workers
         self._queue: WorkQueue[Key] = WorkQueue(clock)
         self._lives: dict[str, Life] = {}
         self._leaving: dict[str, datetime] = {}
@@ -75,7 +82,7 @@ class HollowPods:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.cache.run(), name="hollow pods: cache")
             tasks.create_task(self._queue.run(), name="hollow pods: delays")
-            for number in range(WORKERS):
+            for number in range(self._workers):
                 tasks.create_task(self._work(), name=f"hollow pods: worker {number}")
 
     async def _work(self) -> None:
