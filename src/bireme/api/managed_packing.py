@@ -3,11 +3,13 @@
 A set of a pod is 500 to 1,200 bytes of JSON that says little; deflated against a set that looks like most
 (`data/owned-fields-1.json`) it is 30 to 110, as base64. So an object carries its whole account, and no second place
 has to be kept in step with it. What was seen is remembered, since most objects look like others: packing costs some
-100 us, unpacking 1.5. A token begins with the number of its dictionary; that file must never change.
-ADR 0013 has the figures.
+100 us, unpacking 1.5. Addresses of pods would make each set one of its own: they are taken out before and stand
+behind the token, so that what is packed is what all pods of a template have in common.
+A token begins with the number of its dictionary and form; that file must never change. ADR 0013 has the figures.
 """
 
 import functools
+import re
 import zlib
 from base64 import b64decode, b64encode
 from importlib import resources
@@ -17,6 +19,10 @@ import orjson
 from bireme.api.managed_sets import FieldSet
 
 MARK = "~1"
+WITH_ADDRESSES = "~2"
+"""`~2` and what would follow `~1` for the set with HOLE in the place of each address, then `~` and each address."""
+HOLE = rb"k:{\"ip\":\"~\"}"
+_ADDRESS = re.compile(rb'k:\{\\"ip\\":\\"([0-9a-fA-F.:]+)\\"\}')
 MOST_REMEMBERED = 4096
 # Longer sets are not remembered, so that some megabytes are the most that is.
 LONGEST_REMEMBERED = 8 << 10
@@ -29,17 +35,35 @@ def packed(fields: FieldSet) -> str:
     if known is not None:
         return known[1]
     text = orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
-    return _packed(text) if len(text) <= LONGEST_REMEMBERED else _pack(text)
+    if b'{\\"ip\\":' in text and HOLE not in text:
+        text, addresses = _ADDRESS.sub(lambda found: HOLE, text), _ADDRESS.findall(text)
+        if addresses:
+            return "~".join([WITH_ADDRESSES + _token(text)[len(MARK) :], *map(bytes.decode, addresses)])
+    return _token(text)
 
 
 def unpacked(token: str) -> FieldSet:
     """The set of a token. Others may look at the same one: don't change it."""
+    if token.startswith(WITH_ADDRESSES):
+        fields: FieldSet = orjson.loads(text_of(token.encode()))
+        return fields
     return _unpacked(token) if len(token) <= LONGEST_REMEMBERED else _parse(token)
 
 
 def text_of(token: bytes) -> bytes:
     """The JSON of the set of a token."""
-    return _text_of(token) if len(token) <= LONGEST_REMEMBERED else _inflate(token)
+    if not token.startswith(WITH_ADDRESSES.encode()):
+        return _text_of(token) if len(token) <= LONGEST_REMEMBERED else _inflate(token)
+    packed, *addresses = token[len(WITH_ADDRESSES) :].split(b"~")
+    begin, *rest = text_of(MARK.encode() + packed).split(HOLE)
+    pieces = [begin]
+    for address, piece in zip(addresses, rest, strict=True):
+        pieces += (b'k:{\\"ip\\":\\"', address, b'\\"}', piece)
+    return b"".join(pieces)
+
+
+def _token(text: bytes) -> str:
+    return _packed(text) if len(text) <= LONGEST_REMEMBERED else _pack(text)
 
 
 @functools.cache

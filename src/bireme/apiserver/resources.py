@@ -39,6 +39,7 @@ STRATEGIC = "application/strategic-merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 APPLY = "application/apply-patch+yaml"
 SHORTEST_WATCH_S, LONGEST_WATCH_S = 1800.0, 3600.0
+_BESIDE_STATUS = frozenset({"kind", "apiVersion", "metadata", "status"})
 
 
 class Tunnels(Protocol):
@@ -206,6 +207,8 @@ class ResourceDoor:
         if media == MERGE:
             return partial(_flipped, patches.merge_patch, patch)
         definition = (scale.SCALE if route.subresource == "scale" else route.kind).definition
+        if route.subresource == "status" and isinstance(patch, dict):
+            return lambda tree: patches.strategic_merge_patch(_touched(tree, patch), patch, definition)
         return lambda tree: patches.strategic_merge_patch(tree, patch, definition)
 
     async def _change_scale(
@@ -307,6 +310,11 @@ def _wanted(kind: Kind, request: Request, *, watch: bool = False) -> Accepted:
 
 def _flipped(function: Callable[[Tree, Any], Tree], patch: Any, tree: Tree) -> Tree:
     return function(tree, patch)
+
+
+def _touched(tree: Tree, patch: Tree) -> Tree:
+    """What of an object a patch of its status can change, and what it names besides: the rest stays as it is."""
+    return {name: value for name, value in tree.items() if name in _BESIDE_STATUS or name in patch}
 
 
 def _success(code: int) -> Tree:
