@@ -18,6 +18,9 @@ CODES = {
     "BIR-080": "Something was left behind on this machine.",
     "BIR-090": "This machine refused a step.",
     "BIR-100": "A scenario, a trace, a file of stages or a plug-in cannot be used.",
+    "BIR-110": "No cluster could be asked: no usable kubeconfig, or no answer from its server.",
+    "BIR-111": "What was asked about is not there.",
+    "BIR-112": "The cluster does not let this user see what the answer needs.",
 }
 UNUSABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
 

@@ -11,6 +11,7 @@ VERBS = {
     "up": "Bring the cluster on this machine up, or find it running.",
     "down": "Stop the cluster; --purge removes every trace, --check proves it.",
     "status": "Show how the cluster is: parts, store, nodes, pods, apps, frameworks.",
+    "why": "Say why a pod is where it is, or nowhere, and what would help.",
     "env": "Print the URLs and credentials of every API, to be evaluated by a shell.",
     "kubeconfig": "Print, merge or remove the cluster's kubeconfig.",
     "image": "Import and list container images.",

@@ -109,6 +109,11 @@ class Informer(Generic[K]):
         for obj in list(self._objects.values()):
             handler(None, obj)
 
+    def have(self, objects: Iterable[K]) -> None:
+        """Hold these too, for readers who follow no server."""
+        for obj in objects:
+            self._apply(key_of(obj), obj)
+
     def clear(self) -> None:
         """Forget everything: the kind is followed no more."""
         for key in list(self._objects):

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from bireme.scheduler.nodes import Flags, Nodes, Numbers
+from bireme.scheduler.nodes import Flags, Nodes, Numbers, Rows
 from bireme.scheduler.tallies import Domains, Tally
 from bireme.scheduler.terms import Bond, Bonds, Side
 from bireme.scheduler.world import Held, LabelSet, Question, World
@@ -78,6 +78,22 @@ class Affinity:
     def apart(self) -> Flags | None:
         """Nodes where the required anti-affinity holds; None when nothing is required."""
         return _free_of(((tally, bond.topology_key) for bond, tally in self._apart), self._world.nodes)
+
+    def lonely(self, row: int) -> list[Bond]:
+        """The required affinity that does not hold on the row."""
+        if self._together is None:
+            return []
+        return [bond for bond in self._bonds.together if _sum_at(self._together.by(bond.topology_key), row, 0) < 1]
+
+    def crowding(self, row: int) -> list[tuple[Bond, Rows]]:
+        """The required anti-affinity that does not hold on the row, each with the rows where such pods are."""
+        return [(bond, rows) for bond, tally in self._apart if len(rows := _rows_at(tally, bond, row))]
+
+    def repelling(self, row: int) -> list[tuple[Bond, Rows]]:
+        """What placed pods say against such pods on the row, each with the rows where they are."""
+        self._follow()
+        found = ((held.bond, _rows_at(held.tally, held.bond, row)) for held in self._repelling)
+        return [(bond, rows) for bond, rows in found if len(rows)]
 
     def score(self, feasible: Flags) -> Numbers | None:
         """From 0 to 100 for the feasible rows; None when all score 0."""
@@ -161,6 +177,15 @@ def _free_of(tallies: Iterable[tuple[Tally, str]], nodes: Nodes) -> Flags | None
         each = free[domains.slots]
         rows = each if rows is None else rows & each
     return rows
+
+
+def _rows_at(tally: Tally, bond: Bond, row: int) -> Rows:
+    """The rows in one domain with the row on which something is counted."""
+    domains = tally.by(bond.topology_key)
+    slot = int(domains.slots[row])
+    if slot == domains.size:
+        return np.zeros(0, dtype=np.intp)
+    return np.flatnonzero((domains.slots == slot) & (tally.rows > 0))
 
 
 def _sum_at(domains: Domains, row: int, change: int) -> int:

@@ -7,6 +7,7 @@ several resources at once.
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cached_property
 
 import numpy as np
@@ -18,10 +19,27 @@ from bireme.scheduler.templates import NO_PORTS, Template
 from bireme.scheduler.world import Placed
 
 
+class Rule(StrEnum):
+    """What may refuse a node, by the names of the original's plug-ins; InterPodAffinity is told apart."""
+
+    CORDON = "NodeUnschedulable"
+    NAME = "NodeName"
+    TAINTS = "TaintToleration"
+    SELECTION = "NodeAffinity"
+    PORTS = "NodePorts"
+    ROOM = "NodeResourcesFit"
+    OTHER = "volumes, devices, groups"
+    SPREAD = "PodTopologySpread"
+    NEAR = "PodAffinity"
+    APART = "PodAntiAffinity"
+    REPELLED = "PodAntiAffinity of others"
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """One rule: the rows that pass, why another does not, what would help, and whether evicting pods may."""
 
+    rule: Rule
     passed: Flags
     reasons: Callable[[int], list[str]]
     lack: Lack
@@ -32,13 +50,13 @@ class Explanation:
     """Each node's reasons at this moment; look at it before anything changes."""
 
     def __init__(self, template: Template, masks: Sequence[Mask] = ()) -> None:
-        self._template = template
-        self._present = template.world.nodes.present.copy()
-        self._stages = list(_stages(template, masks))
+        self.template = template
+        self.present = template.world.nodes.present.copy()
+        self.stages = tuple(_stages(template, masks))
 
     def of(self, row: int) -> list[str]:
         """Why the row will not do; empty when it would."""
-        for stage in self._stages:
+        for stage in self.stages:
             if not stage.passed[row]:
                 return stage.reasons(row)
         return []
@@ -46,7 +64,7 @@ class Explanation:
     def counts(self) -> Counter[str]:
         """How many nodes give each reason."""
         found: Counter[str] = Counter()
-        for stage, rows in self._refused:
+        for stage, rows in self.refused:
             for row in rows.tolist():
                 found.update(stage.reasons(row))
         return found
@@ -55,7 +73,7 @@ class Explanation:
     def lack(self) -> Lack:
         """What the pod is short of on any node: a change of what kind may help."""
         lack = NOTHING
-        for stage, rows in self._refused:
+        for stage, rows in self.refused:
             if len(rows):
                 lack |= stage.lack
         return lack
@@ -63,17 +81,18 @@ class Explanation:
     @cached_property
     def curable(self) -> Flags:
         """Rows where evicting pods may help."""
-        rows = np.zeros(len(self._present), dtype=bool)
-        for stage, refused in self._refused:
+        rows = np.zeros(len(self.present), dtype=bool)
+        for stage, refused in self.refused:
             if stage.curable:
                 rows[refused] = True
-        enough = self._template.column.could_hold()
+        enough = self.template.column.could_hold()
         return rows & enough
 
     @cached_property
-    def _refused(self) -> list[tuple[Stage, Rows]]:
-        left, found = self._present.copy(), []
-        for stage in self._stages:
+    def refused(self) -> list[tuple[Stage, Rows]]:
+        """The rows that each stage is the first to refuse."""
+        left, found = self.present.copy(), []
+        for stage in self.stages:
             found.append((stage, np.flatnonzero(left & ~stage.passed)))
             left &= stage.passed
         return found
@@ -83,15 +102,15 @@ def _stages(template: Template, masks: Sequence[Mask]) -> Iterable[Stage]:
     column, world, spec = template.column, template.world, template.demand.spec
     nodes = world.nodes
     column.refresh()
-    for rule in filters.FILTERS:
-        yield Stage(rule.mask(spec, nodes), _by_filter(rule, template), Lack.NODE)
+    for name, rule in zip((Rule.CORDON, Rule.NAME, Rule.TAINTS, Rule.SELECTION), filters.FILTERS, strict=True):
+        yield Stage(name, rule.mask(spec, nodes), _by_filter(rule, template), Lack.NODE)
     every = np.arange(nodes.capacity)
     if template.demand.ports:
         free = np.array([not column.clashes(row) for row in every.tolist()], dtype=bool)
-        yield Stage(free, lambda row: [NO_PORTS], Lack.PORTS | Lack.NODE, curable=True)
-    yield Stage(column.has_room(every), column.short_of, Lack.AMOUNTS | Lack.NODE, curable=True)
+        yield Stage(Rule.PORTS, free, lambda row: [NO_PORTS], Lack.PORTS | Lack.NODE, curable=True)
+    yield Stage(Rule.ROOM, column.has_room(every), column.short_of, Lack.AMOUNTS | Lack.NODE, curable=True)
     for mask in masks:
-        yield Stage(mask.allowed, lambda row, mask=mask: [mask.reason(row)], mask.lack, mask.curable)  # type: ignore[misc]
+        yield Stage(Rule.OTHER, mask.allowed, lambda row, mask=mask: [mask.reason(row)], mask.lack, mask.curable)  # type: ignore[misc]
     yield from _topology(template)
 
 
@@ -104,16 +123,16 @@ def _topology(template: Template) -> Iterable[Stage]:
         template.spread.refresh()
         balanced = template.spread.balanced()
         if balanced is not None:
-            yield Stage(template.spread.labelled(), lambda row: [spread.NO_LABEL], Lack.NODE)
-            yield Stage(balanced, lambda row: [spread.TOO_SKEWED], Lack.PODS | Lack.NODE, curable=True)
+            yield Stage(Rule.SPREAD, template.spread.labelled(), lambda row: [spread.NO_LABEL], Lack.NODE)
+            yield Stage(Rule.SPREAD, balanced, lambda row: [spread.TOO_SKEWED], Lack.PODS | Lack.NODE, curable=True)
     between = template.affinity
-    for passed, reason, curable in (
-        (between.near(), affinity.NOT_NEAR, False),
-        (between.apart(), affinity.NOT_APART, True),
-        (between.unrepelled(), affinity.REPELLED, True),
+    for rule, passed, reason, curable in (
+        (Rule.NEAR, between.near(), affinity.NOT_NEAR, False),
+        (Rule.APART, between.apart(), affinity.NOT_APART, True),
+        (Rule.REPELLED, between.unrepelled(), affinity.REPELLED, True),
     ):
         if passed is not None:
-            yield Stage(passed, lambda row, reason=reason: [reason], Lack.PODS | Lack.NODE, curable)  # type: ignore[misc]
+            yield Stage(rule, passed, lambda row, reason=reason: [reason], Lack.PODS | Lack.NODE, curable)  # type: ignore[misc]
 
 
 def refusal_if(

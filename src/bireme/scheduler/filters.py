@@ -41,7 +41,7 @@ def _covers(toleration: core.Toleration, taint: core.Taint) -> bool:
     if not toleration.key:
         return False
     if toleration.operator in ("Lt", "Gt"):
-        return _compares(taint.value, toleration.operator, toleration.value)
+        return compares(taint.value, toleration.operator, toleration.value)
     return toleration.value == taint.value
 
 
@@ -119,11 +119,12 @@ def _holding(wish: core.NodeSelectorRequirement, column: LabelColumn) -> Flags:
         case "DoesNotExist":
             return column.ids < 0
         case "Gt" | "Lt" if len(wish.values) == 1:
-            return column.where(lambda value: _compares(value, wish.operator, wish.values[0]))
+            return column.where(lambda value: compares(value, wish.operator, wish.values[0]))
     return np.zeros(len(column.ids), dtype=bool)
 
 
-def _compares(value: str | None, operator: str, bound: str) -> bool:
+def compares(value: str | None, operator: str, bound: str) -> bool:
+    """Whether the value is a number on the right side, Gt or Lt, of the bound."""
     try:
         have, limit = int(value or ""), int(bound)
     except ValueError:

@@ -21,6 +21,7 @@ from bireme.client.events import EventRecorder
 from bireme.client.informer import Key, key_of
 from bireme.ledger.ledger import Ledger
 from bireme.scheduler.acting import Acting, Writers
+from bireme.scheduler.adviser import Adviser
 from bireme.scheduler.caches import Caches
 from bireme.scheduler.configuration import Settings
 from bireme.scheduler.cycle import Cold, Cycle, Found, Refused
@@ -71,7 +72,9 @@ class Scheduler:
         self._caches, self._rules = caches, rules
         settings = settings or Settings()
         self._world = World(ledger)
-        self._cycle = Cycle(self._world, settings, rules=rules, default_selector=Spreading(caches).selector)
+        selector = Spreading(caches).selector
+        self._cycle = Cycle(self._world, settings, rules=rules, default_selector=selector)
+        self._adviser = Adviser(self._world, events, clock, settings.profiles, default_selector=selector)
         self._nominated, self._preempting = self._cycle.nominated, self._cycle.preempting
         self._queue = SchedulingQueue(settings.backoff)
         self._acting, self._writers = Acting(client, events, clock), Writers("scheduler")
@@ -186,6 +189,8 @@ class Scheduler:
             self._nominated.remove(pod.metadata.uid)
             nominated = ""
         self._events.event(pod, "Warning", "FailedScheduling", refused.text)
+        if refused.twins is not None and not refused.twins.only:
+            self._adviser.tell(pod, refused.text)
         tell = partial(self._acting.tell_refusal, pod, reason="Unschedulable", text=refused.text, nominated=nominated)
         await self._writers.put(waiting.key, tell)
 

@@ -25,6 +25,23 @@ NO_LABEL = "node(s) didn't match pod topology spread constraints (missing requir
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """How a node's domain stands under one constraint: the pods it holds, the most it may before one more comes, and
+    the emptiest domain's. `domain` is None for a node without the label."""
+
+    constraint: "Constraint"
+    domain: str | None
+    count: int = 0
+    most: int = 0
+    least: int = 0
+
+    @property
+    def is_in_the_way(self) -> bool:
+        """The constraint refuses the node."""
+        return self.domain is None or self.count > self.most
+
+
+@dataclass(frozen=True, slots=True)
 class Constraint:
     """One constraint, read. `self_matches`: the pod itself will count."""
 
@@ -126,6 +143,11 @@ class Spread:
         """Whether there is a soft constraint."""
         return bool(self._soft)
 
+    @property
+    def constrains(self) -> bool:
+        """Whether there is a hard constraint."""
+        return bool(self._hard)
+
     def refresh(self) -> None:
         """Follow the nodes."""
         nodes = self._nodes
@@ -159,6 +181,21 @@ class Spread:
             each = fine[counted.domains.slots]
             rows = each if rows is None else rows & each
         return rows
+
+    def standings(self, row: int) -> list[Standing]:
+        """How the row stands under each hard constraint, in their order."""
+        found = []
+        for counted in self._hard:
+            domains, column = counted.domains, self._nodes.label(counted.constraint.topology_key)
+            slot, number = int(domains.slots[row]), int(column.ids[row])
+            if slot == domains.size or number < 0:
+                found.append(Standing(counted.constraint, column.values[number] if number >= 0 else None, 1))
+                continue
+            least = domains.least()
+            most = self._most(counted, least)
+            count = int(domains.counts[slot])
+            found.append(Standing(counted.constraint, column.values[number], count, most, least))
+        return found
 
     def _most(self, counted: _Counted, least: int) -> int:
         """How many pods a domain may hold before this one comes."""

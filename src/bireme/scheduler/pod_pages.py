@@ -1,0 +1,140 @@
+"""Lists of pods read for the scheduler's eyes: what matters for places, and the spec once for all that ask the same.
+
+A whole pod is ten times as dear to read, and a cluster has many of few kinds.
+"""
+
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
+
+import msgspec
+
+from bireme.api.codec.json import decode
+from bireme.api.kinds import core, meta
+from bireme.client.client import Client
+
+PAGE = 1000
+NULL = msgspec.Raw(b"null")
+ENDED = ("Succeeded", "Failed")
+
+
+class _Meta(msgspec.Struct, rename="camel", gc=False):
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    generation: int | None = None
+    labels: dict[str, str] | None = None
+    deletion_timestamp: str | None = None
+
+
+class _Container(msgspec.Struct, rename="camel", omit_defaults=True, gc=False):
+    image: msgspec.Raw = NULL
+    resources: msgspec.Raw = NULL
+    ports: msgspec.Raw = NULL
+    restart_policy: msgspec.Raw = NULL
+
+
+class _Wishes(msgspec.Struct, rename="camel", omit_defaults=True, gc=False):
+    containers: list[_Container] = []
+    init_containers: list[_Container] | None = None
+    node_selector: msgspec.Raw = NULL
+    affinity: msgspec.Raw = NULL
+    tolerations: msgspec.Raw = NULL
+    topology_spread_constraints: msgspec.Raw = NULL
+    overhead: msgspec.Raw = NULL
+    resources: msgspec.Raw = NULL
+    priority: int | None = None
+
+
+class _Spec(_Wishes, rename="camel", gc=False):
+    node_name: str = ""
+    volumes: msgspec.Raw = NULL
+    resource_claims: msgspec.Raw = NULL
+
+
+class _Status(msgspec.Struct, rename="camel", gc=False):
+    phase: str = ""
+    start_time: str | None = None
+    nominated_node_name: str = ""
+
+
+class _Pod(msgspec.Struct, gc=False):
+    metadata: _Meta
+    spec: _Spec
+    status: _Status = msgspec.field(default_factory=_Status)
+
+
+class _ListMeta(msgspec.Struct):
+    continue_: str = msgspec.field(default="", name="continue")
+
+
+class _Page(msgspec.Struct):
+    metadata: _ListMeta = msgspec.field(default_factory=_ListMeta)
+    items: list[_Pod] | None = None
+
+
+_pages = msgspec.json.Decoder(_Page)
+_encode = msgspec.json.Encoder().encode
+
+
+class PodReader:
+    """Pods from pages of a list. Their specs are shared and have no node; `with_volumes` keeps volumes and claims."""
+
+    def __init__(self, *, with_volumes: bool = False) -> None:
+        self._with_volumes = with_volumes
+        self._specs: dict[bytes, core.PodSpec] = {}
+
+    def read(self, body: bytes) -> tuple[list[tuple[core.Pod, str]], str]:
+        """The pods that are not at their end, each with its node or ""; and how the list goes on."""
+        page = _pages.decode(body)
+        return [
+            self._pod(each) for each in page.items or () if each.status.phase not in ENDED
+        ], page.metadata.continue_
+
+    def _pod(self, each: _Pod) -> tuple[core.Pod, str]:
+        about, spec, status = each.metadata, each.spec, each.status
+        pod = core.Pod(
+            metadata=meta.ObjectMeta(
+                name=about.name,
+                namespace=about.namespace,
+                uid=about.uid,
+                generation=about.generation,
+                labels=about.labels or {},
+                deletion_timestamp=about.deletion_timestamp or "",
+            ),
+            spec=self._spec(spec),
+            status=core.PodStatus(
+                phase=status.phase,
+                start_time=status.start_time or "",
+                nominated_node_name=status.nominated_node_name,
+            ),
+        )
+        return pod, spec.node_name
+
+    def _spec(self, spec: _Spec) -> core.PodSpec:
+        wishes: dict[str, Any] = {name: getattr(spec, name) for name in _Wishes.__struct_fields__}
+        key = _encode(_Wishes(**wishes))
+        if self._with_volumes and (spec.volumes != NULL or spec.resource_claims != NULL):
+            key = (
+                key[:-1]
+                + b',"volumes":'
+                + bytes(spec.volumes)
+                + b',"resourceClaims":'
+                + bytes(spec.resource_claims)
+                + b"}"
+            )
+        known = self._specs.get(key)
+        if known is None:
+            known = self._specs[key] = decode(core.Pod, b'{"spec":' + key + b"}").spec
+        return known
+
+
+async def pod_pages(client: Client, reader: PodReader) -> AsyncIterator[Iterable[tuple[core.Pod, str]]]:
+    """All pods of the cluster, some at a time, each with its node. Raises ApiError."""
+    more = ""
+    while True:
+        query = [("limit", str(PAGE)), ("fieldSelector", ",".join(f"status.phase!={phase}" for phase in ENDED))]
+        reply = await client.request("GET", "/api/v1/pods", query=[*query, ("continue", more)] if more else query)
+        pods, more = reader.read(reply.body)
+        yield pods
+        if not more:
+            return

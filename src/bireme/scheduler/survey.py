@@ -1,0 +1,128 @@
+"""A cluster seen from outside, once: its nodes, pods and what groups them, listed and counted as the scheduler does.
+
+All that is needed is the right to list; any Kubernetes API server will do. What may not be listed is left out, and
+noted. What only the scheduler's own process knows is not seen: offers that are out, pods it is about to bind, and
+whose turn it is among groups of pods.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from msgspec.structs import replace
+
+from bireme.aio.clock import Clock
+from bireme.api.errors import Forbidden, NotFound
+from bireme.api.kinds import core
+from bireme.api.kinds.meta import Object
+from bireme.client.client import Client
+from bireme.client.informer import Informer
+from bireme.ledger.ledger import Ledger
+from bireme.scheduler.caches import Caches
+from bireme.scheduler.interface import Mask, Rule, Stop
+from bireme.scheduler.pod_pages import PodReader, pod_pages
+from bireme.scheduler.rules import Rules
+from bireme.scheduler.spreading import Spreading
+from bireme.scheduler.volumes_rules import uses_claims
+from bireme.scheduler.world import World
+
+K = TypeVar("K", bound=Object)
+
+
+@dataclass(slots=True)
+class Survey:
+    """What was seen. `unseen` are kinds that could not be listed, with the reason."""
+
+    world: World
+    caches: Caches
+    spreading: Spreading
+    nominated: dict[str, list[str]] = field(default_factory=dict)
+    leaving: dict[str, list[str]] = field(default_factory=dict)
+    unseen: dict[str, str] = field(default_factory=dict)
+    masks: list[Mask] = field(default_factory=list)
+    stop: str = ""
+
+
+async def survey(client: Client, pod: core.Pod, *, clock: Clock) -> Survey:
+    """Everything that has a say about the pod's place. Raises ApiError when nodes or pods can't be listed."""
+    caches = Caches.of(client, clock=clock)
+    seen = Survey(World(Ledger()), caches, Spreading(caches))
+    columns, claiming = seen.world.ledger.columns, uses_claims(pod) or bool(pod.spec.resource_claims)
+    rules = Rules(client, columns=columns, pods=caches.pods, nodes=caches.nodes, clock=clock, uid=lambda: "")
+    for node in (await client.list(core.Node)).items:
+        seen.world.set_node(node)
+        caches.nodes.have([node])
+    await _fill(client, seen, caches.namespaces)
+    for namespace in caches.namespaces.items():
+        seen.world.set_namespace(namespace.metadata.name, namespace.metadata.labels)
+    await _fill_own(client, seen, pod)
+    await _place_pods(client, seen, pod, with_volumes=claiming)
+    if claiming:
+        for informer in rules.informers():
+            await _fill(client, seen, informer)
+        _look(pod, seen, [rule for rule in rules.all if rule is not rules.groups])
+    return seen
+
+
+def _look(pod: core.Pod, seen: Survey, rules: list[Rule]) -> None:
+    for rule in rules:
+        if not rule.concerns(pod):
+            continue
+        answer = rule.look(pod)
+        if isinstance(answer, Stop):
+            seen.stop = answer.message
+            return
+        seen.masks += answer
+
+
+async def _place_pods(client: Client, seen: Survey, pod: core.Pod, *, with_volumes: bool) -> None:
+    """Have every other pod where it is, and those for whom room is being made where they will be."""
+    priority, reader = pod.spec.priority or 0, PodReader(with_volumes=with_volumes)
+    async for page in pod_pages(client, reader):
+        for other, node in page:
+            about = other.metadata
+            if about.uid == pod.metadata.uid:
+                continue
+            where = node
+            nominated = other.status.nominated_node_name
+            if not node and nominated and (other.spec.priority or 0) >= priority:
+                where = nominated
+                seen.nominated.setdefault(nominated, []).append(f"{about.namespace}/{about.name}")
+            if where:
+                seen.world.place(other, where)
+                if about.deletion_timestamp:
+                    seen.leaving.setdefault(where, []).append(f"{about.namespace}/{about.name}")
+                if with_volumes and (uses_claims(other) or other.spec.resource_claims):
+                    seen.caches.pods.have([_on(other, where)])
+
+
+def _on(pod: core.Pod, node: str) -> core.Pod:
+    return replace(pod, spec=replace(pod.spec, node_name=node))
+
+
+async def _fill_own(client: Client, seen: Survey, pod: core.Pod) -> None:
+    """The services and the controller that group the pod with others, if it does not say itself."""
+    if pod.spec.topology_spread_constraints:
+        return
+    namespace, caches = pod.metadata.namespace, seen.caches
+    await _fill(client, seen, caches.services, namespace=namespace)
+    owned: dict[str, Informer[Any]] = {
+        "ReplicaSet": caches.replica_sets,
+        "StatefulSet": caches.stateful_sets,
+        "ReplicationController": caches.replication_controllers,
+    }
+    for owner in pod.metadata.owner_references:
+        informer = owned.get(owner.kind)
+        if owner.controller and informer is not None:
+            try:
+                informer.have([await client.get(informer.kind, owner.name, namespace=namespace)])
+            except NotFound:
+                continue
+            except Forbidden as error:
+                seen.unseen[owner.kind] = str(error)
+
+
+async def _fill(client: Client, seen: Survey, informer: Informer[K], *, namespace: str = "") -> None:
+    try:
+        informer.have((await client.list(informer.kind, namespace=namespace)).items)
+    except (Forbidden, NotFound) as error:
+        seen.unseen[informer.kind.__name__] = str(error)

@@ -1,0 +1,137 @@
+"""`bireme why` against a server in this process: what it finds, and what it says when it cannot."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from bireme.cli.errors import CliError
+from bireme.cli.why import target, why
+from bireme.testing.cluster import Cluster
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with Cluster(nodes=2) as there:
+        yield there
+
+
+def ask(cluster: Cluster, *words: str) -> Result:
+    return CliRunner().invoke(why, [*words, "--kubeconfig", str(cluster.kubeconfig)])
+
+
+def failed(result: Result) -> CliError:
+    assert isinstance(result.exception, CliError), result.output
+    return result.exception
+
+
+def pod(name: str, **spec: Any) -> dict[str, Any]:
+    container = {"name": "c", "image": "i", "resources": {"requests": spec.pop("requests", {})}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"containers": [container], **spec},
+    }
+
+
+def is_refused(tree: dict[str, Any]) -> bool:
+    return any(each.get("reason") == "Unschedulable" for each in tree["status"].get("conditions") or ())
+
+
+def refused(cluster: Cluster, name: str) -> None:
+    cluster.wait(f"pod/{name}", until=is_refused)
+
+
+def test_a_pod_that_waits(cluster: Cluster) -> None:
+    cluster.apply(pod("big", requests={"cpu": "20"}))
+    refused(cluster, "big")
+    text = ask(cluster, "big").output
+    assert "default/big: Pending" in text
+    assert "0 of 2 nodes fit" in text
+    assert "cpu: wants 20, free 16 of 16" in text
+    assert "1. ask for 4 less cpu (16 instead of 20)" in text
+    told = json.loads(ask(cluster, "pod/big", "-o", "json").output)
+    assert told["report"]["refused"][0]["count"] == 2
+    assert told["report"]["advice"][0]["nodes"] == ["hollow-0", "hollow-1"]
+
+
+def test_the_scheduler_says_so_itself_once_in_an_event_of_its_own(cluster: Cluster) -> None:
+    cluster.apply(pod("wide", requests={"cpu": "17"}))
+    refused(cluster, "wide")
+    events = [each for each in cluster.list("events") if each["involvedObject"]["name"] == "wide"]
+    by_reason = {each["reason"]: each for each in events}
+    assert by_reason["FailedScheduling"]["message"].startswith("0/2 nodes are available: 2 Insufficient cpu.")
+    advice = by_reason["SchedulingAdvice"]
+    assert advice["type"] == "Normal"
+    assert advice["message"].startswith("What would help: ask for 1 less cpu (16 instead of 17) (then hollow-0 and 1")
+
+
+def test_a_pod_that_has_a_place(cluster: Cluster) -> None:
+    cluster.apply(pod("small", requests={"cpu": "1"}))
+    cluster.wait("pod/small", until=lambda it: bool(it["spec"].get("nodeName")))
+    text = ask(cluster, "small").output
+    assert "As things stand, 2 of 2 nodes would do" in text
+    assert "NodeResourcesFit×1" in text
+
+
+def test_an_owner_stands_for_its_pods(cluster: Cluster) -> None:
+    template = {"metadata": {"labels": {"app": "d"}}, "spec": pod("x", requests={"cpu": "30"})["spec"]}
+    spec = {"replicas": 2, "selector": {"matchLabels": {"app": "d"}}, "template": template}
+    cluster.apply(
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": "d", "namespace": "default"},
+            "spec": spec,
+        }
+    )
+    cluster.wait("deployment/d", until=lambda it: it["status"].get("replicas") == 2)
+    assert "one of 2 pods, of which 2 wait" in ask(cluster, "deployment/d").output
+
+
+def test_gates_and_claims_are_told(cluster: Cluster) -> None:
+    cluster.apply(pod("gated", schedulingGates=[{"name": "example.com/wait"}]))
+    assert "scheduling gates: example.com/wait" in ask(cluster, "gated").output
+    volume = {"name": "v", "persistentVolumeClaim": {"claimName": "none"}}
+    cluster.apply(pod("claiming", volumes=[volume], schedulingGates=[{"name": "example.com/wait"}]))
+    assert 'persistentvolumeclaim "none" not found' in ask(cluster, "claiming").output
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "part"),
+    [
+        pytest.param(["nobody"], "BIR-111", 'pods "nobody" not found', id="no such pod"),
+        pytest.param(["sofa/x"], "BIR-111", "sofa is none of pod, deployment", id="no such kind"),
+        pytest.param(["x", "--context", "elsewhere"], "BIR-110", 'no context "elsewhere"', id="no such context"),
+    ],
+)
+def test_what_is_not_there(cluster: Cluster, words: list[str], code: str, part: str) -> None:
+    error = failed(ask(cluster, *words))
+    assert (error.code, part in error.message, bool(error.remedy)) == (code, True, True), error.message
+
+
+def test_a_server_that_is_not_there_or_does_not_know_who_asks(cluster: Cluster, tmp_path: Path) -> None:
+    tree = yaml.safe_load(cluster.kubeconfig.read_text())
+    tree["clusters"][0]["cluster"]["certificate-authority"] = str(cluster.ca)
+    tree["users"][0]["user"] = {"token": "stale"}
+    path = tmp_path / "config"
+    path.write_text(yaml.safe_dump(tree))
+    error = failed(CliRunner().invoke(why, ["x", "--kubeconfig", str(path)]))
+    assert (error.code, "renew the credentials" in error.remedy) == ("BIR-112", True)
+    tree["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:1"
+    path.write_text(yaml.safe_dump(tree))
+    assert failed(CliRunner().invoke(why, ["x", "--kubeconfig", str(path)])).code == "BIR-110"
+    assert failed(CliRunner().invoke(why, ["x", "--kubeconfig", str(tmp_path / "none")])).code == "BIR-110"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [(["a"], ("pod", "a")), (["pod/a"], ("pod", "a")), (["Deploy", "b"], ("deploy", "b"))],
+)
+def test_what_is_meant(words: list[str], expected: tuple[str, str]) -> None:
+    assert target(words) == expected
