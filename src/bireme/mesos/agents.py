@@ -11,7 +11,7 @@ from bireme.api import resources
 from bireme.api.kinds import core
 from bireme.mesos import amounts
 from bireme.mesos.amounts import Amounts, Ranges
-from bireme.mesos.messages import Message
+from bireme.mesos.messages import Message, Shared
 from bireme.mesos.roster import Agent
 
 ATTRIBUTE = "mesos.bireme.dev/attribute."
@@ -29,6 +29,8 @@ def refresh(agent: Agent, node: core.Node, *, ports: Ranges, work_dir: str, port
     text = notes.get(AGENT_PORT, "")
     agent.port = int(text) if text.isdecimal() and len(text) < 6 else port
     agent.attributes = attributes(labels)
+    address = {"hostname": agent.hostname, "ip": agent.address, "port": agent.port}
+    agent.url = Shared({"scheme": "http", "address": address, "path": "/slave(1)", "query": []})
     agent.region, agent.zone = labels.get(_REGION, ""), labels.get(_ZONE, "")
     agent.total = total(node, ports)
     agent.work_dir = notes.get(WORK_DIR, "") or work_dir
@@ -58,7 +60,7 @@ def _address(node: core.Node, kind: str) -> str:
 
 def attributes(labels: Mapping[str, str]) -> list[Message]:
     """Attributes, sorted by name."""
-    return [_attribute(name.removeprefix(ATTRIBUTE), value) for name, value in sorted(labels.items())]
+    return [Shared(_attribute(name.removeprefix(ATTRIBUTE), value)) for name, value in sorted(labels.items())]
 
 
 def _attribute(name: str, value: str) -> Message:

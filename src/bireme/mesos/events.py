@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from ipaddress import AddressValueError, IPv4Address
 
 from bireme.mesos import amounts
-from bireme.mesos.messages import Message
+from bireme.mesos.amounts import Amounts
+from bireme.mesos.messages import Message, Shared
 from bireme.mesos.offers import Offer
 from bireme.mesos.roster import Agent, Framework, Task
 
@@ -51,20 +52,34 @@ def offers(made: Sequence[Message]) -> Message:
 
 def offer(made: Offer, agent: Agent, executors: Iterable[str]) -> Message:
     """An Offer message."""
-    address = {"hostname": agent.hostname, "ip": agent.address, "port": agent.port}
     found: Message = {
         "id": {"value": made.offer_id},
         "framework_id": {"value": made.framework_id},
         "agent_id": {"value": agent.agent_id},
         "hostname": agent.hostname,
-        "url": {"scheme": "http", "address": address, "path": "/slave(1)", "query": []},
-        "resources": amounts.write(made.amounts, role=made.role),
+        "url": agent.url,
+        "resources": _resources(made.amounts, made.role),
         "attributes": agent.attributes,
         "executor_ids": [{"value": each} for each in executors],
         "allocation_info": {"role": made.role},
     }
     found |= domain(agent)
     return found
+
+
+_written: dict[tuple[int, str], tuple[Amounts, list[Message]]] = {}
+_MAX_WRITTEN = 4096
+
+
+def _resources(offered: Amounts, role: str) -> list[Message]:
+    """The Resource messages of an offer; agents with as much free share them."""
+    key = (id(offered), role)
+    known = _written.get(key)
+    if known is None or known[0] is not offered:
+        if len(_written) >= _MAX_WRITTEN:
+            _written.clear()
+        known = _written[key] = (offered, [Shared(each) for each in amounts.write(offered, role=role)])
+    return known[1]
 
 
 def domain(agent: Agent) -> Message:

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from bireme.mesos.messages import EnumType, Field, Message, MessageType, find
+from bireme.mesos.messages import EnumType, Field, Message, MessageType, Shared, find
 
 MAX_DEPTH = 100
 _RANGES = {
@@ -182,4 +182,10 @@ def _written(field: Field, item: Any) -> Any:
     if field.is_scalar:
         return item
     kind = find(field.type)
-    return item if isinstance(kind, EnumType) else write(item, kind)
+    if isinstance(kind, EnumType):
+        return item
+    if isinstance(item, Shared):
+        if item.json is None:
+            item.json = orjson.Fragment(dump(item, kind))
+        return item.json
+    return write(item, kind)

@@ -14,6 +14,18 @@ from typing import Any
 
 Message = dict[str, Any]
 
+
+class Shared(Message):
+    """A message that is part of many others and never changes: each of its forms is written once and kept."""
+
+    __slots__ = ("json", "wire")
+
+    def __init__(self, value: Message) -> None:
+        super().__init__(value)
+        self.json: Any = None
+        self.wire: bytes | None = None
+
+
 SCALARS = frozenset(("double", "bool", "string", "bytes", "int32", "int64", "uint32", "uint64"))
 
 

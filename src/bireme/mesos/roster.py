@@ -32,6 +32,7 @@ class Agent:
     address: str = "127.0.0.1"
     port: int = 5051
     attributes: list[Message] = field(default_factory=list)
+    url: Message = field(default_factory=dict)
     region: str = ""
     zone: str = ""
     total: Amounts = NOTHING

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from bireme.mesos.json_form import MAX_DEPTH, Malformed
-from bireme.mesos.messages import EnumType, Field, Message, MessageType, find
+from bireme.mesos.messages import EnumType, Field, Message, MessageType, Shared, find
 
 _VARINT, _FIXED64, _BYTES, _START, _END, _FIXED32 = range(6)
 _MASK64 = 2**64 - 1
@@ -54,7 +54,12 @@ def _tagged(field: Field, number: int, item: Any) -> bytes:
             kind = find(field.type)
             if isinstance(kind, EnumType):
                 return _varint(number << 3) + _varint(kind.numbers[item])
-            body = dump(item, kind)
+            if not isinstance(item, Shared):
+                body = dump(item, kind)
+            elif item.wire is None:
+                body = item.wire = dump(item, kind)
+            else:
+                body = item.wire
     return _varint(number << 3 | _BYTES) + _varint(len(body)) + body
 
 
