@@ -4,6 +4,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_allocation import PlainAllocator
@@ -17,13 +18,11 @@ TOTAL = {"cpus": 40_000, "mem": 40_000_000, "gpus": 4000}
 NAMES = st.sampled_from(["f0", "f1", "f2", "f3", "f4"])
 ROLES = st.sampled_from(["*", "a", "a/b", "a/b/c", "a/d", "e"])
 AGENTS = st.sampled_from([f"S{number}" for number in range(6)])
-SIZES = st.builds(
-    lambda cpus, mem, gpus: Amounts(
-        {name: amount for name, amount in (("cpus", cpus), ("mem", mem), ("gpus", gpus)) if amount}
-    ),
-    st.sampled_from([1000, 2000, 4000]),
-    st.sampled_from([0, 20_000, 4_000_000]),
-    st.sampled_from([0, 0, 0, 1000]),
+SIZES = st.sampled_from(
+    [
+        Amounts({name: amount for name, amount in (("cpus", cpus), ("mem", mem), ("gpus", gpus)) if amount})
+        for cpus, mem, gpus in ((1000, 20_000, 0), (4000, 4_000_000, 0), (4000, 4_000_000, 1000), (2000, 0, 0))
+    ]
 )
 MINIMUMS = st.sampled_from([None, (), ({"cpus": 2000},), ({"cpus": 4000}, {"mem": 4_000_000})])
 RACKS = st.sampled_from(["", "r0", "r1"])
@@ -73,8 +72,8 @@ STEPS = st.one_of(
 class Both:
     """The allocator and the plain one, told the same."""
 
-    def __init__(self) -> None:
-        self.real, self.plain = Allocator(random=Random(1)), PlainAllocator(dict(TOTAL))
+    def __init__(self, many: int) -> None:
+        self.real, self.plain = Allocator(random=Random(1), many=many), PlainAllocator(dict(TOTAL))
         self.real.order.set_total(TOTAL)
         self.now = 0.0
         self.out: list[tuple[str, tuple[str, str], Amounts]] = []
@@ -113,7 +112,7 @@ class Both:
                     self.give_back(each)
                 self.real.drop_framework(name)
                 self.plain.drop_framework(name)
-            case "give back", number:
+            case "give back", number, *_:
                 if self.out:
                     self.give_back(self.out[number % len(self.out)])
             case "decline", number, seconds:
@@ -163,16 +162,45 @@ class Both:
     st.lists(frameworks(), min_size=4, max_size=8),
     st.lists(agents(), min_size=4, max_size=10),
     st.lists(STEPS, min_size=10, max_size=40),
+    st.sampled_from([2, 100]),
 )
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=50)
 def test_grants_are_those_of_a_plain_search(
-    there: list[FrameworkView], free: list[AgentView], steps: list[tuple[Any, ...]]
+    there: list[FrameworkView], free: list[AgentView], steps: list[tuple[Any, ...]], many: int
 ) -> None:
-    both = Both()
+    both = Both(many)
     for view in there:
         both.do("framework", view)
     for agent in free:
         both.do("agent", agent)
     for step in steps:
         both.do(*step)
+    both.do("allocate", None)
+
+
+LARGE, SMALL = Amounts({"cpus": 4000, "mem": 4_000_000}), Amounts({"cpus": 1000, "mem": 2_000_000})
+MANY_ROLES = ["*", "a", "a/b", "a/b/c", "a/d", "e", "e/f"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_planned_turns_are_those_of_a_plain_search(seed: int) -> None:
+    """Busy cycles: a dozen frameworks, most agents of two sizes, some of the offers declined, some accepted."""
+    random = Random(seed)
+    both = Both(many=2)
+    for role in MANY_ROLES[1:4]:
+        both.do("weight", role, random.choice((0.5, 1.0, 2.0)))
+    for number in range(12):
+        roles = tuple(random.sample(MANY_ROLES, random.choice((1, 1, 2))))
+        rack = {"role_constraints": {roles[0]: _rack("r0")}} if random.random() < 0.3 else {}
+        minimum = dict.fromkeys(roles, ({"cpus": 2000},)) if random.random() < 0.3 else {}
+        view = FrameworkView(f"f{number:02}", roles, minimum=minimum, constraints=compile_constraints(rack))
+        both.do("framework", view)
+    for number in range(30):
+        attributes = [{"name": "rack", "type": "TEXT", "text": {"value": f"r{number % 2}"}}]
+        both.do("agent", AgentView(f"S{number}", random.choice((LARGE, LARGE, SMALL)), "host", attributes))
+    for _ in range(4):
+        both.do("allocate", random.choice((None, 7)))
+        for _ in range(random.randrange(30)):
+            both.do(random.choice(("decline", "give back")), random.randrange(30), random.choice((1, 3)))
+        both.do("wait", random.random() * 2)
     both.do("allocate", None)

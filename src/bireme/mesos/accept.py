@@ -141,7 +141,7 @@ def _apply(master: Master, taken: _Acceptance, kind: str, operation: Message) ->
 
 
 def _launch_task(master: Master, taken: _Acceptance, info: Message, *, with_id: bool) -> None:
-    around = _surroundings(taken, taken.left)
+    around = _surroundings(taken, info["task_id"]["value"], taken.left)
     reason = "Operation 'id' is not supported for LAUNCH" if with_id else validation.task(info, around)
     if reason:
         seen = Seen(task_status.ERROR, reason, "SOURCE_MASTER", "REASON_TASK_INVALID")
@@ -151,15 +151,15 @@ def _launch_task(master: Master, taken: _Acceptance, info: Message, *, with_id: 
 
 
 def _surroundings(
-    taken: _Acceptance, left: Amounts, *, group: bool = False, executor: Amounts = amounts.NOTHING
+    taken: _Acceptance, task_id: str, left: Amounts, *, group: bool = False, executor: Amounts = amounts.NOTHING
 ) -> validation.Surroundings:
-    unreachable = {task.task_id for task in taken.framework.tasks.values() if task.unreachable}
+    known = taken.framework.tasks.get(task_id)
     return validation.Surroundings(
         taken.agent.agent_id,
         taken.role,
         left,
-        live=taken.framework.tasks.keys() - unreachable,
-        unreachable=unreachable,
+        live=(task_id,) if known is not None and not known.unreachable else (),
+        unreachable=(task_id,) if known is not None and known.unreachable else (),
         group=group,
         executor=executor,
     )
@@ -187,7 +187,7 @@ def _group_problem(taken: _Acceptance, executor: Message, infos: Iterable[Messag
     if not taken.left.contains(amounts.read(executor.get("resources", []))):
         return "The executor of the task group uses more resources than available"
     for info in infos:
-        reason = validation.task(info, _surroundings(taken, left, group=True))
+        reason = validation.task(info, _surroundings(taken, info["task_id"]["value"], left, group=True))
         if reason:
             return f"Task '{info['task_id']['value']}' is invalid: {reason}"
         if info.get("executor", executor)["executor_id"] != executor["executor_id"]:

@@ -18,6 +18,8 @@ from bireme.mesos.eligibility import MINIMUM, AgentView, Eligibility, Holds, Min
 from bireme.mesos.refusals import Filters
 from bireme.mesos.seats import Seats
 
+_MANY = 64  # agents from which on turns are planned together
+_NEAR = 64  # agents that a planned turn is tried with
 _GONE = 1024  # agents that leave before what was found out about them is forgotten
 
 
@@ -44,7 +46,7 @@ class Grant(NamedTuple):
 class Allocator:
     """What agents have free, and what frameworks hold, refuse and want; `next` says who is offered what."""
 
-    def __init__(self, *, random: Random) -> None:
+    def __init__(self, *, random: Random, many: int = _MANY) -> None:
         self._random = random
         self._seats = Seats()
         self.filters = Filters(self._seats)
@@ -56,6 +58,8 @@ class Allocator:
         self._woken: dict[str, None] = {}
         self._queue: list[str] = []
         self._gone = 0
+        self._many = many
+        self._plan: list[tuple[AgentView, int]] = []
 
     def set_agent(self, view: AgentView) -> None:
         """An agent that may be offered, as it is now."""
@@ -120,14 +124,21 @@ class Allocator:
     @property
     def waiting(self) -> bool:
         """Whether agents wait to be looked at."""
-        return bool(self._queue or self._woken)
+        return bool(self._plan or self._queue or self._woken)
 
-    def begin(self, *, now: float) -> None:
-        """Note the time, and once the last round is through begin the next, in an order that favours no agent."""
+    def begin(self, *, now: float, batch: int | None = None) -> None:
+        """Note the time, and once the last round is through begin the next, in an order that favours no agent.
+
+        So many grants, or all that there are, will be asked for before `begin` is called again.
+        """
+        self._queue += [agent.agent_id for agent, _ in self._plan]
+        self._plan = []
         self._woken |= dict.fromkeys(self.filters.expire(now))
         if self._woken and not self._queue:
             self._queue, self._woken = list(self._woken), {}
             self._queue.sort(key=lambda _: self._random.random())
+        if len(self._queue) >= self._many:
+            self._plan_turns(len(self._queue) if batch is None else batch)
 
     def next(self) -> Grant | None:
         """Whose turn it is, for the next agent of this round that somebody may have; None when it is through.
@@ -135,20 +146,70 @@ class Allocator:
         The caller charges the framework before it asks again, or says how the agent really stands.
         """
         queue, agents = self._queue, self._agents
+        if self._plan:
+            return self._grant(*self._plan.pop())
         while queue:
             agent = agents.get(queue.pop())
             if agent is None or not agent.free.scalars:
                 continue
             number = self._choose(agent)
             if number is not None:
-                role, framework_id = self._seats.seat(number)
-                return Grant(agent.agent_id, framework_id, role, agent.free)
+                return self._grant(agent, number)
         return None
 
-    def _choose(self, agent: AgentView) -> int | None:
+    def _grant(self, agent: AgentView, number: int) -> Grant:
+        role, framework_id = self._seats.seat(number)
+        return Grant(agent.agent_id, framework_id, role, agent.free)
+
+    def _plan_turns(self, count: int) -> None:
+        """Hand out the next turns together, as far as agents have equal amounts free.
+
+        The turns come first: each goes to one of the next few agents that it may have. So no turn is passed over
+        while somebody near has what it may take, and each choice is what it would be by itself.
+        """
+        start = max(0, len(self._queue) - count)
+        views = [self._agents.get(agent_id) for agent_id in self._queue[start:]]
+        del self._queue[start:]
+        whole = next((view.free for view in reversed(views) if view is not None and view.free.scalars), None)
+        if whole is None:
+            return
+        alike = [view for view in views if view is not None and view.free is whole]
+        self._queue += [view.agent_id for view in views if view is not None and view.free is not whole]
+        simple = not self._eligibility.looks_at_agents and not any(view.remote for view in alike)
+        if simple:  # then all of them suit the same seats, refusals apart
+            suited = self._taking & ~self._eligibility.barred(alike[0])
+            among = [suited & ~self.filters.against(view.agent_id, whole) for view in alike]
+        else:
+            among = [self._among(view) for view in alike]
+        everyone = 0
+        for seats in among:
+            everyone |= seats
+        planned = []
+        for number in self.order.turns(everyone, whole.scalars, len(alike)):
+            at = len(alike) - 1 if simple and among[-1] >> number & 1 else self._taker(number, alike, among)
+            if at is None:
+                break
+            planned.append((alike[at], number))
+            del alike[at], among[at]
+        self._plan = planned[::-1]
+        self._queue += [view.agent_id for view, seats in zip(alike, among, strict=True) if seats]
+
+    def _taker(self, number: int, agents: list[AgentView], among: list[int]) -> int | None:
+        """The place, from the end and not far from it, of an agent that a seat may have."""
+        for at in range(len(agents) - 1, max(-1, len(agents) - 1 - _NEAR), -1):
+            if among[at] >> number & 1:
+                if self._eligibility.is_content(number, agents[at]):
+                    return at
+                among[at] &= ~(1 << number)
+        return None
+
+    def _among(self, agent: AgentView) -> int:
+        """The seats that an agent may go to, as far as is known."""
         among = self._taking & ~self.filters.against(agent.agent_id, agent.free)
-        if among:
-            among &= ~self._eligibility.barred(agent)
+        return among & ~self._eligibility.barred(agent) if among else 0
+
+    def _choose(self, agent: AgentView) -> int | None:
+        among = self._among(agent)
         while among:
             number = self.order.first(among)
             if number is None or self._eligibility.is_content(number, agent):

@@ -130,10 +130,14 @@ def numbers(held: Ranges, *, limit: int) -> list[int]:
 
 def total(parts: Iterable[Amounts]) -> Amounts:
     """The sum of all."""
-    whole = NOTHING
+    scalars: dict[str, int] = {}
+    ranges: dict[str, list[Range]] = {}
     for part in parts:
-        whole = whole + part
-    return whole
+        for name, amount in part.scalars.items():
+            scalars[name] = scalars.get(name, 0) + amount
+        for name, held in part.ranges.items():
+            ranges.setdefault(name, []).extend(held)
+    return _clean(scalars, {name: union(held) for name, held in ranges.items()})
 
 
 def thousandths(value: float) -> int:

@@ -7,6 +7,7 @@ The master is four layers of one class, each in a file of its own, each knowing 
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from random import Random
 from uuid import UUID, uuid4
 
@@ -22,7 +23,7 @@ from bireme.mesos.roster import Agent, Framework, Roster, Task
 from bireme.mesos.watchers import Watchers
 
 GROUP_OFFERS = 50
-BATCH_OFFERS = 250  # made between two turns of the loop
+BATCH_OFFERS, BATCH_SEEN = 250, 2000  # offers made, and agents looked at, between two turns of the loop
 _KNOWN_AMOUNTS = 4096
 
 
@@ -71,6 +72,7 @@ class Core:
         self.offers = Offers(self.ledger, self.allocator)
         self.weights: dict[str, float] = {}
         self._touched: dict[str, Agent] = {}
+        self.unseen: dict[str, Agent] = {}  # changed in the ledger, but not looked at
         self._ledger_position = 0
         self._counted: dict[str, Amounts] = {}
         self._total: dict[str, int] = {}
@@ -139,14 +141,14 @@ class Core:
         if now < self._no_offers_before_s:
             return
         self.look_at_agents()
-        self.allocator.begin(now=now)
+        self.allocator.begin(now=now, batch=BATCH_OFFERS)
         made: dict[str, list[Message]] = {}
         for _ in range(BATCH_OFFERS):
             grant = self.allocator.next()
             if grant is None:
                 break
             self._offer(grant, now, made)
-        else:
+        if self.allocator.waiting or self.unseen:
             self.wake()
         for framework_id, messages in made.items():
             framework = self.roster.frameworks[framework_id]
@@ -196,25 +198,25 @@ class Core:
         return found
 
     def look_at_agents(self) -> None:
-        """Tell the allocator of agents that changed, here or in the ledger."""
+        """Tell the allocator of agents that changed, here or in the ledger; of very many, not all at once."""
         self._ledger_position, nodes = self.ledger.changed_since(self._ledger_position)
-        by_node, touched = self.roster.by_node, self._touched
-        if nodes is None:
-            nodes = list(by_node)
-        changed = touched | {agent.agent_id: agent for node in nodes if (agent := by_node.get(node)) is not None}
-        self._touched = {}
-        for agent in touched.values():
+        by_node = self.roster.by_node
+        for agent in self._touched.values():
             self._count_total(agent)
-            if not agent.active or agent.agent_id not in self.roster.agents:
-                self.allocator.drop_agent(agent.agent_id)
-                del changed[agent.agent_id]
-        active = [agent for agent in changed.values() if agent.active]
+            self.allocator.drop_agent(agent.agent_id)  # and described afresh below, if it may be offered
+        self.unseen |= self._touched
+        self._touched = {}
+        for node in by_node if nodes is None else nodes:
+            if (known := by_node.get(node)) is not None:
+                self.unseen[known.agent_id] = known
+        seen = [self.unseen.pop(agent_id) for agent_id in list(islice(self.unseen, BATCH_SEEN))]
+        active = [agent for agent in seen if agent.active and agent.agent_id in self.roster.agents]
         for agent, vector in zip(active, self.ledger.free_of([agent.node for agent in active]), strict=True):
             free = self._offerable(agent, vector)
-            if agent.agent_id in touched or not self.allocator.knows(agent.agent_id):
-                self.allocator.set_agent(AgentView(agent.agent_id, free, agent.hostname, agent.attributes))
-            else:
+            if self.allocator.knows(agent.agent_id):
                 self.allocator.set_free(agent.agent_id, free)
+            else:
+                self.allocator.set_agent(AgentView(agent.agent_id, free, agent.hostname, agent.attributes))
 
     def _count_total(self, agent: Agent) -> None:
         """Keep the sum of all agents."""

@@ -80,13 +80,20 @@ def agent(of: Agent, offers: Offers) -> Message:
 
 def roles(roster: Roster, weights: Mapping[str, float]) -> list[dict[str, Any]]:
     """Every role with a framework or a weight: its name, weight, framework ids and what is used in it."""
-    names = {role for each in roster.frameworks.values() for role in (*each.roles, *each.used)} | set(weights)
-    found = []
-    for name in sorted(names):
-        members = [each for each in roster.frameworks.values() if name in each.roles or each.used.get(name)]
-        held = amounts.total(
-            task.amounts for each in members for task in each.tasks.values() if task.role == name and task.charged
-        )
-        ids = [each.framework_id for each in members]
-        found.append({"name": name, "weight": weights.get(name, 1.0), "frameworks": ids, "held": held})
-    return found
+    members: dict[str, list[str]] = {name: [] for name in weights}
+    held: dict[str, list[Amounts]] = {}
+    for each in roster.frameworks.values():
+        for name in dict.fromkeys((*each.roles, *each.used)):
+            members.setdefault(name, []).append(each.framework_id)
+        for task in each.tasks.values():
+            if task.charged:
+                held.setdefault(task.role, []).append(task.amounts)
+    return [
+        {
+            "name": name,
+            "weight": weights.get(name, 1.0),
+            "frameworks": ids,
+            "held": amounts.total(held.get(name, ())),
+        }
+        for name, ids in sorted(members.items())
+    ]

@@ -16,6 +16,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from operator import add, mul, sub
 
+import numpy as np
+from numpy.typing import NDArray
+
+from bireme.mesos.turns import Numbers, Shares, sequence
+
 Vector = Mapping[str, int]
 
 _RUN = 32
@@ -122,6 +127,7 @@ class FairOrder:
         self._root = _Client("", None)
         self._leaves: dict[int, _Client] = {}
         self._sorted = True
+        self._due: dict[int, tuple[list[int], int]] = {}  # charged, but not entered: vectors and turns by seat
         self._last: tuple[Vector, list[int]] = ({}, [])
 
     def set_total(self, total: Vector) -> None:
@@ -154,6 +160,7 @@ class FairOrder:
 
     def leave(self, number: int) -> None:
         """The seat is no more, and what it held is nobody's."""
+        self._settle()
         self.take_offers(number, taking=False)
         client = self._leaves.pop(number)
         used, above = client.used, client
@@ -175,15 +182,57 @@ class FairOrder:
             if self._sorted:
                 client.parent.order.flip(client.entry, bit)
             client = client.parent
+        client.seats ^= bit
 
     def charge(self, number: int, amounts: Vector, *, sign: int = 1, turns: int = 0) -> None:
         """Count `amounts` as held by a seat (with sign -1: no longer), and that it had so many turns more."""
         vector = self._vector(amounts)
-        count = add if sign > 0 else sub
-        client, scale, used = self._leaves[number], self._scale, vector
+        due = self._due.get(number)
+        if due is None:
+            due = ([0] * len(vector), 0)
+        self._due[number] = (list(map(add if sign > 0 else sub, due[0], vector)), due[1] + turns)
+
+    def turns(self, among: int, amounts: Vector, count: int) -> list[int]:
+        """Whose the next turns are, as `first` would say if each was charged these amounts."""
+        self._know(amounts)
+        self._settle()
+        given = np.array(self._vector(amounts), dtype=np.int64)
+        if not self._root.seats & among or not count:
+            return []
+        found: list[int] = self._turns(self._root, among, given, np.array(self._scale), count).tolist()
+        return found
+
+    def _turns(self, client: _Client, among: int, given: Numbers, scale: Shares, count: int) -> NDArray[np.intp]:
+        if client.number >= 0:
+            return np.full(count, client.number, dtype=np.intp)
+        children = [child for child in client.children.values() if child.seats & among]
+        if len(children) == 1:
+            return self._turns(children[0], among, given, scale, count)
+        used = np.array([child.used for child in children], dtype=np.int64)
+        weights = np.array([child.weight for child in children])
+        names, times = [child.name for child in children], [child.times for child in children]
+        places = sequence(used, given, scale, weights, times, names, count)
+        found = np.empty(count, dtype=np.intp)
+        by_child = np.argsort(places, kind="stable")
+        ends = np.cumsum(np.bincount(places, minlength=len(children)))
+        for child, start, end in zip(children, [0, *ends[:-1]], ends, strict=True):
+            if end > start:
+                found[by_child[start:end]] = self._turns(child, among, given, scale, int(end - start))
+        return found
+
+    def _settle(self) -> None:
+        """Enter what was charged, seat by seat, and have everything in order."""
+        due, self._due = self._due, {}
+        for number, (vector, turns) in due.items():
+            self._enter(self._leaves[number], vector, turns)
+        if not self._sorted:
+            self._sort()
+
+    def _enter(self, client: _Client, vector: list[int], turns: int) -> None:
+        scale, used = self._scale, vector
         while (parent := client.parent) is not None:
             only = len(client.children) == 1  # then all that it holds is its child's
-            client.used = used = used if only else list(map(count, client.used, vector))
+            client.used = used = used if only else list(map(add, client.used, vector))
             client.times += turns
             if self._sorted and len(parent.children) > 1:
                 entry = (max(map(mul, used, scale)) / client.weight, client.times, client.name, client)
@@ -193,8 +242,8 @@ class FairOrder:
 
     def first(self, among: int) -> int | None:
         """The first of these seats in the fair order, of those that take offers."""
-        if not self._sorted:
-            self._sort()
+        if self._due or not self._sorted:
+            self._settle()
         client: _Client | None = self._root
         while client is not None and client.number < 0:
             client = client.order.first(among)
@@ -202,8 +251,7 @@ class FairOrder:
 
     def shares(self) -> dict[str, float]:
         """The dominant share of every role."""
-        if not self._sorted:
-            self._sort()
+        self._settle()
         found: dict[str, float] = {}
         waiting = [("", self._root)]
         while waiting:
@@ -239,6 +287,8 @@ class FairOrder:
         fresh = [name for name in names if name not in self._columns]
         if not fresh:
             return
+        for number in self._due:
+            self._due[number][0].extend([0] * len(fresh))
         self._columns |= dict.fromkeys(fresh)
         self._last = ({}, [])
         self._sorted = False

@@ -85,6 +85,11 @@ class Eligibility:
         self._set_minimum(bit, old.minimum if old else None, wishes.minimum if wishes else None)
         self._set_holds(number, old.holds if old else None, wishes.holds if wishes else None)
 
+    @property
+    def looks_at_agents(self) -> bool:
+        """Whether any seat has constraints on what agents are."""
+        return bool(self._readers)
+
     def barred(self, agent: AgentView) -> int:
         """The seats known not to suit an agent; those left may still prove not content."""
         free = agent.free

@@ -123,9 +123,7 @@ def _allocator(master: Master) -> dict[str, float]:
         found |= {f"{timer}/{each}": value for each in _PERCENTILES}
         found[f"{timer}/count"] = float(master.allocation_runs)
     total = amounts.total(each.total for each in roster.agents.values())
-    taken = descriptions.used(roster.tasks())
-    for framework in roster.frameworks.values():
-        taken = taken + descriptions.offered(master.offers.of_framework(framework.framework_id))
+    taken = descriptions.used(roster.tasks()) + descriptions.offered(master.offers.out())
     for name in _NAMES:
         found[f"resources/{name}/total"] = total.scalar(name) / amounts.UNIT
         found[f"resources/{name}/offered_or_allocated"] = taken.scalar(name) / amounts.UNIT
