@@ -22,6 +22,7 @@ PROGRAMS = (
     "webhooks",
     "authorization",
     "scheduler_placements",
+    "rules",
     "mesos_allocation",
     "cluster_up",
     "pod_starts",

@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+import numpy as np
 import structlog
+from numpy.typing import NDArray
 
 from bireme.aio.clock import Clock
 from bireme.api.cel.errors import CelError
@@ -54,6 +56,7 @@ class Column:
     faults: dict[str, str] = field(default_factory=dict)
     position: int = -1
     nodes: int = -1
+    mask: NDArray[np.bool_] | None = None
 
 
 @dataclass(slots=True)
@@ -232,6 +235,10 @@ class DynamicResources:
             column.allowed.clear()
             column.faults.clear()
         self._ask(column, self._devices.candidates() if changed is None else changed, wanted)
+        if changed is None or column.mask is None or not self._nodes.fits(column.mask):
+            column.mask = self._nodes.mask(column.allowed)
+        else:
+            self._nodes.update(column.mask, changed, column.allowed)
         column.position, column.nodes = position, version
         return column
 
@@ -260,8 +267,9 @@ class DynamicResources:
     def _mask(self, column: Column) -> Mask:
         faults = dict(column.faults)
         names = self._nodes.names_of_rows() if faults else {}
+        assert column.mask is not None
         return Mask(
-            self._nodes.mask(column.allowed),
+            column.mask.copy(),
             lambda row: faults.get(names.get(row, ""), NO_DEVICES),
             Lack.DEVICES,
             curable=True,

@@ -120,6 +120,11 @@ class OutOfSteps(Exception):
     """The search was given up."""
 
 
+def suits(alternative: Alternative, device: Device) -> bool:
+    """Whether the request may have the device, taken or not. Raises CelError."""
+    return tolerated(device, alternative.tolerations) and alternative.selects(device)
+
+
 class _Search:
     def __init__(
         self,
@@ -153,16 +158,13 @@ class _Search:
         return any(self._fill(claim, alternative, place) for alternative in alternatives)
 
     def _fill(self, claim: int, alternative: Alternative, place: int) -> bool:
-        chosen = [device for device in self._devices if alternative.selects(device)]
-        chosen = [device for device in chosen if tolerated(device, alternative.tolerations)]
         if alternative.count is None:
-            return self._take_all(claim, alternative, chosen, place)
-        return len(chosen) >= alternative.count and self._take(
-            claim, alternative, chosen, 0, alternative.count, place
-        )
+            return self._take_all(claim, alternative, place)
+        return self._take(claim, alternative, 0, alternative.count, place)
 
-    def _take_all(self, claim: int, alternative: Alternative, chosen: list[Device], place: int) -> bool:
+    def _take_all(self, claim: int, alternative: Alternative, place: int) -> bool:
         before = len(self._picks[claim])
+        chosen = [device for device in self._devices if suits(alternative, device)]
         good = bool(chosen)
         for device in chosen:
             good = good and self._try(claim, alternative, device)
@@ -172,15 +174,13 @@ class _Search:
             self._give_back(claim)
         return False
 
-    def _take(
-        self, claim: int, alternative: Alternative, chosen: list[Device], start: int, left: int, place: int
-    ) -> bool:
+    def _take(self, claim: int, alternative: Alternative, start: int, left: int, place: int) -> bool:
         """`left` more devices, from `start` on: the same devices in another order are the same."""
         if not left:
             return self._serve(place + 1)
-        for index in range(start, len(chosen) - left + 1):
-            if self._try(claim, alternative, chosen[index]):
-                if self._take(claim, alternative, chosen, index + 1, left - 1, place):
+        for index in range(start, len(self._devices) - left + 1):
+            if self._try(claim, alternative, self._devices[index]):
+                if self._take(claim, alternative, index + 1, left - 1, place):
                     return True
                 self._give_back(claim)
         return False
@@ -190,7 +190,7 @@ class _Search:
         if self._steps < 0:
             raise OutOfSteps
         consumed = self._fits(alternative, device)
-        if consumed is None or not self._agrees(claim, alternative, device):
+        if consumed is None or not suits(alternative, device) or not self._agrees(claim, alternative, device):
             return False
         pick = Pick(alternative, device, consumed)
         self._taken.add(pick)

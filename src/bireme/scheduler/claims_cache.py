@@ -4,9 +4,11 @@ An allocation is booked under its claim, first when it is decided on, then as th
 is ever free in between. What changed is told by node: who keeps an answer for each node asks `changed_since`.
 """
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 from bireme.aio.clock import Clock
@@ -21,6 +23,7 @@ from bireme.scheduler.node_sets import NodeSets
 
 POOL = "slices/pool"
 LOG_LIMIT = 1 << 16
+FEW = 200
 EVERYWHERE = ""
 
 
@@ -154,11 +157,18 @@ class Devices:
     def _rule_changed(self, old: object, new: object) -> None:
         self._stale.update(self.pools)
 
-    def _refresh(self) -> None:
+    async def settle(self) -> None:
+        """Make the pools of the first lists a few at a time, so that nobody waits for thousands of them."""
+        while len(self._stale) > FEW:
+            self._refresh(most=FEW)
+            await asyncio.sleep(0)
+
+    def _refresh(self, *, most: int = 1 << 62) -> None:
         """Make pools anew whose slices changed; their devices' bookings are counted again."""
         if not self._stale:
             return
-        stale, self._stale = self._stale, set()
+        stale = set(islice(self._stale, most))
+        self._stale -= stale
         rules = list(self.rules.items())
         for id in stale:
             self._remove(id)
@@ -234,7 +244,7 @@ class Devices:
         device = self._devices.get(id)
         if device is None:
             said = resource.Device(name=id.name, allow_multiple_allocations=bool(consumed) or None)
-            device = Device(id, said, {}, (), ())
+            device = Device(id, said, (), ())
         name = result.request
         alternative = Alternative(name, name.partition("/")[0], 1, lambda device: True, bool(result.admin_access))
         return Pick(alternative, device, consumed)

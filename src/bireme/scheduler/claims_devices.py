@@ -69,18 +69,25 @@ class Device:
 
     id: DeviceId
     said: resource.Device
-    attributes: Mapping[str, frozenset[Any]]
     taints: tuple[resource.DeviceTaint, ...]
     draws: tuple[Draw, ...]
     node: str = ""
     selector: core.NodeSelector | None = None
     _values: dict[str, Any] | None = None
+    _attributes: Mapping[str, frozenset[Any]] | None = None
     _selected: dict[str, bool | CelError] = field(default_factory=dict)
 
     @property
     def shared(self) -> bool:
         """Several claims may have a part of it each."""
         return bool(self.said.allow_multiple_allocations)
+
+    @property
+    def attributes(self) -> Mapping[str, frozenset[Any]]:
+        """Attributes as constraints compare them."""
+        if self._attributes is None:
+            self._attributes = comparable(self.said, self.id.driver)
+        return self._attributes
 
     def selected_by(self, expression: str) -> bool:
         """Whether the expression holds for the device. Raises CelError."""
@@ -199,7 +206,7 @@ def _device(
         Draw(each.counter_set, {name: quantity.nanos(amount.value) for name, amount in each.counters.items()})
         for each in said.consumes_counters
     )
-    return Device(id, said, comparable(said, id.driver), (*said.taints, *added), draws, node, selector)
+    return Device(id, said, (*said.taints, *added), draws, node, selector)
 
 
 def _concerns(selector: resource.DeviceTaintSelector | None, id: DeviceId) -> bool:

@@ -19,7 +19,7 @@ from bireme.aio.waiting import wait_any
 from bireme.api.kinds import core
 from bireme.client.client import Client
 from bireme.client.informer import Informer
-from bireme.scheduler.groups_kinds import INDEX, GroupKey, PodGroupCaches, group_of
+from bireme.scheduler.groups_kinds import INDEX, LABEL, GroupKey, PodGroupCaches, group_of
 from bireme.scheduler.interface import ANYTHING, NOTHING, Helps, Lack, Mask, NotReady, Stop, anybody
 
 ENDED = ("Succeeded", "Failed")
@@ -90,7 +90,7 @@ class PodGroups:
 
     def concerns(self, pod: core.Pod) -> bool:
         """Whether the pod is of a group."""
-        return group_of(pod) is not None
+        return pod.spec.scheduling_group is not None or LABEL in pod.metadata.labels
 
     def look(self, pod: core.Pod) -> Sequence[Mask] | Stop:
         """Whether it is the group's turn, and there is room for enough of it."""

@@ -61,6 +61,11 @@ class NodeSets:
             found = self._keep(place, frozenset[str]().union(*map(self._of_term, selector.node_selector_terms)))
         return found
 
+    def of_volume(self, volume: core.PersistentVolume) -> Names | None:
+        """The nodes that the volume can be reached from; None for every node."""
+        affinity = volume.spec.node_affinity
+        return self.selected(affinity.required) if affinity is not None and affinity.required else None
+
     def labelled(self, selector: meta.LabelSelector | None) -> Names:
         """The nodes whose labels the selector takes; none without a selector."""
         if selector is None:
@@ -88,9 +93,24 @@ class NodeSets:
     def mask(self, names: Iterable[str]) -> NDArray[np.bool_]:
         """True for the rows of these nodes."""
         mask = np.zeros(self._columns.capacity, dtype=bool)
-        rows = self._columns.rows
-        mask[[rows[name] for name in names if name in rows]] = True
+        rows, everyone = self._columns.rows, self.everyone()
+        if isinstance(names, Set) and 2 * len(names) > len(everyone):
+            mask |= self._columns.live
+            mask[[rows[name] for name in everyone - names if name in rows]] = False
+        else:
+            mask[[rows[name] for name in names if name in rows]] = True
         return mask
+
+    def fits(self, mask: NDArray[np.bool_]) -> bool:
+        """Whether the mask has a place for every row there is now."""
+        return len(mask) == self._columns.capacity
+
+    def update(self, mask: NDArray[np.bool_], changed: Iterable[str], names: Set[str]) -> None:
+        """Make the mask of earlier `names` that of these, where only `changed` came or went."""
+        rows = self._columns.rows
+        for name in changed:
+            if name in rows:
+                mask[rows[name]] = name in names
 
     def names_of_rows(self) -> dict[int, str]:
         """Which row is whose."""

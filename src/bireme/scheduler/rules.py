@@ -85,6 +85,7 @@ class Rules:
         """Return once the caches hold what there is."""
         for informer in self.informers():
             await informer.wait_synced()
+        await self._devices.settle()
 
     async def run(self) -> None:
         """Follow the server, and take back what was written for pods that failed, until cancelled."""

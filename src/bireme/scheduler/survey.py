@@ -22,7 +22,7 @@ from bireme.scheduler.interface import Mask, Rule, Stop
 from bireme.scheduler.pod_pages import PodReader, pod_pages
 from bireme.scheduler.rules import Rules
 from bireme.scheduler.spreading import Spreading
-from bireme.scheduler.volumes_rules import uses_claims
+from bireme.scheduler.volumes_users import uses_claims
 from bireme.scheduler.world import World
 
 K = TypeVar("K", bound=Object)

@@ -9,6 +9,7 @@ Source: the Kubernetes documentation on volume binding modes and storage capacit
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +26,8 @@ from bireme.scheduler.interface import Lack, Mask, NotReady, Stop
 from bireme.scheduler.node_sets import Names, NodeSets
 from bireme.scheduler.volumes_cache import BY_CLASS, Hold, Storage
 from bireme.scheduler.volumes_choice import Choice, Wish, outcome, places
+from bireme.scheduler.volumes_supply import Supplies
+from bireme.scheduler.volumes_users import uses_claims
 
 AFFINITY_CONFLICT = "node(s) had volume node affinity conflict"
 NO_VOLUME = "node(s) didn't find available persistent volumes to bind"
@@ -87,6 +90,7 @@ class VolumeBinding:
         self, client: Client, *, storage: Storage, nodes: NodeSets, pods: Informer[core.Pod], clock: Clock
     ) -> None:
         self._client, self._storage, self._nodes, self._clock = client, storage, nodes, clock
+        self._supplies = Supplies(storage, nodes)
         self._changed = asyncio.Event()
         pods.on_change(self._pod_changed)
         self._marked: set[Key] = set()
@@ -95,7 +99,7 @@ class VolumeBinding:
 
     def concerns(self, pod: core.Pod) -> bool:
         """Whether the pod uses claims."""
-        return any(volume.persistent_volume_claim or volume.ephemeral for volume in pod.spec.volumes)
+        return uses_claims(pod)
 
     def look(self, pod: core.Pod) -> Sequence[Mask] | Stop:
         """The nodes that reach the pod's volumes, and where those that are missing can be had."""
@@ -110,11 +114,12 @@ class VolumeBinding:
         if len(reached) < len(everyone):
             found.append(self._mask(reached, AFFINITY_CONFLICT))
         if claims.waiting:
-            there = places([self._wish(claim) for claim in claims.waiting], everyone)
+            there = places(self._wishes(claims.waiting), everyone)
             if there.cramped:
                 found.append(self._mask(everyone - there.cramped, NO_SPACE))
-            if len(there.fits | there.cramped) < len(everyone):
-                found.append(self._mask(there.fits | there.cramped, NO_VOLUME))
+            had = there.fits | there.cramped if there.cramped else there.fits
+            if len(had) < len(everyone):
+                found.append(self._mask(had, NO_VOLUME))
         return found
 
     def reserve(self, pod: core.Pod, node: str) -> bool:
@@ -123,7 +128,7 @@ class VolumeBinding:
         reached = self._reached(claims.bound)
         if claims.fault or reached is None or (claims.bound and node not in reached):
             return False
-        chosen = outcome([self._wish(claim) for claim in claims.waiting], node)
+        chosen = outcome(self._wishes(claims.waiting), node)
         if chosen is None:
             return False
         if claims.waiting:
@@ -166,26 +171,29 @@ class VolumeBinding:
             volume = self._storage.volume(claim.spec.volume_name)
             if volume is None:
                 return None
-            nodes = self._nodes_of(volume)
+            nodes = self._nodes.of_volume(volume)
             names = names if nodes is None else names & nodes
         return names
 
-    def _nodes_of(self, volume: core.PersistentVolume) -> Names | None:
-        affinity = volume.spec.node_affinity
-        return self._nodes.selected(affinity.required) if affinity is not None and affinity.required else None
+    def _wishes(self, waiting: Sequence[core.PersistentVolumeClaim]) -> list[Wish]:
+        shelves = Counter(map(words.class_of, waiting))
+        return [self._wish(claim, alone=shelves[words.class_of(claim)] == 1) for claim in waiting]
 
-    def _wish(self, claim: core.PersistentVolumeClaim) -> Wish:
+    def _wish(self, claim: core.PersistentVolumeClaim, *, alone: bool) -> Wish:
         storage, size = self._storage, words.requested(claim)
         shelf = words.class_of(claim)
         node = storage.chosen_node(claim)
         if node:
             here = frozenset((node,))
             return Wish(key_of(claim), shelf, size, (), here, here)
-        choices = tuple(Choice(each.metadata.name, self._nodes_of(each)) for each in storage.candidates(claim))
+        stock = self._supplies.of(claim) if alone and storage.is_open(claim) else None
+        found = storage.candidates(claim) if stock is None else ()
+        choices = tuple(Choice(each.metadata.name, self._nodes.of_volume(each)) for each in found)
         made_by = storage.class_of(claim)
         makes = self._makers(made_by)
-        room = makes & self._with_room(made_by, size) if made_by is not None and makes else makes
-        return Wish(key_of(claim), shelf, size, choices, makes, room)
+        told = self._with_room(made_by, size) if made_by is not None and makes else None
+        room = makes if told is None else makes & told
+        return Wish(key_of(claim), shelf, size, choices, makes, room, stock)
 
     def _makers(self, storage_class: storage.StorageClass | None) -> Names:
         """The nodes for which volumes of the class can be made."""
@@ -193,11 +201,11 @@ class VolumeBinding:
             return frozenset()
         return self._nodes.in_topologies(storage_class.allowed_topologies)
 
-    def _with_room(self, storage_class: storage.StorageClass, size: int) -> Names:
-        """The nodes where the class's driver has that much space; all, if it doesn't tell."""
+    def _with_room(self, storage_class: storage.StorageClass, size: int) -> Names | None:
+        """The nodes where the class's driver has that much space; None if it doesn't tell."""
         driver = self._storage.drivers.get(Key("", storage_class.provisioner))
         if driver is None or not driver.spec.storage_capacity:
-            return self._nodes.everyone()
+            return None
         told = self._storage.capacities.by_index(BY_CLASS, storage_class.metadata.name)
         return frozenset[str]().union(
             *(
@@ -239,7 +247,7 @@ class VolumeBinding:
             raise NotReady(f'claim "{key}" is gone')
         if words.is_bound(claim):
             volume = self._storage.volume(claim.spec.volume_name)
-            nodes = self._nodes_of(volume) if volume is not None else None
+            nodes = self._nodes.of_volume(volume) if volume is not None else None
             if nodes is not None and hold.node not in nodes:
                 raise NotReady(f'volume "{claim.spec.volume_name}" can\'t be reached from node "{hold.node}"')
             return volume is not None

@@ -72,6 +72,8 @@ class Storage:
         self._taken: dict[str, set[str]] = {}
         self._given: dict[Key, str] = {}
         self._chosen: dict[Key, tuple[str, set[str]]] = {}
+        self._offer: Callable[[core.PersistentVolume], None] = lambda volume: None
+        self._withdraw: Callable[[str], None] = lambda name: None
         self.volumes.on_change(self._volume_changed)
 
     def informers(self) -> tuple[Informer[Any], ...]:
@@ -99,14 +101,25 @@ class Storage:
 
     def candidates(self, claim: core.PersistentVolumeClaim) -> Iterator[core.PersistentVolume]:
         """Volumes that the claim could get: the one decided on, or what is set aside for it and free ones by size."""
-        key = key_of(claim)
-        given = self.volume(self._given.get(key, ""))
+        given = self.volume(self._given.get(key_of(claim), ""))
         if given is not None:
             yield given
             return
-        for promised in self.volumes.by_index(CLAIMED, str(key)):
-            if words.refers_to(promised, claim) and not words.mismatch(claim, promised):
-                yield promised
+        yield from self.promised(claim)
+        yield from self.free(claim)
+
+    def promised(self, claim: core.PersistentVolumeClaim) -> list[core.PersistentVolume]:
+        """The volumes that are set aside for the claim."""
+        found = self.volumes.by_index(CLAIMED, str(key_of(claim)))
+        return [each for each in found if words.refers_to(each, claim) and not words.mismatch(claim, each)]
+
+    def is_open(self, claim: core.PersistentVolumeClaim) -> bool:
+        """Whether nothing is decided about the claim yet."""
+        key = key_of(claim)
+        return key not in self._given and not self.chosen_node(claim) and not self.promised(claim)
+
+    def free(self, claim: core.PersistentVolumeClaim) -> Iterator[core.PersistentVolume]:
+        """The volumes that nobody has and that suit the claim, by size."""
         shelf = self._free.get(words.class_of(claim), [])
         for _, name in shelf[bisect.bisect_left(shelf, (words.requested(claim), "")) :]:
             volume = self.volumes.get(Key("", name))
@@ -125,6 +138,7 @@ class Storage:
         for claim, volume in hold.volumes.items():
             self._taken.setdefault(volume, set()).add(uid)
             self._given[claim] = volume
+            self._withdraw(volume)
         for claim in hold.provisions:
             self._chosen.setdefault(claim, (hold.node, set()))[1].add(uid)
 
@@ -141,10 +155,17 @@ class Storage:
             if not self._taken[volume]:
                 del self._taken[volume]
                 self._given.pop(claim, None)
+                there = self.volume(volume)
+                if there is not None and words.is_free(there):
+                    self._offer(there)
         for claim in hold.provisions:
             self._chosen[claim][1].discard(uid)
             if not self._chosen[claim][1]:
                 del self._chosen[claim]
+
+    def on_free(self, offer: Callable[[core.PersistentVolume], None], withdraw: Callable[[str], None]) -> None:
+        """Have free volumes offered from now on, and withdrawn (by name) when they are free no more."""
+        self._offer, self._withdraw = offer, withdraw
 
     def on_change(self, told: Callable[[Helps], None]) -> None:
         """Call `told` when anything changed that may help pods short of volumes, with which ones."""
@@ -159,5 +180,8 @@ class Storage:
             place = bisect.bisect_left(shelf, (words.capacity(old), old.metadata.name))
             if place < len(shelf) and shelf[place][1] == old.metadata.name:
                 del shelf[place]
+                self._withdraw(old.metadata.name)
         if new is not None and words.is_free(new):
+            if new.metadata.name not in self._taken:
+                self._offer(new)
             bisect.insort(self._free[words.class_of(new)], (words.capacity(new), new.metadata.name))

@@ -8,6 +8,7 @@ room. As in the original this is greedy: that two claims could have swapped thei
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from bireme.client.informer import Key
 
@@ -22,12 +23,23 @@ class Choice:
     nodes: Names | None
 
 
+class Stock(Protocol):
+    """Choices that know which nodes they are reached from."""
+
+    def reach(self, everyone: Names) -> Names:
+        """The nodes from which one can be reached."""
+
+    def best(self, node: str) -> str | None:
+        """The one to prefer on a node."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wish:
     """A claim that waits for its consumer, with what could become of it.
 
     `choices` are in the order of preference; `makes` are the nodes for which a volume could be made, and `room` those
-    of them with space for it. Only wishes of one `shelf` can want the same volume.
+    of them with space for it. Only wishes of one `shelf` can want the same volume; one that is alone on its shelf may
+    have a `stock` in place of choices.
     """
 
     claim: Key
@@ -36,6 +48,7 @@ class Wish:
     choices: tuple[Choice, ...]
     makes: Names
     room: Names
+    stock: Stock | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +75,18 @@ def places(wishes: Sequence[Wish], everyone: Names) -> Places:
     fits, reachable = everyone, everyone
     for group in shelves.values():
         if len(group) == 1:
-            found = _reach(group[0], everyone)
-            fits &= found | group[0].room
-            reachable &= found | group[0].makes
+            wish = group[0]
+            found = _reach(wish, everyone)
+            roomy = found | wish.room if wish.room else found
+            large = roomy if wish.makes is wish.room else found | wish.makes
+            # Tens of thousands of names: sets that are the same are not put together.
+            first = fits is everyone and reachable is everyone
+            fits, reachable = (roomy, large) if first else (fits & roomy, reachable & large)
         else:
             lists = _by_node(group, everyone)
             fits &= {node for node in fits if _met(group, node, lists, room=True) is not None}
             reachable &= {node for node in reachable if _met(group, node, lists, room=False) is not None}
-    return Places(fits, reachable - fits)
+    return Places(fits, frozenset() if reachable is fits else reachable - fits)
 
 
 def outcome(wishes: Sequence[Wish], node: str) -> Outcome | None:
@@ -78,6 +95,8 @@ def outcome(wishes: Sequence[Wish], node: str) -> Outcome | None:
 
 
 def _reach(wish: Wish, everyone: Names) -> Names:
+    if wish.stock is not None:
+        return wish.stock.reach(everyone)
     if any(choice.nodes is None for choice in wish.choices):
         return everyone
     return frozenset[str]().union(*(choice.nodes or () for choice in wish.choices))
@@ -103,6 +122,9 @@ def _by_node(wishes: Sequence[Wish], everyone: Names) -> _Lists:
 
 
 def _choices_on(wish: Wish, node: str, lists: _Lists | None) -> list[str]:
+    if wish.stock is not None:
+        best = wish.stock.best(node)
+        return [best] if best is not None else []
     if lists is None:
         return [choice.volume for choice in wish.choices if choice.nodes is None or node in choice.nodes]
     near, wide = lists[wish.claim]

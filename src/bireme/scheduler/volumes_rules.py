@@ -13,7 +13,7 @@ from bireme.client.informer import Informer, Key, key_of
 from bireme.scheduler.interface import Lack, Mask, Stop
 from bireme.scheduler.node_sets import Names, NodeSets
 from bireme.scheduler.volumes_cache import Storage
-from bireme.scheduler.volumes_users import ClaimUsers, claim_keys
+from bireme.scheduler.volumes_users import ClaimUsers, claim_keys, uses_claims
 
 NO_ZONE = "node(s) had no available volume zone"
 IN_USE = "node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode"
@@ -23,11 +23,6 @@ ZONES = {
     "topology.kubernetes.io/region": "failure-domain.beta.kubernetes.io/region",
 }
 """The labels that say where a volume is, with their names of old."""
-
-
-def uses_claims(pod: core.Pod) -> bool:
-    """Whether the pod has volumes that are claims."""
-    return any(volume.persistent_volume_claim or volume.ephemeral for volume in pod.spec.volumes)
 
 
 class VolumeZone:

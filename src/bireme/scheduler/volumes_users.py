@@ -10,6 +10,14 @@ from bireme.client.informer import Informer, Key
 ENDED = ("Succeeded", "Failed")
 
 
+def uses_claims(pod: core.Pod) -> bool:
+    """Whether the pod has volumes that are claims. Asked of every pod, so a plain loop."""
+    for volume in pod.spec.volumes:
+        if volume.persistent_volume_claim is not None or volume.ephemeral is not None:
+            return True
+    return False
+
+
 def claim_keys(pod: core.Pod) -> tuple[Key, ...]:
     """The keys of the claims that the pod uses, each once."""
     return tuple({Key(pod.metadata.namespace, claim.name): None for claim in words.claims_of(pod)})
