@@ -186,6 +186,7 @@ def _written(field: Field, item: Any) -> Any:
         return item
     if isinstance(item, Shared):
         if item.json is None:
-            item.json = orjson.Fragment(dump(item, kind))
+            written = memoryview(dump(item, kind))
+            item.json = orjson.Fragment(bytes(written))  # a copy, since the first has room to spare
         return item.json
     return write(item, kind)
