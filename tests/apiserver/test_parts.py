@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 PODS = "/api/v1/namespaces/default/pods"
 MERGE = "application/merge-patch+json"
 
@@ -127,3 +129,31 @@ async def test_autoscalers_are_one_in_both_versions(opened):
         newer = (await door.ask("GET", path.format("v2") + "/a")).tree
         target = newer["spec"]["metrics"][0]["resource"]["target"]
         assert target == {"type": "Utilization", "averageUtilization": 50}
+
+
+@pytest.mark.parametrize("body", [{"metadata": 1}, {"metadata": {"name": 1}}, {"metadata": "x"}, {"kind": "Other"}])
+@pytest.mark.parametrize(
+    ("path", "version"),
+    [
+        pytest.param(f"{PODS}/a/binding", "v1", id="binding"),
+        pytest.param("/api/v1/namespaces/default/bindings", "v1", id="bindings"),
+        pytest.param(f"{PODS}/a/eviction", "policy/v1", id="eviction"),
+        pytest.param(f"{PODS}/a/eviction", "policy/v1beta1", id="the older eviction"),
+        pytest.param("/api/v1/namespaces/default/serviceaccounts/default/token", "", id="token"),
+    ],
+)
+async def test_bodies_of_a_wrong_type_are_refused(opened, path, version, body):
+    target = {"target": {"kind": "Node", "name": "n"}} if "binding" in path else {}
+    async with opened() as door:
+        await door.make(PODS, pod())
+        said = {"apiVersion": version} if version else {}
+        reply = await door.ask("POST", path, {**said, **target, **body})
+        assert reply.status == 400, reply.tree
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=%C2%B2", "timeoutSeconds=%C2%B2&watch=1", "resourceVersion=%C2%B2", "timeout=%C2%B2"]
+)
+async def test_digits_that_are_none_are_refused(opened, query):
+    async with opened() as door:
+        assert (await door.ask("GET", f"{PODS}?{query}")).status == 400

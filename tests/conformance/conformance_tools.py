@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+SLOWEST_S = 3.0
 CLIENTS = Path(__file__).resolve().parents[2] / ".build" / "clients"
 
 
@@ -28,6 +29,14 @@ def wait_until(ready: Callable[[], Any], *, what: str = "", seconds: float = 15.
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds:g}s: {what or ready}")
         time.sleep(0.05)
+
+
+def sent(api: Any, method: str, path: str, body: Any, **more: str) -> Any:
+    """The answer, which must have come soon."""
+    began = time.monotonic()
+    answer = api.ask(method, path, body, **more)
+    assert time.monotonic() - began < SLOWEST_S
+    return answer
 
 
 def manifest(*trees: Any) -> str:

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -43,6 +44,12 @@ class Server:
     kubeconfig: Path
     pki: Path
     token: str
+    pid: int
+
+    def memory(self) -> int:
+        """Bytes that it has in memory now."""
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 # How `forgetful` begins: as `bireme`, with another measure of the past.
@@ -62,7 +69,7 @@ def started(folder: Path, *program: str) -> Iterator[Server]:
     line = process.stdout.readline()
     assert line, Path(log.name).read_text()
     said = json.loads(line)
-    yield Server(said["url"], Path(said["kubeconfig"]), Path(said["ca"]).parent, said["token"])
+    yield Server(said["url"], Path(said["kubeconfig"]), Path(said["ca"]).parent, said["token"], process.pid)
     process.stdin.close()
     process.wait(20)
     process.stdout.close()
@@ -187,6 +194,31 @@ def door(server: Server, *, token: str = "", certificate: tuple[str, str] | None
 def as_user(server: Server) -> Callable[..., Api]:
     """Raw HTTP with other credentials: `as_user(token=…)`, `as_user(certificate=(crt, key))`, `as_user()`."""
     return lambda **credentials: door(server, **credentials)
+
+
+STALL_S = 1.0
+
+
+@pytest.fixture
+def pulse(as_user: Callable[..., Api]) -> Iterator[None]:
+    """Asks for the server's health all the while; the longest that an answer took must stay short."""
+    took: list[float] = []
+    stop = threading.Event()
+    other = as_user()
+
+    def ask() -> None:
+        while not stop.is_set():
+            began = time.monotonic()
+            assert other.ask("GET", "/livez").status_code == 200
+            took.append(time.monotonic() - began)
+            time.sleep(0.01)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    yield
+    stop.set()
+    thread.join()
+    assert max(took) < STALL_S
 
 
 _numbers = count(1)

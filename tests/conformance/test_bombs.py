@@ -1,46 +1,13 @@
 """What is made to hurt a server is cut off in bounded time, and nobody else waits for it meanwhile."""
 
 import json
-import threading
-import time
 
 import pytest
+from conformance_tools import sent
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
 APPLY = "application/apply-patch+yaml"
-SLOWEST_S = 3.0
-STALL_S = 1.0
-
-
-@pytest.fixture
-def pulse(api, as_user):
-    """Asks for the server's health all the while; the longest that an answer took must stay short."""
-    took: list[float] = []
-    stop = threading.Event()
-    other = as_user()
-
-    def ask():
-        while not stop.is_set():
-            began = time.monotonic()
-            assert other.ask("GET", "/livez").status_code == 200
-            took.append(time.monotonic() - began)
-            time.sleep(0.01)
-
-    thread = threading.Thread(target=ask)
-    thread.start()
-    yield
-    stop.set()
-    thread.join()
-    assert max(took) < STALL_S
-
-
-def sent(api, method, path, body, **more):
-    """The answer, which must have come soon."""
-    began = time.monotonic()
-    answer = api.ask(method, path, body, **more)
-    assert time.monotonic() - began < SLOWEST_S
-    return answer
 
 
 def aliases(depth=9):

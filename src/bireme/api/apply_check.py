@@ -12,6 +12,9 @@ from bireme.api.managed_types import OPEN, Owned, Typed
 from bireme.api.shape import Form
 
 MOST_FAULTS = 10
+MOST_TEXT = 1 << 20
+
+Path = tuple[Any, str] | None  # the path above and the step from there; None is the object itself
 
 _EXPECTED: dict[Form, tuple[str, tuple[type, ...]]] = {
     Form.STRING: ("string", (str,)),
@@ -27,9 +30,11 @@ _EXPECTED: dict[Form, tuple[str, tuple[type, ...]]] = {
 def faults(typed: Typed, config: Any) -> list[str]:
     """What is wrong with a configuration, each as `.path: what`; the first few."""
     found: list[str] = []
-    for fault in _faults(typed, config, ""):
+    size = 0
+    for fault in _faults(typed, config, None):
         found.append(fault)
-        if len(found) == MOST_FAULTS:
+        size += len(fault)
+        if len(found) == MOST_FAULTS or size > MOST_TEXT:
             break
     return found
 
@@ -39,14 +44,14 @@ def told(found: list[str]) -> str:
     return found[0] if len(found) == 1 else "errors:\n" + "\n".join(f"  {fault}" for fault in found)
 
 
-def _faults(typed: Typed, value: Any, path: str) -> Iterator[str]:
+def _faults(typed: Typed, value: Any, path: Path) -> Iterator[str]:
     if value is None:
         return
     match typed.form:
         case Form.OBJECT | Form.MAP if not isinstance(value, dict):
-            yield f"{path}: expected map, got {_got(value)}"
+            yield f"{_text(path)}: expected map, got {_got(value)}"
         case Form.LIST if not isinstance(value, list):
-            yield f"{path}: expected list, got {_got(value)}"
+            yield f"{_text(path)}: expected list, got {_got(value)}"
         case Form.OBJECT | Form.MAP:
             yield from _map_faults(typed, value, path)
         case Form.LIST if typed.owned is not Owned.WHOLE:
@@ -54,37 +59,37 @@ def _faults(typed: Typed, value: Any, path: str) -> Iterator[str]:
         case _:
             wanted = _EXPECTED.get(typed.form)
             if wanted and (not isinstance(value, wanted[1]) or isinstance(value, bool) is not (bool in wanted[1])):
-                yield f"{path}: expected {wanted[0]}, got {_got(value)}"
+                yield f"{_text(path)}: expected {wanted[0]}, got {_got(value)}"
 
 
-def _map_faults(typed: Typed, value: dict[str, Any], path: str) -> Iterator[str]:
+def _map_faults(typed: Typed, value: dict[str, Any], path: Path) -> Iterator[str]:
     if typed.owned is Owned.WHOLE:
         return  # looked at with the merged object
     for name, item in value.items():
         below = typed.field(name)
         if below is None:
-            yield f"{path}.{name}: field not declared in schema"
+            yield f"{_text(path)}.{name}: field not declared in schema"
         else:
-            yield from _faults(below, item, f"{path}.{name}")
+            yield from _faults(below, item, (path, f".{name}"))
 
 
-def _list_faults(typed: Typed, value: list[Any], path: str) -> Iterator[str]:
+def _list_faults(typed: Typed, value: list[Any], path: Path) -> Iterator[str]:
     seen: set[str] = set()
     for place, item in enumerate(value):
         if typed.owned is Owned.KEYS:
             fault = _key_fault(typed, item)
             if fault:
-                yield f"{path}: element {place}: {fault}"
+                yield f"{_text(path)}: element {place}: {fault}"
                 continue
         elif item is None:
-            yield f"{path}: element {place}: associative list without keys may not contain null"
+            yield f"{_text(path)}: element {place}: associative list without keys may not contain null"
             continue
         element = typed.element(item)
         shown = path_text((element,))
         if element in seen:
-            yield f"{path}: duplicate entries for key {shown}"
+            yield f"{_text(path)}: duplicate entries for key {shown}"
         seen.add(element)
-        yield from _faults(typed.items or OPEN, item, f"{path}{shown}")
+        yield from _faults(typed.items or OPEN, item, (path, shown))
 
 
 def _key_fault(typed: Typed, item: Any) -> str:
@@ -101,6 +106,14 @@ def _key_fault(typed: Typed, item: Any) -> str:
                 "(and doesn't have default value)"
             )
     return ""
+
+
+def _text(path: Path) -> str:
+    steps: list[str] = []
+    while path is not None:
+        path, step = path
+        steps.append(step)
+    return "".join(reversed(steps))
 
 
 def _got(value: Any) -> str:

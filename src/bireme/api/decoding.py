@@ -5,13 +5,19 @@ Clients and their tests look for these words. Source: encoding/json `decode.go` 
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from bireme.api.shape import Form, Node
 from bireme.api.strict import QUANTITY, Time
+
+N = TypeVar("N")
+# Problems and unknown fields that are told of one object: a client sees fewer.
+MOST_NOTED = 100
+LONGEST_NOTED = 1 << 16
 
 _QUANTITY = re.compile(QUANTITY)
 _QUANTITY_PARTS = re.compile(r"^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$")
@@ -39,26 +45,52 @@ class Problem:
 
 
 class _Place(NamedTuple):
-    """Where the walk is: the full path, the path of field names, and the innermost struct."""
+    """Where the walk is: steps from the innermost out, of which a text is made only when it is needed.
 
-    path: str = ""
-    names: str = ""
+    Keys are the client's, so that a text for each of many values could be as long as the body.
+    """
+
+    above: "_Place | None" = None
+    step: str | int = ""
     struct: str = ""
+    is_field: bool = False
 
     def into(self, name: str, struct: str) -> "_Place":
-        dot = "." if self.path else ""
-        return _Place(f"{self.path}{dot}{name}", f"{self.names}.{name}" if self.names else name, struct)
+        return _Place(self, name, struct, is_field=True)
 
     def key(self, name: str) -> "_Place":
-        return _Place(f"{self.path}.{name}" if self.path else name, self.names, self.struct)
+        return _Place(self, name, self.struct)
 
     def item(self, index: int) -> "_Place":
-        return _Place(f"{self.path}[{index}]", self.names, self.struct)
+        return _Place(self, index, self.struct)
+
+    @property
+    def path(self) -> str:
+        """All steps: `spec.parts[0].name`."""
+        steps = [f"[{place.step}]" if isinstance(place.step, int) else f".{place.step}" for place in self._line()]
+        return "".join(steps).removeprefix(".")
+
+    @property
+    def names(self) -> str:
+        """The names of fields alone."""
+        return ".".join(str(place.step) for place in self._line() if place.is_field)
+
+    def _line(self) -> "list[_Place]":
+        line: list[_Place] = []
+        place: _Place | None = self
+        while place is not None and place.above is not None:
+            line.append(place)
+            place = place.above
+        line.reverse()
+        return line
 
 
 @dataclass(slots=True)
 class Walk:
-    """One walk over one object. With `prune`, unknown fields and nulls are taken out on the way."""
+    """One walk over one object. With `prune`, unknown fields and nulls are taken out on the way.
+
+    What is wrong is told only of the first that are found.
+    """
 
     prune: bool
     problems: list[Problem] = field(default_factory=list)
@@ -83,7 +115,7 @@ class Walk:
                 if fault == "type":
                     self._mismatch(node, value, place)
                 elif fault:
-                    self.problems.append(Problem(place.path, fault))
+                    note(self.problems, Problem(place.path, fault))
 
     def _object(self, node: Node, value: Any, place: _Place) -> None:
         if not isinstance(value, dict):
@@ -92,7 +124,8 @@ class Walk:
         for key in list(value):
             known = node.fields.get(key)
             if known is None:
-                self.unknown.append(place.key(key).path)
+                if has_room(self.unknown):
+                    self.unknown.append(place.key(key).path)
             elif (item := value[key]) is not None:
                 if type(item) is not _PLAIN.get(known.node.form):
                     self._visit(known.node, item, place.into(key, struct))
@@ -126,10 +159,23 @@ class Walk:
         return None
 
     def _mismatch(self, node: Node, value: Any, place: _Place) -> None:
+        if not has_room(self.problems):
+            return
         where = f"struct field {place.struct}.{place.names}" if place.names else "value"
         go_type = _READ_AS.get(node.form, node.go_type)
         what = f"json: cannot unmarshal {_named(node, value)} into Go {where} of type {go_type}"
-        self.problems.append(Problem(place.path, what))
+        note(self.problems, Problem(place.path, what))
+
+
+def note(known: list[N], found: N) -> None:
+    """Add what was found, unless enough is known."""
+    if has_room(known):
+        known.append(found)
+
+
+def has_room(known: Sequence[Any]) -> bool:
+    """Whether more may be noted; paths can be as long as the body."""
+    return len(known) < MOST_NOTED and (not known or len(getattr(known[-1], "path", known[-1])) < LONGEST_NOTED)
 
 
 def _zero(node: Node) -> Any:

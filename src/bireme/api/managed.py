@@ -163,7 +163,7 @@ def capped(entries: list[Entry]) -> list[Entry]:
     if surplus <= 0:
         return entries
     updaters.sort(key=lambda entry: (entry.time, entry.manager.name))
-    gone: list[Entry] = []
+    gone: set[tuple[str, str, str, str]] = set()
     buckets: dict[str, Entry] = {}
     firsts: dict[str, Entry] = {}
     for entry in updaters:
@@ -175,12 +175,12 @@ def capped(entries: list[Entry]) -> list[Entry]:
             continue  # one alone need not be renamed
         bucket = buckets.get(version)
         if bucket is None:
-            gone.append(first)
+            gone.add(first.manager.identity)
             bucket = Entry(Manager(ANCIENT, UPDATE, version), first.fields, first.time)
-        gone.append(entry)
+        gone.add(entry.manager.identity)
         buckets[version] = Entry(bucket.manager, union(bucket.fields, entry.fields), entry.time)
         surplus -= 1
-    return _merged_buckets([entry for entry in entries if entry not in gone], buckets)
+    return _merged_buckets([entry for entry in entries if entry.manager.identity not in gone], buckets)
 
 
 def _merged_buckets(entries: list[Entry], buckets: dict[str, Entry]) -> list[Entry]:

@@ -190,7 +190,7 @@ def _is_element(key: str) -> bool:
     if kind == "f:":
         return True
     if kind == "i:":
-        return said.removeprefix("-").isdigit()
+        return said.removeprefix("-").isdecimal()
     if kind not in ("k:", "v:"):
         return False
     try:

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from bireme.api import schema
-from bireme.api.codec.json import DEPTH, LIMITS
+from bireme.api.codec.json import DEPTH, LIMITS, check_values
 from bireme.api.errors import BadRequest, Cause, Invalid, TooLarge
 from bireme.api.strategic import StrategicMerge
 
@@ -50,6 +50,8 @@ def json_patch(tree: Tree, operations: Any) -> Tree:
     try:
         for operation in operations:
             work.do(operation)
+        if work.copied:
+            check_values(work.root)
         return orjson.loads(orjson.dumps(work.root))
     except (RecursionError, orjson.JSONEncodeError) as error:
         raise PatchFailed(f"the result is nested deeper than {DEPTH}") from error

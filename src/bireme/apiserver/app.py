@@ -204,7 +204,7 @@ class ApiServer:
         """The seats of a list."""
         limit = request.query.get("limit") if request.query.pairs else ""
         objects = len(self.registry.cache.of(route.kind.stored).records)
-        return list_seats(objects, int(limit) if limit.isdigit() and len(limit) < 10 else 0)
+        return list_seats(objects, int(limit) if limit.isdecimal() and len(limit) < 10 else 0)
 
     async def _document(self, request: Request, user: Identity, progress: "Progress") -> Response:
         attempt = Attempt(request.method.lower(), path=request.path)

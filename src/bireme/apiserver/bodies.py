@@ -17,6 +17,7 @@ from bireme.api.selectors import FieldSelector, LabelSelector
 from bireme.apiserver.audit import ANNOTATIONS
 from bireme.apiserver.negotiation import PROTOBUF, YAML, body_media
 from bireme.http.interface import Identity, Query, Request
+from bireme.registry.apart import LARGE
 from bireme.registry.kinds import Kind
 from bireme.registry.lists import parse_version
 from bireme.registry.options import Call, DeleteOptions, FieldValidation, ListOptions, WatchOptions
@@ -85,6 +86,7 @@ def read_call(request: Request, user: Identity) -> Call:
     query, notes = request.query, ANNOTATIONS.get()
     return Call(
         user=user,
+        large=len(request.body) > LARGE,
         audit={} if notes is None else notes,
         dry_run=_dry_run(query.all("dryRun"), request.method),
         field_manager=_manager(query.get("fieldManager"), request),
@@ -246,7 +248,7 @@ def read_timeout(query: Query, *, most: float) -> float:
     said = query.get("timeout")
     if not said:
         return most
-    if said.isdigit():
+    if said.isdecimal():
         seconds = float(said)
     else:
         parts = _DURATION.findall(said)

@@ -21,9 +21,13 @@ def connect_options(route: Route, query: Query) -> Tree:
         case "attach":
             return _options("PodAttachOptions", query)
         case "portforward":
-            ports = [int(port) for port in query.all("ports") if port.isdigit()]
+            ports = [int(port) for port in query.all("ports") if _is_number(port)]
             return {"kind": "PodPortForwardOptions", "apiVersion": "v1", **({"ports": ports} if ports else {})}
     return {"kind": f"{kind}ProxyOptions", "apiVersion": "v1", "path": f"/{route.rest}" if route.rest else ""}
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 10
 
 
 def _options(kind: str, query: Query, *, command: list[str] | None = None) -> Tree:

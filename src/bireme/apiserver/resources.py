@@ -13,6 +13,7 @@ from bireme.api.codec.protobuf_fields import message_of
 from bireme.api.errors import Expired, ServiceUnavailable, Timeout, UnsupportedMediaType
 from bireme.apiserver import bodies, components
 from bireme.apiserver.connect_options import connect_options
+from bireme.apiserver.deeds import settle_deed
 from bireme.apiserver.listed import Listed
 from bireme.apiserver.negotiation import COMPRESS_OVER, JSON, PLAIN, Accepted, accepted, answer, encoded, streamed
 from bireme.apiserver.protobuf_views import ProtobufView
@@ -23,6 +24,7 @@ from bireme.apiserver.warnings import deprecation_of, with_warnings
 from bireme.apiserver.watch import error_frames, send_messages, watch_frames
 from bireme.http.interface import Answer, Identity, Request, Response, Stream, WebSocketUpgrade
 from bireme.registry import pods, scale
+from bireme.registry.apart import apart
 from bireme.registry.eviction import evict
 from bireme.registry.field_managers import Apply
 from bireme.registry.kinds import Kind
@@ -144,8 +146,9 @@ class ResourceDoor:
 
     async def _create(self, route: Route, request: Request, user: Identity) -> Answer:
         call = bodies.read_call(request, user)
-        tree = bodies.read_object(request, call)
+        tree = await apart(call.large, bodies.read_object, request, call)
         if route.subresource:
+            settle_deed(self._registry.intake, route.subresource, tree, call)
             made = await self._posts[route.subresource](route, tree, call)
             status = 201 if made.get("code") is None else int(made["code"])
             return self._answer_tree(request, made, call, status=status)
@@ -154,6 +157,7 @@ class ResourceDoor:
             made = await self._reviews.review(route.kind, tree, user, namespace=route.namespace)
             return self._answer_tree(request, made, call, status=201)
         if route.kind.is_a("Binding"):
+            settle_deed(self._registry.intake, "binding", tree, call)
             name = (tree.get("metadata") or {}).get("name") or ""
             route = Route(self._registry.kind("", "v1", "pods"), "create", route.namespace, name, "binding")
             return self._answer_tree(request, await self._bind(route, tree, call), call, status=201)
@@ -162,7 +166,7 @@ class ResourceDoor:
 
     async def _update(self, route: Route, request: Request, user: Identity) -> Answer:
         call = bodies.read_call(request, user)
-        tree = bodies.read_object(request, call)
+        tree = await apart(call.large, bodies.read_object, request, call)
         if route.subresource == "scale":
             return await self._change_scale(route, request, lambda _: tree, call)
         document, created = await self._registry.update(
@@ -175,7 +179,7 @@ class ResourceDoor:
         media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media == APPLY:
             return await self._apply(route, request, call)
-        change = self._patcher(route, request, call, media)
+        change = await apart(call.large, self._patcher, route, request, call, media)
         if route.subresource == "scale":
             return await self._change_scale(route, request, change, call)
         document = await self._registry.patch(
@@ -184,7 +188,7 @@ class ResourceDoor:
         return self._answer_document(route.kind, request, document, call)
 
     async def _apply(self, route: Route, request: Request, call: Call) -> Answer:
-        config, force = bodies.read_apply(request, call)
+        config, force = await apart(call.large, bodies.read_apply, request, call)
         registry, kind, namespace, name = self._registry, route.kind, route.namespace, route.name
         said = Apply(config, force, route.subresource)
         if route.subresource == "scale":

@@ -97,7 +97,7 @@ def port_number(port: int | str | None, container: core.Container) -> int:
     for item in container.ports:
         if item.name and item.name == port and item.container_port:
             return item.container_port
-    if port and port.isdigit():
+    if port and port.isdecimal():
         return int(port)
     raise ValueError(f"container {container.name} has no port named {port!r}")
 

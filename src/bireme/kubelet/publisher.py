@@ -113,7 +113,7 @@ class Publisher:
 
 def _version(pod: core.Pod) -> int:
     text = pod.metadata.resource_version
-    return int(text) if text.isdigit() else 0
+    return int(text) if text.isdecimal() else 0
 
 
 def status_patch(shown: core.PodStatus, status: core.PodStatus) -> dict[str, Any]:

@@ -5,6 +5,7 @@ converted. Left to others: making kinds of definitions (`custom_kinds.py`), conv
 Source: the Kubernetes documentation of CustomResourceDefinitions.
 """
 
+import contextlib
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from typing import Any
 from bireme.api import schema as schemas
 from bireme.api.cel.errors import CelError
 from bireme.api.cel.rules import Rules, compile_rules
-from bireme.api.decoding import Problem
+from bireme.api.decoding import Problem, has_room, note
 from bireme.api.definitions import META
 from bireme.api.errors import Cause
 from bireme.api.schema import Findings
@@ -21,10 +22,11 @@ from bireme.api.scheme import Resource
 from bireme.api.shape import Node
 from bireme.api.structural.checks import Check, compile_check
 from bireme.api.structural.paths import at_path, simple_path
-from bireme.api.structural.places import Faults, ratcheted
-from bireme.api.structural.settling import Settler, compile_settler, embedded_places
+from bireme.api.structural.places import Faults, Place, text_of
+from bireme.api.structural.ratchet import Ratchet
+from bireme.api.structural.settling import Embedded, Settler, compile_settler, embedded_places
 from bireme.api.structural.shapes import shape_of
-from bireme.api.validation.field import Problems
+from bireme.api.validation.field import Enough, Problems, and_more
 from bireme.api.validation.meta import check_metadata
 
 Tree = dict[str, Any]
@@ -112,7 +114,7 @@ class Custom:
         return {**self.schema, "type": "object", "properties": properties} if properties else self.schema
 
     @functools.cached_property
-    def _embedded(self) -> Callable[[Tree], list[tuple[Tree, str]]] | None:
+    def _embedded(self) -> Callable[[Tree, Any], list[Embedded]] | None:
         return embedded_places(self.schema)
 
     def settle(self, tree: Tree) -> Findings:
@@ -121,23 +123,11 @@ class Custom:
         findings = schemas.builtin().settle(metadata, OBJECT_META) if metadata else schemas.FINE
         unknown = [f"metadata.{path}" for path in findings.unknown]
         problems = list(findings.problems)
-        self.settler.prune(tree, "", unknown.append)
+        self.settler.prune(tree, None, lambda place: note_text(unknown, place))
         if self._embedded is not None:
-            for held, path in self._embedded(tree):
-                self._settle_embedded(held, path, unknown, problems)
+            for found in self._embedded(tree, None):
+                _settle_embedded(found, unknown, problems)
         return Findings(tuple(problems), tuple(unknown)) if unknown or problems else schemas.FINE
-
-    @staticmethod
-    def _settle_embedded(held: Tree, path: str, unknown: list[str], problems: list[Problem]) -> None:
-        metadata = held.get("metadata")
-        if metadata is None:
-            return
-        if not isinstance(metadata, dict):
-            problems.append(Problem(f"{path}.metadata", f"{path}.metadata must be an object"))
-            return
-        found = schemas.builtin().settle(metadata, OBJECT_META)
-        unknown += [f"{path}.metadata.{name}" for name in found.unknown]
-        problems += found.problems
 
     def fill(self, tree: Tree) -> None:
         """Fill in defaults and take out nulls, in place."""
@@ -145,7 +135,7 @@ class Custom:
 
     def refill(self, tree: Tree) -> None:
         """Prune and fill in, after somebody changed the object."""
-        self.settler.prune(tree, "", _nowhere)
+        self.settler.prune(tree, None, _nowhere)
         self.settler.fill(tree)
 
     def faults(self, tree: Tree, old: Tree | None, *, status: bool = False, quick: bool = False) -> list[Cause]:
@@ -156,10 +146,7 @@ class Custom:
         if status:
             causes = self._status_faults(tree, old or {})
         else:
-            faults = Faults()
-            if self._check is not None:
-                self._check(tree, None, faults)
-            causes = ratcheted(faults, tree, old) if faults and old is not None else faults.causes
+            causes = _checked(self._check, tree, Faults(excuse=None if old is None else Ratchet(tree, old)))
             if self._embedded is not None:
                 causes = causes + self._embedded_faults(tree, old)
             causes = causes + self._scale_faults(tree)
@@ -184,17 +171,18 @@ class Custom:
     def _status_faults(self, tree: Tree, old: Tree) -> list[Cause]:
         if self._status_check is None or "status" not in tree:
             return []
-        faults = Faults("status")
-        self._status_check(tree["status"], None, faults)
-        return ratcheted(faults, tree["status"], old.get("status")) if faults else []
+        ratchet = Ratchet(tree["status"], old.get("status"))
+        return _checked(self._status_check, tree["status"], Faults("status", excuse=ratchet))
 
     def _embedded_faults(self, tree: Tree, old: Tree | None) -> list[Cause]:
         assert self._embedded is not None
-        before = {path: held for held, path in self._embedded(old)} if old else {}
-        problems = Problems()
-        for held, path in self._embedded(tree):
-            if isinstance(held, dict) and before.get(path) != held:
-                _check_embedded(problems, held, path)
+        problems = Problems(bounded=True)
+        try:
+            for found in self._embedded(tree, old):
+                if found.before != found.held:
+                    _check_embedded(problems, found.held, text_of(found.place))
+        except Enough:
+            return and_more(problems)
         return list(problems)
 
     @functools.cached_property
@@ -232,8 +220,39 @@ class Custom:
         self.refill(tree)
 
 
-def _nowhere(path: str) -> None:
+def _nowhere(place: Place) -> None:
     """Nobody is to know."""
+
+
+def _settle_embedded(found: Embedded, unknown: list[str], problems: list[Problem]) -> None:
+    metadata = found.held.get("metadata")
+    if metadata is None:
+        return
+    if not isinstance(metadata, dict):
+        path = text_of((found.place, "metadata"))
+        note(problems, Problem(path, f"{path} must be an object"))
+        return
+    findings = schemas.builtin().settle(metadata, OBJECT_META)
+    for name in findings.unknown:
+        note_text(unknown, ((found.place, "metadata"), name))
+    for problem in findings.problems:
+        note(problems, problem)
+
+
+def note_text(known: list[str], place: Place) -> None:
+    """Note a place by its text, which is only made while there is room."""
+    if has_room(known):
+        known.append(text_of(place))
+
+
+def _checked(check: Check | None, value: Any, faults: Faults) -> list[Cause]:
+    """The causes that a check finds in a value, of very many the first."""
+    try:
+        if check is not None:
+            check(value, None, faults)
+    except Enough:
+        return and_more(faults.causes)
+    return faults.causes
 
 
 def _check_embedded(problems: Problems, held: Tree, path: str) -> None:
@@ -243,7 +262,8 @@ def _check_embedded(problems: Problems, held: Tree, path: str) -> None:
     metadata = held.get("metadata")
     if not metadata:
         return
-    found = Problems()
+    found = Problems(bounded=True)
     resource = Resource("", "v1", held.get("kind") or "", "", "", namespaced=bool(metadata.get("namespace")))
-    check_metadata(found, resource, {"name": "unnamed", **metadata})
+    with contextlib.suppress(Enough):
+        check_metadata(found, resource, {"name": "unnamed", **metadata})
     problems += [Cause(cause.reason, cause.message, f"{path}.{cause.field}") for cause in found]

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import orjson
 
 from bireme.api.errors import ApiError
+from bireme.api.structural.places import Place
 from bireme.registry.custom import REMEMBERED, Custom
 from bireme.registry.record import Document, Record, decode, encode
 
@@ -35,7 +36,7 @@ class Converter:
         """The object as it is stored; `tree` stays as it is."""
         storage = custom.storage
         (made,) = await self._convert(storage, [orjson.loads(orjson.dumps(tree))])
-        storage.settler.prune(made, "", _nowhere)
+        storage.settler.prune(made, None, _nowhere)
         return made
 
     async def to_version(self, custom: Custom, tree: Tree) -> Tree:
@@ -170,5 +171,5 @@ async def _no_way(client_config: Tree, tree: Tree, timeout_s: float) -> Any:
     raise ApiError("this server has no way to webhooks")
 
 
-def _nowhere(path: str) -> None:
+def _nowhere(place: Place) -> None:
     """Nobody is to know."""

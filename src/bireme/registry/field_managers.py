@@ -235,7 +235,7 @@ def _remember(known: dict[tuple[Typed, bytes], Any], place: tuple[Typed, bytes],
     if len(place[1]) > LONGEST_TEXT:
         return
     if len(known) >= MOST_TEXTS:
-        del known[next(iter(known))]
+        known.pop(next(iter(known.copy())), None)  # others may be at it from another thread
     known[place] = made
 
 

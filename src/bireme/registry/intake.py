@@ -14,6 +14,7 @@ from bireme.api.errors import BadRequest, Cause
 from bireme.api.scheme import Gvk, Scheme
 from bireme.api.shape import Node
 from bireme.api.validation.validate import validate, validate_update
+from bireme.registry.apart import apart
 from bireme.registry.conversion import to_stored
 from bireme.registry.custom import Custom
 from bireme.registry.kinds import Kind
@@ -70,18 +71,19 @@ class Intake:
         else:
             self.fill(kind, tree)
 
-    async def check(self, kind: Kind, tree: Tree) -> None:
+    async def check(self, kind: Kind, tree: Tree, call: Call) -> None:
         """Raise Invalid where a new object breaks a rule of its kind."""
-        causes = validate(kind.stored, tree)
+        causes = await apart(call.large, validate, kind.stored, tree)
         if kind.custom is not None:
-            causes += await _custom_faults(kind.custom, tree, None)
+            causes = causes + await _custom_faults(kind.custom, tree, None, large=call.large)
         self._raise(kind, tree, causes)
 
-    async def check_update(self, kind: Kind, tree: Tree, old: Tree, *, subresource: str) -> None:
+    async def check_update(self, kind: Kind, tree: Tree, old: Tree, call: Call, *, subresource: str) -> None:
         """Raise Invalid where an updated object breaks a rule, or changes what may not change."""
-        causes = validate_update(kind.stored, tree, old, subresource=subresource)
+        causes = await apart(call.large, validate_update, kind.stored, tree, old, subresource=subresource)
         if kind.custom is not None:
-            causes += await _custom_faults(kind.custom, tree, old, status=subresource == "status")
+            status = subresource == "status"
+            causes = causes + await _custom_faults(kind.custom, tree, old, large=call.large, status=status)
         self._raise(kind, tree, causes)
 
     def _raise(self, kind: Kind, tree: Tree, causes: list[Cause]) -> None:
@@ -89,8 +91,12 @@ class Intake:
             raise invalid(kind.resource, tree["metadata"].get("name") or "", causes)
 
 
-async def _custom_faults(custom: Custom, tree: Tree, old: Tree | None, *, status: bool = False) -> list[Cause]:
-    """Rules that take long are gone through in a thread, so that nobody else waits for them."""
+async def _custom_faults(
+    custom: Custom, tree: Tree, old: Tree | None, *, large: bool, status: bool = False
+) -> list[Cause]:
+    """Rules that take long are gone through in a thread too."""
+    if large:
+        return await asyncio.to_thread(custom.faults, tree, old, status=status)
     try:
         return custom.faults(tree, old, status=status, quick=True)
     except TooLong:

@@ -7,6 +7,7 @@ from bireme.http.interface import Identity
 
 FieldValidation = Literal["Ignore", "Warn", "Strict"]
 NOBODY = Identity("")
+MOST_WARNINGS = 100
 
 
 @dataclass(slots=True)
@@ -14,7 +15,8 @@ class Call:
     """One request on its way: who asks and how; `warnings` gathers what the answer shall warn of.
 
     `owns_through` is the subresource that counts for the ownership of fields, where that is not the one written;
-    `names_owners` is False where the body surely says nothing of `metadata.managedFields`.
+    `names_owners` is False where the body surely says nothing of `metadata.managedFields`; `large` where the work on
+    it is too much to have others wait for.
     `audit` gathers annotations for the audit log.
     """
 
@@ -24,13 +26,14 @@ class Call:
     field_validation: FieldValidation = "Warn"
     owns_through: str = ""
     names_owners: bool = True
+    large: bool = False
     duplicates: tuple[str, ...] = ()
     warnings: list[str] = field(default_factory=list)
     audit: dict[str, str] = field(default_factory=dict)
 
     def warn(self, text: str) -> None:
-        """Have the answer carry a warning, once."""
-        if text not in self.warnings:
+        """Have the answer carry a warning, once; of very many, the first."""
+        if len(self.warnings) < MOST_WARNINGS and text not in self.warnings:
             self.warnings.append(text)
 
 

@@ -89,7 +89,7 @@ def _approval(resource: Resource, tree: Tree, old: Tree) -> Tree:
 def _ephemeral_containers(resource: Resource, tree: Tree, old: Tree) -> Tree:
     spec = dict(old["spec"])
     _restore(spec, tree.get("spec") or {}, "ephemeralContainers")
-    present = {c["name"]: c for c in spec.get("ephemeralContainers") or ()}
+    present = {c.get("name"): c for c in spec.get("ephemeralContainers") or ()}
     for container in old["spec"].get("ephemeralContainers") or ():
         if present.get(container["name"]) != container:
             text = "Forbidden: existing ephemeral containers may not be changed or removed"

@@ -15,6 +15,7 @@ from typing import Any
 
 from bireme.aio.clock import Clock
 from bireme.aio.uids import new_uid
+from bireme.api.codec.json import LIMITS, check_values
 from bireme.api.errors import (
     AlreadyExists,
     ApiError,
@@ -22,6 +23,7 @@ from bireme.api.errors import (
     MethodNotAllowed,
     NotFound,
     ServiceUnavailable,
+    TooLarge,
     not_found,
 )
 from bireme.api.patch import clone
@@ -30,6 +32,7 @@ from bireme.http.interface import Identity
 from bireme.registry import conversion, creation
 from bireme.registry.access import Attempt, refusal
 from bireme.registry.admission.chain import Attributes, Chain, Plugin
+from bireme.registry.apart import LARGE, apart
 from bireme.registry.applying import check_absent
 from bireme.registry.deletion import is_over, plan_delete
 from bireme.registry.field_managers import Apply, FieldManagers, same_but_for_times
@@ -54,6 +57,8 @@ from bireme.store.interface import Item, KeyConflict, Revision, Store, StoreErro
 
 Tree = dict[str, Any]
 
+# In bytes: what a client may send, and what is filled in.
+MOST_STORED = LIMITS.size + (1 << 20)
 NAME_TRIES = 8
 PATCH_TRIES = 5
 SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
@@ -130,7 +135,7 @@ class Registry(Reader):
         """
         if kind.custom is not None and kind.custom.family.terminating:
             raise MethodNotAllowed("create not allowed while custom resource definition is terminating")
-        tree = self.intake.take(kind, tree, call)
+        tree = await apart(call.large, self.intake.take, kind, tree, call)
         settle_namespace(kind.resource, tree, namespace)
         if name:
             settle_name(kind.resource, tree, name)
@@ -152,9 +157,9 @@ class Registry(Reader):
     ) -> Document:
         stored = kind.stored
         creation.begin(stored, kind.strategy, tree, uid=self._uid(), now=self.clock.now())
-        self.intake.fill(kind, tree)
+        await apart(call.large, self.intake.fill, kind, tree)
         if owners is None:
-            self.field_managers.created(kind, tree, call)
+            await apart(call.large, self.field_managers.created, kind, tree, call)
         else:
             tree["metadata"]["managedFields"] = owners
         name = tree["metadata"].get("name") or ""
@@ -164,8 +169,8 @@ class Registry(Reader):
         await self.admission.admit(attributes)
         self.field_managers.keep_sound(tree, kept)
         rules = self.rules_of(stored.kind)
-        creation.complete(stored, tree, call.user)
-        await self.intake.check(kind, tree)
+        await apart(call.large, creation.complete, stored, tree, call.user)
+        await self.intake.check(kind, tree, call)
         give_back = rules.before_create(tree, call)
         try:
             await self.admission.validate(attributes)
@@ -204,7 +209,7 @@ class Registry(Reader):
         self, kind: Kind, namespace: str, name: str, tree: Tree, call: Call, *, subresource: str = ""
     ) -> tuple[Document, bool]:
         """Put `tree` in the place of the object; the flag says whether it was created. Raises Conflict, …"""
-        new = self.intake.take(kind, tree, call)
+        new = await apart(call.large, self.intake.take, kind, tree, call)
         settle_name(kind.resource, new, name)
         version = new["metadata"].get("resourceVersion") or ""
         while True:
@@ -239,7 +244,8 @@ class Registry(Reader):
             item = self.item(kind, namespace, name)
             old = await self.tree(kind, item)
             base = old if call.names_owners else _without_owners(old)
-            new = self.intake.take(kind, change(conversion.from_stored(kind, base)), call)
+            call.large = call.large or len(item.value) > LARGE
+            new = await apart(call.large, self._changed, kind, base, change, call)
             settle_name(kind.resource, new, name)
             try:
                 return await self._replace(kind, namespace, item, old, new, call, subresource=subresource)
@@ -247,11 +253,19 @@ class Registry(Reader):
                 continue
         raise modified(kind.resource, name)
 
+    def _changed(self, kind: Kind, base: Tree, change: Callable[[Tree], Tree], call: Call) -> Tree:
+        made = change(conversion.from_stored(kind, base))
+        if call.large:
+            check_values(made)
+        return self.intake.take(kind, made, call)
+
     async def apply(
         self, kind: Kind, namespace: str, name: str, said: Apply, call: Call, *, subresource: str = ""
     ) -> tuple[Document, bool]:
         """Apply a configuration; the flag says whether that made the object. Raises Conflict, Invalid, …"""
-        fields = self.field_managers.spoken_of(kind, said.config, namespace=namespace, name=name)
+        fields = await apart(
+            call.large, self.field_managers.spoken_of, kind, said.config, namespace=namespace, name=name
+        )
         said = replace(said, fields=fields)
         for _ in range(PATCH_TRIES):
             item = self.store.get(kind.key(namespace, name))
@@ -262,13 +276,16 @@ class Registry(Reader):
                 check_absent(kind, name, said.config)
                 self._check_may_create(kind, namespace, name, call)
             live = conversion.from_stored(kind, old) if old is not None else _nothing(kind)
+            call.large = call.large or (item is not None and len(item.value) > LARGE)
             # What follows changes its tree in place, and may have to be done again.
-            tree = clone(self.field_managers.applied(kind, live, said, call))
+            tree = clone(await apart(call.large, self.field_managers.applied, kind, live, said, call))
             owners = tree["metadata"].pop("managedFields", [])
+            if call.large:
+                check_values(tree)
             try:
                 if item is None or old is None:
                     return await self.create(kind, namespace, tree, call, name=name, owners=owners), True
-                new = self.intake.take(kind, tree, call)
+                new = await apart(call.large, self.intake.take, kind, tree, call)
                 settle_name(kind.resource, new, name)
                 return await self._replace(
                     kind, namespace, item, old, new, call, subresource=subresource, owners=owners
@@ -309,11 +326,13 @@ class Registry(Reader):
         if kind.custom is not None and subresource == "status":
             new["metadata"] = {key: value for key, value in old["metadata"].items() if key != "resourceVersion"}
         check_finalizers(kind.stored, new, old)
-        self.intake.fill(kind, new, subresource=subresource)
+        await apart(call.large, self.intake.fill, kind, new, subresource=subresource)
         new["metadata"].pop("managedFields", None)
         if owners is None:
             through = call.owns_through or subresource
-            self.field_managers.updated(kind, new, old, call, said=said.get("managedFields"), subresource=through)
+            said_owners = said.get("managedFields")
+            updated = self.field_managers.updated
+            await apart(call.large, updated, kind, new, old, call, said=said_owners, subresource=through)
         elif owners:
             new["metadata"]["managedFields"] = owners
         return await self.store_update(kind, namespace, item, new, old, call, subresource=subresource)
@@ -336,7 +355,7 @@ class Registry(Reader):
         rules = self.rules_of(kind.stored.kind)
         give_back = rules.before_update(new, old, call)
         try:
-            await self.intake.check_update(kind, new, old, subresource=subresource)
+            await self.intake.check_update(kind, new, old, call, subresource=subresource)
             await self.admission.validate(attributes)
             value = encode(kind.stored, new)
             if call.dry_run:
@@ -418,6 +437,8 @@ class Registry(Reader):
         return await self._put(kind, item.key, value, expect=item.revision)
 
     async def _put(self, kind: Kind, key: str, value: bytes, *, expect: int) -> Document:
+        if len(value) > MOST_STORED:
+            raise TooLarge(f"Request entity too large: limit of a stored object is {MOST_STORED}")
         custom, kept = kind.custom, value
         if custom is not None and not custom.is_storage:
             kept = encode(custom.storage.resource, await self.converter.to_storage(custom, decode(value)))

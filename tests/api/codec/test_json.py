@@ -156,3 +156,29 @@ def test_every_struct_keeps_its_shape(kind: type[meta.Object]) -> None:
     resource = builtin().of_kind(*kind.__gvk__)  # type: ignore[attr-defined]
     if resource is not None:
         assert schemas.builtin().settle(json.to_tree(obj), resource.definition) == schemas.FINE
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(b'{"a":[' + b"{}," * 100_000 + b"{}]}", id="objects"),
+        pytest.param(b"[" + b"1," * 100_000 + b"1]", id="numbers"),
+        pytest.param(b'{"a":' * 2 + b"[" + b"[]," * 100_000 + b"[]]" + b"}" * 2, id="lists"),
+    ],
+)
+def test_values_are_counted(text: bytes) -> None:
+    with pytest.raises(TooLarge, match="limit is 100000 values"):
+        json.parse(text)
+
+
+def test_commas_in_texts_are_no_values() -> None:
+    assert len(json.parse(b'{"a":"' + b"," * 200_000 + b'"}')["a"]) == 200_000
+
+
+def test_keys_that_come_twice_are_told_in_part() -> None:
+    twice: list[str] = []
+    json.parse(b"[" + b'{"a":1,"a":1},' * 5_000 + b"{}]", duplicates=twice)
+    assert len(twice) == json.MOST_REPEATED
+    assert twice[:2] == ["[0].a", "[1].a"]
+    with pytest.raises(TooLarge):
+        json.parse(b"{" + b'"a":1,' * 200_000 + b'"a":2}', duplicates=[])

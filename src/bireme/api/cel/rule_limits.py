@@ -19,6 +19,8 @@ from bireme.api.validation.field import Problems
 
 PER_EXPRESSION = 10_000_000
 PER_SCHEMA = 100_000_000
+# Each takes some half a millisecond to compile, when the definition is written and when it is first used.
+MOST_RULES = 1000
 LONGEST_RULE_MESSAGE = 2048
 
 _KEYWORD = "x-kubernetes-validations"
@@ -28,6 +30,7 @@ _WORST_SHOWN = 4
 
 @dataclass(slots=True)
 class _Total:
+    rules: int = 0
     cost: int = 0
     worst: list[tuple[int, str]] = field(default_factory=list)
 
@@ -51,6 +54,8 @@ def check_rules(problems: Problems, schema: Schema, path: str) -> None:
     """Add what is wrong with the rules of a schema; `path` is where that stands in its definition."""
     total = _Total()
     _Checker(problems, total).over(schema, schema, _At(path, 1, "", root=True))
+    if total.rules > MOST_RULES:
+        problems.too_many(path, total.rules, MOST_RULES)
     if total.cost > PER_SCHEMA:
         for _, place in total.worst:
             text = "contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema"
@@ -76,7 +81,8 @@ class _Checker:
         rules = schema.get(_KEYWORD)
         if rules:
             kind = type_from_schema(spine, "object", root=at.root)
-            for index, said in enumerate(rules):
+            self._total.rules += len(rules)
+            for index, said in enumerate(rules if self._total.rules <= MOST_RULES else ()):
                 self._rule(said, kind, spine, at, f"{at.path}.{_KEYWORD}[{index}]")
         for key, said in (schema.get("properties") or {}).items():
             inside = (spine.get("properties") or {}).get(key)

@@ -19,7 +19,7 @@ from bireme.api.cel.program import PER_CALL, QUICK, Program, compile
 from bireme.api.cel.types import Type, optional_of
 from bireme.api.cel.values import NONE, Optional, equal
 from bireme.api.errors import Cause
-from bireme.api.validation.field import Problems
+from bireme.api.validation.field import MOST_FAULTS, Enough, Problems, and_more
 
 PER_OBJECT = 10_000_000
 LONGEST_MESSAGE = 5120
@@ -63,7 +63,10 @@ class Rules:
     def check(self, new: Any, old: Any = None, *, quick: bool = False) -> "Verdict":
         """What the object breaks; `old` is the object that it replaces. TooLong where `quick` does not do."""
         walk = _Walk(QUICK if quick else PER_OBJECT, quick=quick)
-        walk.over(self, new, old, None, _Correlation(new, old, None))
+        try:
+            walk.over(self, new, old, None, _Correlation(new, old, None))
+        except Enough:
+            return Verdict(and_more(walk.problems), walk.tolerated)
         return Verdict(walk.problems, walk.tolerated)
 
     @property
@@ -140,26 +143,32 @@ def uses_old(program: Program) -> bool:
 class _Correlation:
     """Which old value a new one is held against, if any; the parent's, for values that have none."""
 
-    __slots__ = ("new", "old", "parent")
+    __slots__ = ("_same", "new", "old", "parent")
 
     def __init__(self, new: Any, old: Any, parent: "_Correlation | None") -> None:
         self.new = new
         self.old = old
         self.parent = parent
+        self._same: bool | None = None
 
     @property
     def unchanged(self) -> bool:
         """Whether an update left the value, or what it stands in, as it was."""
         if self.old is not None:
-            return equal(self.new, self.old)
-        return self.parent is not None and self.parent.old is not None and equal(self.parent.new, self.parent.old)
+            return self._is_same()
+        return self.parent is not None and self.parent.old is not None and self.parent._is_same()
+
+    def _is_same(self) -> bool:
+        if self._same is None:
+            self._same = equal(self.new, self.old)
+        return self._same
 
 
 class _Walk:
     def __init__(self, budget: int, *, quick: bool) -> None:
         self.budget = budget
         self.quick = quick
-        self.problems = Problems()
+        self.problems = Problems(bounded=True)
         self.tolerated = Problems()
         self.over_budget = False
 
@@ -233,9 +242,11 @@ class _Walk:
         self.over_budget = True
 
     def _broken(self, rule: Rule, values: dict[str, Any], place: Place, kind: str, correlation: _Correlation) -> None:
+        tolerated = not rule.uses_old and correlation.unchanged
+        if tolerated and len(self.tolerated) >= MOST_FAULTS:
+            return
         path = shown_place(place) if not rule.said.get("fieldPath") else joined(place, rule.said["fieldPath"])
         detail = self._message(rule, values)
-        tolerated = not rule.uses_old and correlation.unchanged
         _fault(self.tolerated if tolerated else self.problems, rule.said.get("reason") or "", path, kind, detail)
 
     def _message(self, rule: Rule, values: dict[str, Any]) -> str:

@@ -1,12 +1,13 @@
 """JSON in and out: typed structs for the parts that work with them, guarded plain trees for the API server.
 
-`parse` is the only way in for bytes that a client sent. It refuses what is too large or too deep, numbers that
-JSON does not have, text that is not UTF-8 and lone surrogates, and it tells which keys came twice. Fields and
-types are checked by `schema.py`. Source: RFC 8259; limits as Kubernetes has them, but for the depth.
+`parse` is the only way in for bytes that a client sent. It refuses what is too large, too deep or of too many
+values, numbers that JSON does not have, text that is not UTF-8 and lone surrogates, and it tells which keys came
+twice. Fields and types are checked by `schema.py`. Source: RFC 8259; limits as Kubernetes has them, but for depth
+and the number of values.
 """
 
 import json
-from collections.abc import Iterator
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -22,15 +23,23 @@ O = TypeVar("O", bound=Object)  # noqa: E741
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How large a document may be, in bytes."""
+    """How large a document may be: in bytes, and in values with their keys.
+
+    Nothing that is of use has so many small values, and each costs more than its bytes: as an object in memory, and
+    in every step that a write goes through. ADR 0022.
+    """
 
     size: int = 3 << 20
+    values: int = 100_000
 
 
 LIMITS = Limits()
 
 # What the encoder can write again (so recursive walks are safe too); the parser itself stops at 1,024.
 DEPTH = 254
+# Keys that came twice which are told of, and the characters of their paths.
+MOST_REPEATED = 100
+LONGEST_REPEATED = 1 << 16
 
 _encoder = msgspec.json.Encoder()
 
@@ -95,7 +104,8 @@ def without_nulls(tree: Any) -> Any:
 def parse(data: bytes, limits: Limits = LIMITS, *, duplicates: list[str] | None = None) -> Any:
     """The tree of a JSON text from outside; raises TooLarge or BadRequest.
 
-    With `duplicates`, the paths of keys that stand twice in one object are put there; the last one counts.
+    With `duplicates`, the paths of keys that stand twice in one object are put there (of very many, the first); the
+    last one counts.
     """
     if len(data) > limits.size:
         raise TooLarge(f"Request entity too large: limit is {limits.size}")
@@ -103,15 +113,37 @@ def parse(data: bytes, limits: Limits = LIMITS, *, duplicates: list[str] | None 
         tree = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise BadRequest(_malformed(data, error)) from error
-    deep = data.count(b"{") + data.count(b"[") > DEPTH
+    holders = data.count(b"{") + data.count(b"[")
+    # As many values as holders and commas, less what stands in texts: so nearly all are let by without a look.
+    if holders + data.count(b",") > limits.values:
+        check_values(tree, limits.values)
+    deep = holders > DEPTH
     if deep or duplicates is not None:
-        again = _dump(tree)
+        again = check_depth(tree)
         if duplicates is not None and _may_repeat(data, again):
-            duplicates += _repeated(data)
+            duplicates += _repeated(data, limits.values)
     return tree
 
 
-def _dump(tree: Any) -> bytes:
+def check_values(tree: Any, most: int = LIMITS.values) -> None:
+    """Raise TooLarge for a tree of more than `most` values."""
+    waiting = [tree]
+    left = most
+    while waiting:
+        holder = waiting.pop()
+        values = holder.values() if isinstance(holder, dict) else holder if isinstance(holder, list) else ()
+        left -= len(values)
+        if left < 0:
+            raise _too_many(most)
+        waiting += [value for value in values if isinstance(value, dict | list)]
+
+
+def _too_many(most: int) -> TooLarge:
+    return TooLarge(f"Request entity too large: limit is {most} values")
+
+
+def check_depth(tree: Any) -> bytes:
+    """The text of a tree. Raises BadRequest for one that is too deep."""
     try:
         return orjson.dumps(tree)
     except orjson.JSONEncodeError as error:
@@ -142,29 +174,52 @@ class _Repeating(dict[str, Any]):
     keys_twice: list[str]
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) == len(pairs):
-        return made
-    seen: set[str] = set()
-    twice = _Repeating(made)
-    twice.keys_twice = list(dict.fromkeys(key for key, _ in pairs if key in seen or seen.add(key)))  # type: ignore[func-returns-value]
-    return twice
+def _repeated(data: bytes, most: int) -> list[str]:
+    """The paths of the first keys that stand twice; places are linked, so that a text is made of these alone."""
+    found: list[str] = []
+    waiting: list[tuple[Any, _Place]] = [(_loads_repeating(data, most), None)]
+    while waiting and len(found) < MOST_REPEATED and sum(map(len, found)) < LONGEST_REPEATED:
+        tree, place = waiting.pop()
+        if isinstance(tree, _Repeating):
+            found += [_path((place, f".{key}")) for key in tree.keys_twice[: MOST_REPEATED - len(found)]]
+        if isinstance(tree, dict):
+            inside = [(value, (place, f".{key}")) for key, value in tree.items() if isinstance(value, dict | list)]
+        else:
+            inside = [(value, (place, f"[{at}]")) for at, value in enumerate(tree) if isinstance(value, dict | list)]
+        waiting += reversed(inside)
+    return found
 
 
-def _repeated(data: bytes) -> list[str]:
-    return list(_walk_repeated(json.loads(data, object_pairs_hook=_object), ""))
+def _loads_repeating(data: bytes, most: int) -> Any:
+    left = most
+
+    def counted(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal left
+        left -= len(pairs)
+        if left < 0:
+            raise _too_many(most)
+        made = dict(pairs)
+        if len(made) == len(pairs):
+            return made
+        twice = _Repeating(made)
+        times = Counter(key for key, _ in pairs)
+        twice.keys_twice = [key for key, number in times.items() if number > 1]
+        return twice
+
+    # Numbers are of no interest, and may be longer than Python likes to read.
+    tree = json.loads(data, object_pairs_hook=counted, parse_int=str, parse_float=str)
+    return tree if isinstance(tree, dict | list) else []
 
 
-def _walk_repeated(tree: Any, path: str) -> Iterator[str]:
-    if isinstance(tree, _Repeating):
-        yield from (f"{path}.{key}" if path else key for key in tree.keys_twice)
-    if isinstance(tree, dict):
-        for key, value in tree.items():
-            yield from _walk_repeated(value, f"{path}.{key}" if path else key)
-    elif isinstance(tree, list):
-        for place, value in enumerate(tree):
-            yield from _walk_repeated(value, f"{path}[{place}]")
+_Place = tuple[Any, str] | None
+
+
+def _path(place: _Place) -> str:
+    steps: list[str] = []
+    while place is not None:
+        place, step = place
+        steps.append(step)
+    return "".join(reversed(steps)).removeprefix(".")
 
 
 def _decoder(kind: type[K]) -> msgspec.json.Decoder[K]:

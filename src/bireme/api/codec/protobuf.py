@@ -13,15 +13,27 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bireme.api.codec.json import parse
+from bireme.api.codec.json import LIMITS, check_depth, check_values, parse
 from bireme.api.codec.protobuf_fields import BY_HAND, MAGIC, Field, message_of, messages
-from bireme.api.errors import BadRequest
+from bireme.api.errors import BadRequest, TooLarge
 from bireme.api.times import rfc3339, rfc3339_micro
 
 DEPTH = 64
 
 Tree = dict[str, Any]
-Decode = Callable[[bytes, int], Any]
+
+
+class _Room:
+    """What one body may still hold of messages, those of the envelopes in it counted, and whether JSON is in it."""
+
+    __slots__ = ("holds_json", "messages")
+
+    def __init__(self) -> None:
+        self.messages = LIMITS.values
+        self.holds_json = False
+
+
+Decode = Callable[[bytes, int, _Room], Any]
 
 
 def is_protobuf(data: bytes) -> bool:
@@ -31,17 +43,29 @@ def is_protobuf(data: bytes) -> bool:
 
 def decode(data: bytes) -> Tree:
     """The tree of an enveloped object. Raises BadRequest for what is none, or of a kind that has no such form."""
+    if len(data) > LIMITS.size:
+        raise TooLarge(f"Request entity too large: limit is {LIMITS.size}")
     if not is_protobuf(data):
         raise BadRequest("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]")
+    room = _Room()
     try:
-        envelope = dict(_fields(data[len(MAGIC) :]))
-        api_version, kind = _type_meta(envelope.get(1, b""))
-        message = message_of(api_version, kind)
-        if message is None:
-            raise BadRequest(f'no kind "{kind}" is registered for version "{api_version}" in protobuf')
-        tree = _compiled().decoder(message)(_bytes(envelope.get(2, b"")), DEPTH)
+        tree = _opened(data, DEPTH, room)
     except (ValueError, IndexError, OverflowError, TypeError, struct.error) as error:
         raise BadRequest(f"the protobuf body cannot be read: {error}") from error
+    if len(data) > LIMITS.values:  # no value is shorter than a byte
+        check_values(tree)
+    if room.holds_json:
+        check_depth(tree)
+    return tree
+
+
+def _opened(data: bytes, depth: int, room: _Room) -> Tree:
+    envelope = dict(_fields(data[len(MAGIC) :]))
+    api_version, kind = _type_meta(envelope.get(1, b""))
+    message = message_of(api_version, kind)
+    if message is None:
+        raise BadRequest(f'no kind "{kind}" is registered for version "{api_version}" in protobuf')
+    tree = _compiled().decoder(message)(_bytes(envelope.get(2, b"")), depth, room)
     return {"apiVersion": api_version, "kind": kind, **tree}
 
 
@@ -53,7 +77,7 @@ def _type_meta(data: Any) -> tuple[str, str]:
 class _Compiled:
     """Decoders by message. They share one name space, in which they find each other as `m` and a number.
 
-    A decoder takes the bytes of a message and how much deeper it may go.
+    A decoder takes the bytes of a message, how much deeper it may go, and what room there is in the whole body.
     """
 
     def __init__(self) -> None:
@@ -66,6 +90,7 @@ class _Compiled:
             "b64": base64.b64encode,
             "unpack": struct.unpack,
             "entry": _entry,
+            "too_many": _too_many,
         }
 
     def decoder(self, message: str) -> Decode:
@@ -81,11 +106,13 @@ class _Compiled:
             self._space[known] = by_hand or functools.partial(self._first, message, known)
         return known
 
-    def _first(self, message: str, name: str, data: bytes, depth: int) -> Any:
+    def _first(self, message: str, name: str, data: bytes, depth: int, room: _Room) -> Any:
         head = f"""\
-def {name}(data, depth):
+def {name}(data, depth, room):
     if not depth: raise ValueError("nested deeper than {DEPTH}")
     depth -= 1
+    room.messages -= 1
+    if room.messages < 0: too_many()
     tree = {{}}
     at, end = 0, len(data)
     while at < end:
@@ -104,18 +131,18 @@ def {name}(data, depth):
         plain = "".join(_branch(8, *found) for field in fields if (found := self._plain(field)))
         text = f"{head}{sized}            continue\n{plain}        at = skipped(data, at, tag)\n    return tree\n"
         exec(compile(text, f"<protobuf {message}>", "exec"), self._space)
-        return self._space[name](data, depth)
+        return self._space[name](data, depth, room)
 
     def _sized(self, field: Field) -> tuple[int, str] | None:
         """The tag of a field that has a length, and what is done with its bytes `v`."""
         tag, name = field.number << 3 | 2, field.name
         if field.key:
             values = {"string": "v.decode()", "bytes": "b64(v).decode()"}
-            value = values.get(field.kind) or f"{self._name(field.kind)}(v, depth)"
+            value = values.get(field.kind) or f"{self._name(field.kind)}(v, depth, room)"
             return tag, f"k, v = entry(v); tree.setdefault({name!r}, {{}})[k.decode()] = {value}"
         value = {"string": "v.decode()", "bytes": "b64(v).decode()"}.get(field.kind, "")
         if field.is_message:
-            value = f"{self._name(field.kind)}(v, depth)"
+            value = f"{self._name(field.kind)}(v, depth, room)"
         if not value:
             return (tag, f"tree.setdefault({name!r}, []).extend(packed(v))") if field.repeated else None
         if field.repeated:
@@ -154,12 +181,12 @@ def _branch(indent: int, tag: int, deed: str) -> str:
 # Types that Go reads by hand.
 
 
-def _time(data: bytes, depth: int) -> str | None:
+def _time(data: bytes, depth: int, room: _Room) -> str | None:
     moment = _moment(data)
     return None if moment is None else rfc3339(moment)
 
 
-def _micro_time(data: bytes, depth: int) -> str | None:
+def _micro_time(data: bytes, depth: int, room: _Room) -> str | None:
     moment = _moment(data)
     return None if moment is None else rfc3339_micro(moment)
 
@@ -172,52 +199,55 @@ def _moment(data: bytes) -> datetime | None:
     return datetime(1970, 1, 1, tzinfo=UTC) + passed
 
 
-def _quantity(data: bytes, depth: int) -> str:
+def _quantity(data: bytes, depth: int, room: _Room) -> str:
     if len(data) > 2 and data[0] == 0x0A and data[1] == len(data) - 2:
         return data[2:].decode()
     return _text(dict(_fields(data)).get(1, b""))
 
 
-def _int_or_string(data: bytes, depth: int) -> int | str:
+def _int_or_string(data: bytes, depth: int, room: _Room) -> int | str:
     parts = dict(_fields(data))
     return _text(parts.get(3, b"")) if parts.get(1) else _signed(parts.get(2, 0))
 
 
-def _raw(data: bytes, depth: int) -> Any:
+def _raw(data: bytes, depth: int, room: _Room) -> Any:
     inside = _bytes(dict(_fields(data)).get(1, b""))
     if inside.startswith(MAGIC):
-        return decode(inside)
+        if not depth:
+            raise ValueError(f"nested deeper than {DEPTH}")
+        return _opened(inside, depth - 1, room)
+    room.holds_json = True
     return parse(inside) if inside else None
 
 
-def _words(data: bytes, depth: int) -> list[str]:
+def _words(data: bytes, depth: int, room: _Room) -> list[str]:
     return [_text(value) for number, value in _fields(data) if number == 1]
 
 
-def _duration(data: bytes, depth: int) -> str:
+def _duration(data: bytes, depth: int, room: _Room) -> str:
     return f"{_signed(dict(_fields(data)).get(1, 0)) / 1e9:g}s"
 
 
-def _or_bool(data: bytes, depth: int) -> Any:
+def _or_bool(data: bytes, depth: int, room: _Room) -> Any:
     parts = dict(_fields(data))
-    return _schema(parts[2], depth) if 2 in parts else bool(parts.get(1))
+    return _schema(parts[2], depth, room) if 2 in parts else bool(parts.get(1))
 
 
-def _or_array(data: bytes, depth: int) -> Any:
+def _or_array(data: bytes, depth: int, room: _Room) -> Any:
     parts = list(_fields(data))
-    alone = [_schema(value, depth) for number, value in parts if number == 1]
-    return alone[-1] if alone else [_schema(value, depth) for number, value in parts if number == 2]
+    alone = [_schema(value, depth, room) for number, value in parts if number == 1]
+    return alone[-1] if alone else [_schema(value, depth, room) for number, value in parts if number == 2]
 
 
-def _or_words(data: bytes, depth: int) -> Any:
+def _or_words(data: bytes, depth: int, room: _Room) -> Any:
     parts = list(_fields(data))
-    alone = [_schema(value, depth) for number, value in parts if number == 1]
+    alone = [_schema(value, depth, room) for number, value in parts if number == 1]
     return alone[-1] if alone else [_text(value) for number, value in parts if number == 2]
 
 
-def _schema(data: Any, depth: int) -> Any:
+def _schema(data: Any, depth: int, room: _Room) -> Any:
     return _compiled().decoder("apiextensions_apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps")(
-        _bytes(data), depth
+        _bytes(data), depth, room
     )
 
 
@@ -244,6 +274,10 @@ def _compiled() -> _Compiled:
 
 
 # The wire.
+
+
+def _too_many() -> None:
+    raise TooLarge(f"Request entity too large: limit is {LIMITS.values} values")
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
@@ -303,6 +337,8 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
 
 
 def _packed(data: bytes) -> Iterator[int]:
+    if len(data) > LIMITS.values:
+        _too_many()
     position = 0
     while position < len(data):
         value, position = _varint(data, position)

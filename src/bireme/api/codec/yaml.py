@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from yaml.cyaml import CParser  # type: ignore[attr-defined]
 
+from bireme.api.codec.json import MOST_REPEATED
 from bireme.api.errors import BadRequest, TooLarge
 
 
@@ -169,7 +170,7 @@ class _Builder:
             if is_merge:
                 merged += value if isinstance(value, list) else [value]
                 continue
-            if key in made and self.duplicates is not None:
+            if key in made and self.duplicates is not None and len(self.duplicates) < MOST_REPEATED:
                 self.duplicates.append("".join(self.path).removeprefix("."))
             made[key] = value
         self.path.pop()

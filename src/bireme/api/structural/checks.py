@@ -6,6 +6,7 @@ whose time is linear, so that none can stop the server. Source: the Kubernetes d
 kube-openapi's `validation/errors` words them.
 """
 
+import contextlib
 import functools
 import math
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ from bireme.api.cel.regex import compiled
 from bireme.api.structural.formats import FORMATS
 from bireme.api.structural.places import Faults, Place
 from bireme.api.structural.settling import items_of, values_of
-from bireme.api.validation.field import shown
+from bireme.api.validation.field import Enough, shown
 
 Tree = dict[str, Any]
 Check = Callable[[Any, Place, Faults], None]
@@ -40,6 +41,7 @@ _NAMES: Mapping[type, str] = {
     type(None): "null",
 }
 _ALL = (str, int, float, bool, dict, list)
+_HELD = (dict, list)
 
 
 def compile_check(schema: Tree) -> Check | None:
@@ -140,26 +142,20 @@ def _enum(schema: Tree) -> Check | None:
     if not allowed:
         return None
     listed = ", ".join(shown(value) for value in allowed)
-    simple = {value for value in allowed if isinstance(value, str)}
-    only_text = len(simple) == len(allowed)
+    # Numbers are equal whatever they are written as, and none is a truth value.
+    simple = {(isinstance(value, bool), value) for value in allowed if not isinstance(value, dict | list)}
+    others = {_canonical(value) for value in allowed if isinstance(value, dict | list)}
 
     def check(value: Any, place: Place, faults: Faults) -> None:
-        if only_text and value.__class__ is str:
-            if value in simple:
+        if value.__class__ in _HELD:
+            if others and _canonical(value) in others:
                 return
-        elif any(same(value, each) for each in allowed):
+        elif (value.__class__ is bool, value) in simple:
             return
         text = f"Unsupported value: {shown(value)}: supported values: {listed}"
         faults.add("FieldValueNotSupported", text, place)
 
     return check
-
-
-def same(one: Any, other: Any) -> bool:
-    """Equality of JSON values, for which 1 is not true."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    return bool(one == other)
 
 
 def _text(schema: Tree) -> Check | None:
@@ -365,13 +361,13 @@ def _junctors(schema: Tree) -> Check | None:
     def check(value: Any, place: Place, faults: Faults) -> None:
         if one and not (found := _alternatives(one, value, place, faults))[0]:
             _of_whole(faults, place, "must validate at least one schema (anyOf)")
-            _take(faults, found[1])
+            _take(faults, found[1], place)
         if exactly:
             count, best = _alternatives(exactly, value, place, faults)
             if count != 1:
                 said = f"Found {count} valid alternatives" if count else "Found none valid"
                 _of_whole(faults, place, f"must validate one and only one schema (oneOf). {said}")
-                _take(faults, best)
+                _take(faults, best, place)
         if together:
             tried = [_tried(below, value, place, faults) for below in together]
             wrong = [each for each in tried if each]
@@ -379,7 +375,7 @@ def _junctors(schema: Tree) -> Check | None:
                 said = "" if len(wrong) < len(tried) else ". None validated"
                 _of_whole(faults, place, f"must validate all the schemas (allOf){said}")
                 for each in wrong:
-                    _take(faults, each)
+                    _take(faults, each, place)
         if never and _alternatives(never, value, place, faults)[0]:
             _of_whole(faults, place, "must not validate the schema (not)")
 
@@ -401,14 +397,14 @@ def _alternatives(checks: list[Check | None], value: Any, place: Place, faults: 
 def _tried(below: Check | None, value: Any, place: Place, faults: Faults) -> Faults:
     tried = Faults(faults.base)
     if below is not None:
-        below(value, place, tried)
+        with contextlib.suppress(Enough):
+            below(value, place, tried)
     return tried
 
 
-def _take(faults: Faults, found: Faults | None) -> None:
+def _take(faults: Faults, found: Faults | None, place: Place) -> None:
     if found is not None:
-        faults.causes += found.causes
-        faults.nodes += found.nodes
+        faults.take(found, place)
 
 
 def _of_whole(faults: Faults, place: Place, text: str) -> None:

@@ -67,7 +67,7 @@ def _uuid(version: int | None) -> Format:
 
 
 def _luhn(text: str) -> bool:
-    digits = [int(digit) for digit in text if digit.isdigit()]
+    digits = [int(digit) for digit in text if digit.isdecimal()]
     if not 12 <= len(digits) <= 19:
         return False
     doubled = [digit if place % 2 == 0 else digit * 2 for place, digit in enumerate(reversed(digits))]
@@ -77,7 +77,7 @@ def _luhn(text: str) -> bool:
 def _isbn(length: int) -> Format:
     def check(text: str) -> bool:
         digits = text.replace("-", "").replace(" ", "").upper()
-        if len(digits) != length or not digits[:-1].isdigit() or digits[-1] not in "0123456789X":
+        if len(digits) != length or not digits[:-1].isdecimal() or digits[-1] not in "0123456789X":
             return False
         values = [10 if digit == "X" else int(digit) for digit in digits]
         if length == 10:

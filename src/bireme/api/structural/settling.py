@@ -10,9 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bireme.api.structural.places import Place
+
 Tree = dict[str, Any]
-Unknown = Callable[[str], None]
-Prune = Callable[[Any, str, Unknown], None]
+Unknown = Callable[[Place], None]
+Prune = Callable[[Any, Place, Unknown], None]
 Fill = Callable[[Any], None]
 
 OWN_FIELDS = frozenset(("apiVersion", "kind", "metadata"))
@@ -23,7 +25,7 @@ _SIMPLE = (str, int, float, bool, type(None))
 
 @dataclass(frozen=True, slots=True)
 class Settler:
-    """`prune(tree, path, unknown)` takes out what is unknown and tells its path; `fill(tree)` puts in defaults."""
+    """`prune(tree, place, unknown)` takes out what is unknown and tells its place; `fill(tree)` puts in defaults."""
 
     prune: Prune
     fill: Fill
@@ -64,24 +66,24 @@ def _pruner(schema: Tree | None, *, root: bool, preserving: bool) -> Prune:
     items = items_of(schema)
     each = _pruner(items, root=False, preserving=preserving)
 
-    def prune(value: Any, path: str, unknown: Unknown) -> None:
+    def prune(value: Any, place: Place, unknown: Unknown) -> None:
         if isinstance(value, dict):
             if not value.keys() <= known:
                 for name in [name for name in value if name not in known]:
                     if rest is not None:
                         if not isinstance(value[name], _SIMPLE):
-                            rest(value[name], f"{path}.{name}" if path else name, unknown)
+                            rest(value[name], (place, name), unknown)
                     elif not preserving:
-                        unknown(f"{path}.{name}" if path else name)
+                        unknown((place, name))
                         del value[name]
             for name, child in children:
                 found = value.get(name)
                 if found:
-                    child(found, f"{path}.{name}" if path else name, unknown)
+                    child(found, (place, name), unknown)
         elif isinstance(value, list):
             for index, item in enumerate(value):
                 if not isinstance(item, _SIMPLE):
-                    each(item, f"{path}[{index}]", unknown)
+                    each(item, (place, (index, None)), unknown)
 
     return prune
 
@@ -91,19 +93,19 @@ def _holds_more(schema: Tree) -> bool:
     return schema.get("type") not in ("string", "integer", "number", "boolean")
 
 
-def _keep(value: Any, path: str, unknown: Unknown) -> None:
+def _keep(value: Any, place: Place, unknown: Unknown) -> None:
     return None
 
 
-def _drop_all(value: Any, path: str, unknown: Unknown) -> None:
+def _drop_all(value: Any, place: Place, unknown: Unknown) -> None:
     """No schema speaks of what is in here, so nothing of it is known."""
     if isinstance(value, dict):
         for name in list(value):
-            unknown(f"{path}.{name}" if path else name)
+            unknown((place, name))
             del value[name]
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            _drop_all(item, f"{path}[{index}]", unknown)
+            _drop_all(item, (place, (index, None)), unknown)
 
 
 def _filler(schema: Tree, *, root: bool) -> Fill:
@@ -149,21 +151,30 @@ def _maker(default: Any) -> Callable[[], Any]:
     return lambda: copy.deepcopy(default)
 
 
-def embedded_places(schema: Tree) -> Callable[[Tree], list[tuple[Tree, str]]] | None:
-    """Finds the embedded objects in an object, with their paths; None where the schema has none."""
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """An object in an object, what stood in its place before, and where that is."""
+
+    held: Tree
+    before: Any
+    place: Place
+
+
+def embedded_places(schema: Tree) -> Callable[[Tree, Any], list[Embedded]] | None:
+    """Finds the embedded objects in an object and its old state; None where the schema has none."""
     finder = _finder(schema)
     if finder is None:
         return None
 
-    def find(tree: Tree) -> list[tuple[Tree, str]]:
-        found: list[tuple[Tree, str]] = []
-        finder(tree, "", found)
+    def find(tree: Tree, old: Any) -> list[Embedded]:
+        found: list[Embedded] = []
+        finder(tree, old, None, found)
         return found
 
     return find
 
 
-Finder = Callable[[Any, str, list[tuple[Tree, str]]], None]
+Finder = Callable[[Any, Any, Place, list[Embedded]], None]
 
 
 def _finder(schema: Tree, *, root: bool = True) -> Finder | None:
@@ -180,19 +191,21 @@ def _finder(schema: Tree, *, root: bool = True) -> Finder | None:
         return None
     names = frozenset(name for name, _ in children)
 
-    def find(value: Any, path: str, found: list[tuple[Tree, str]]) -> None:
+    def find(value: Any, old: Any, place: Place, found: list[Embedded]) -> None:
         if isinstance(value, dict):
             if here:
-                found.append((value, path))
+                found.append(Embedded(value, old, place))
+            was = old if isinstance(old, dict) else {}
             for name, below in children:
                 if name in value:
-                    below(value[name], f"{path}.{name}" if path else name, found)
+                    below(value[name], was.get(name), (place, name), found)
             if rest is not None:
                 for name, held in value.items():
                     if name not in names:
-                        rest(held, f"{path}.{name}" if path else name, found)
+                        rest(held, was.get(name), (place, name), found)
         elif each is not None and isinstance(value, list):
+            were = old if isinstance(old, list) else []
             for index, item in enumerate(value):
-                each(item, f"{path}[{index}]", found)
+                each(item, were[index] if index < len(were) else None, (place, (index, None)), found)
 
     return find

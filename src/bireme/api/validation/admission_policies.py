@@ -12,10 +12,13 @@ from bireme.api.validation.names import dns_subdomain, qualified_name
 from bireme.api.validation.selectors import check_selector
 
 MOST_CONDITIONS = 64
+# Of one object: each takes some half a millisecond to compile, when it is written and when it is first used.
+MOST_EXPRESSIONS = 500
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
 _REASONS = ("Unauthorized", "Forbidden", "Invalid", "RequestEntityTooLarge")
 _ACTIONS = ("Deny", "Warn", "Audit")
+_EXPRESSIONS = ("matchConditions", "variables", "validations", "mutations", "auditAnnotations")
 _PATCH_TYPES = ("ApplyConfiguration", "JSONPatch")
 
 
@@ -146,6 +149,10 @@ def _check_annotations(problems: Problems, tree: Tree, annotations: Sequence[Tre
 
 
 def _check_expressions(problems: Problems, spec: Tree) -> None:
+    count = sum(len(spec.get(field) or ()) for field in _EXPRESSIONS)
+    if count > MOST_EXPRESSIONS:
+        problems.too_many("spec", count, MOST_EXPRESSIONS)
+        return
     from bireme.api.cel.policies import compile_policy
 
     compile_policy(spec, lambda path, expression, fault: problems.invalid(path, expression, fault))

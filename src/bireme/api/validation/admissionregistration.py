@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from bireme.api.cel.admission import compile_condition
 from bireme.api.cel.errors import CelError
-from bireme.api.validation.admission_policies import check_conditions
+from bireme.api.validation.admission_policies import MOST_EXPRESSIONS, check_conditions
 from bireme.api.validation.field import Problems, Rules, Tree, check_one_of
 from bireme.api.validation.names import dns_subdomain, port_number
 from bireme.api.validation.selectors import check_selector
@@ -17,8 +17,13 @@ _VERSIONS = ("v1", "v1beta1")
 
 def check_webhooks(problems: Problems, tree: Tree) -> None:
     """A ValidatingWebhookConfiguration or MutatingWebhookConfiguration."""
+    webhooks = tree.get("webhooks") or ()
+    conditions = sum(len(webhook.get("matchConditions") or ()) for webhook in webhooks)
+    if conditions > MOST_EXPRESSIONS:
+        problems.too_many("webhooks", conditions, MOST_EXPRESSIONS)
+        return
     seen: set[str] = set()
-    for index, webhook in enumerate(tree.get("webhooks") or ()):
+    for index, webhook in enumerate(webhooks):
         path = f"webhooks[{index}]"
         name = webhook.get("name") or ""
         problems.invalid_each(f"{path}.name", name, dns_subdomain(name))

@@ -6,6 +6,7 @@ since a schema is compiled and walked in the server. Source: the Kubernetes docu
 CustomResourceDefinitions; messages as the original words them.
 """
 
+import contextlib
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,9 +16,9 @@ from bireme.api.cel.regex import compiled
 from bireme.api.cel.rule_limits import check_rules
 from bireme.api.errors import Cause
 from bireme.api.structural.checks import compile_check
-from bireme.api.structural.places import Faults
+from bireme.api.structural.places import Faults, Place, text_of
 from bireme.api.structural.settling import EMBEDDED, PRESERVE, compile_settler, items_of, values_of
-from bireme.api.validation.field import Problems, Tree
+from bireme.api.validation.field import MOST_FAULTS, Enough, Problems, Tree
 
 DEEPEST = 100
 LARGEST = 20_000
@@ -303,15 +304,17 @@ def _check_default(problems: Problems, schema: Tree, path: str) -> None:
         if not schema.get("nullable"):
             problems.invalid(path, None, "must not be null unless nullable is true")
         return
-    pruned, unknown = copy.deepcopy(value), list[str]()
-    compile_settler({"properties": {"value": schema}, "type": "object"}).prune({"value": pruned}, "", unknown.append)
+    pruned, unknown = copy.deepcopy(value), list[Place]()
+    settler = compile_settler({"properties": {"value": schema}, "type": "object"})
+    settler.prune({"value": pruned}, None, unknown.append)
     if unknown:
-        names = ", ".join(name.removeprefix("value.") for name in unknown)
+        names = ", ".join(text_of(place).removeprefix("value.") for place in unknown[:MOST_FAULTS])
         problems.invalid(path, value, f"must not have unknown fields, but has: {names}")
         return
     check, faults = compile_check(schema), Faults("<default>")
     if check is not None:
-        check(value, None, faults)
+        with contextlib.suppress(Enough):
+            check(value, None, faults)
     for cause in faults.causes:
         where = f"{path}{cause.field.removeprefix('<default>')}"
         message = cause.message.replace("<default> in body ", "").replace("<default>", "")

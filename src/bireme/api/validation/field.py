@@ -1,13 +1,14 @@
 """What is wrong with which field, in the words of Kubernetes.
 
 `Problems` gathers causes; each method is one kind of fault and makes the message and the reason that clients
-test for. Paths are texts such as "spec.containers[0].name"; build them only where something is wrong.
+test for. Paths are texts such as "spec.containers[0].name"; build them only where something is wrong. What checks a
+whole object gathers them bounded: nobody reads a million causes, and making them would take as long as they are many.
 Source: apimachinery pkg/util/validation/field (described, not copied).
 """
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from bireme.api.errors import Cause
 
@@ -16,10 +17,40 @@ Tree = dict[str, Any]
 NOT_NEGATIVE = "must be greater than or equal to 0"
 POSITIVE = "must be greater than zero"
 IMMUTABLE = "field is immutable"
+# Enough to mend an object by; in characters of messages and paths.
+MOST_FAULTS = 250
+MOST_TEXT = 1 << 20
+
+
+class Enough(Exception):
+    """So many faults were found that it need not be looked for more."""
 
 
 class Problems(list[Cause]):
-    """The faults found so far, in the order of the fields."""
+    """The faults found so far, in the order of the fields.
+
+    Where they are `bounded`, the one that makes them enough is still kept, and then Enough is raised.
+    """
+
+    __slots__ = ("_bounded", "_size")
+
+    def __init__(self, *, bounded: bool = False) -> None:
+        super().__init__()
+        self._bounded = bounded
+        self._size = 0
+
+    def __iadd__(self, causes: Iterable[Cause]) -> Self:  # type: ignore[override,misc]
+        for cause in causes:
+            self.append(cause)
+        return self
+
+    def append(self, cause: Cause) -> None:
+        """Keep a cause that was made elsewhere."""
+        super().append(cause)
+        if self._bounded:
+            self._size += size_of(cause)
+            if is_enough(len(self), self._size):
+                raise Enough
 
     def required(self, path: str, detail: str = "") -> None:
         """The field has no value."""
@@ -61,6 +92,22 @@ class Problems(list[Cause]):
 
     def _add(self, reason: str, message: str, path: str, detail: str = "") -> None:
         self.append(Cause(reason, f"{message}: {detail}" if detail else message, path))
+
+
+def size_of(cause: Cause) -> int:
+    """The characters of a cause."""
+    return len(cause.message) + len(cause.field)
+
+
+def is_enough(count: int, size: int) -> bool:
+    """Whether that many causes, of that many characters in all, are as many as an answer shows."""
+    return count >= MOST_FAULTS or size >= MOST_TEXT
+
+
+def and_more(causes: Iterable[Cause]) -> list[Cause]:
+    """The causes that are shown where there may be more, with a last one that says so."""
+    shown = list(causes)[:MOST_FAULTS]
+    return [*shown, Cause("FieldValueTooMany", f"Too many: {len(shown)}: further faults are not shown")]
 
 
 class Rules(NamedTuple):

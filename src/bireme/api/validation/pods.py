@@ -49,11 +49,9 @@ def check_spec(problems: Problems, spec: Tree, path: str) -> None:
     digest = _right.digest(spec)
     if digest in _right:
         return
-    found = Problems()
-    _check_whole(found, spec, path)
-    if found:
-        problems += found
-    else:
+    before = len(problems)
+    _check_whole(problems, spec, path)
+    if len(problems) == before:
         _right.learn(digest)
 
 
@@ -137,8 +135,8 @@ def _check_lists(problems: Problems, spec: Tree, path: str) -> None:
         problems.forbidden(f"{path}.nodeName", "cannot be set until all schedulingGates have been cleared")
 
 
-def _check_claims(problems: Problems, claims: list[Tree], path: str) -> list[str]:
-    names: list[str] = []
+def _check_claims(problems: Problems, claims: list[Tree], path: str) -> Collection[str]:
+    names: dict[str, None] = {}
     for index, claim in enumerate(claims):
         at = f"{path}.resourceClaims[{index}]"
         name = claim.get("name") or ""
@@ -148,7 +146,7 @@ def _check_claims(problems: Problems, claims: list[Tree], path: str) -> list[str
             problems.invalid_each(f"{at}.name", name, dns_label(name))
         if name in names:
             problems.duplicate(f"{at}.name", name)
-        names.append(name)
+        names[name] = None
         if bool(claim.get("resourceClaimName")) == bool(claim.get("resourceClaimTemplateName")):
             fault = "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`"
             problems.invalid(at, claim, fault)

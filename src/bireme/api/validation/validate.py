@@ -30,7 +30,7 @@ from bireme.api.validation import (
     scheduling,
     storage,
 )
-from bireme.api.validation.field import Problems, Rules
+from bireme.api.validation.field import Enough, Problems, Rules, and_more
 from bireme.api.validation.meta import check_metadata, check_metadata_update
 
 _GROUPS: Mapping[str, Mapping[str, Rules]] = {
@@ -60,12 +60,15 @@ _NOT_CHECKED_AGAIN = ("metadata", "status", "kind", "apiVersion")
 
 
 def validate(resource: Resource, tree: dict[str, Any]) -> list[Cause]:
-    """What is wrong with a new object, in the order of its fields."""
-    problems = Problems()
-    check_metadata(problems, resource, tree.get("metadata") or {})
-    rules = _RULES.get((resource.group, resource.kind))
-    if rules is not None:
-        rules.check(problems, tree)
+    """What is wrong with a new object, in the order of its fields; of very many faults, the first."""
+    problems = Problems(bounded=True)
+    try:
+        check_metadata(problems, resource, tree.get("metadata") or {})
+        rules = _RULES.get((resource.group, resource.kind))
+        if rules is not None:
+            rules.check(problems, tree)
+    except Enough:
+        return and_more(problems)
     return problems
 
 
@@ -76,19 +79,28 @@ def validate_update(
 
     A body that did not change is not checked again, so status writes are cheap and old objects stay writable.
     """
-    problems = Problems()
+    problems = Problems(bounded=True)
+    try:
+        _check_update(problems, resource, new, old, subresource)
+    except Enough:
+        return and_more(problems)
+    return problems
+
+
+def _check_update(
+    problems: Problems, resource: Resource, new: dict[str, Any], old: dict[str, Any], subresource: str
+) -> None:
     metadata = new.get("metadata") or {}
     check_metadata(problems, resource, metadata)
     check_metadata_update(problems, metadata, old.get("metadata") or {})
     rules = _RULES.get((resource.group, f"{resource.kind}/{subresource}")) if subresource else None
     if rules is None and _same_body(new, old):
-        return problems
+        return
     rules = rules or _RULES.get((resource.group, resource.kind))
     if rules is not None:
         rules.check(problems, new)
         if rules.update is not None:
             rules.update(problems, new, old)
-    return problems
 
 
 def _same_body(new: dict[str, Any], old: dict[str, Any]) -> bool:
