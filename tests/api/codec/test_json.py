@@ -34,6 +34,12 @@ def test_decode_reads_nulls_as_unset() -> None:
     assert pod.spec.containers[0].resources == core.ResourceRequirements(limits={"cpu": 1, "memory": "1Gi"})
 
 
+def test_structs_pass_over_who_owns_which_fields() -> None:
+    owned = POD.replace(b'"labels"', b'"managedFields":[{"manager":"m","fieldsV1":{"f:spec":{}}}],"labels"')
+    assert owned != POD
+    assert json.decode(core.Pod, owned) == json.decode(core.Pod, POD)
+
+
 def test_encode_fills_in_the_type() -> None:
     pod = core.Pod(metadata=meta.ObjectMeta(name="a"))
     tree = plain.loads(json.encode(pod))

@@ -137,7 +137,6 @@ class ObjectMeta(Model):
     generate_name: str = ""
     generation: int | None = None
     labels: dict[str, str] = {}
-    managed_fields: list[ManagedFieldsEntry] = []
     name: str = ""
     namespace: str = ""
     owner_references: list[OwnerReference] = []
