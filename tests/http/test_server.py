@@ -253,6 +253,69 @@ async def test_a_reader_that_never_reads_is_cut_off() -> None:
         writer.transport.abort()
 
 
+class Attached:
+    """A stream whose chunks are sent out of turn while its next one is waited for."""
+
+    def __init__(self) -> None:
+        self.send: Callable[[bytes], bool] = lambda _: False
+        self.waits = asyncio.Event()
+        self.go_on = asyncio.Event()
+
+    def attach(self, send: Callable[[bytes], bool]) -> None:
+        self.send = send
+
+    async def parts(self) -> AsyncIterator[bytes]:
+        yield b"first"
+        self.waits.set()
+        await self.go_on.wait()
+        yield b"last"
+
+    def stream(self) -> Stream:
+        return Stream(self.parts(), attach=self.attach)
+
+
+async def test_a_chunk_may_be_sent_while_the_next_is_waited_for() -> None:
+    one = Attached()
+    async with door(answering(one.stream())) as server, asyncio.TaskGroup() as tasks:
+        head = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+        talking = tasks.create_task(talk(server, head))
+        await one.waits.wait()
+        assert one.send(b"between")
+        assert not one.send(b"x" * 200_000), "a long one comes in pieces, at the reader's pace"
+        one.go_on.set()
+        received = await talking
+    assert body_of(received) == b"5\r\nfirst\r\n7\r\nbetween\r\n4\r\nlast\r\n0\r\n\r\n"
+
+
+async def test_nothing_is_sent_out_of_turn_to_http_1_0() -> None:
+    one = Attached()
+    one.go_on.set()
+    async with door(answering(one.stream())) as server:
+        received = await talk(server, b"GET / HTTP/1.0\r\n\r\n")
+    assert not one.send(b"between")
+    assert body_of(received) == b"firstlast"
+
+
+async def test_a_slow_client_is_sent_nothing_out_of_turn() -> None:
+    one = Attached()
+    async with door(answering(one.stream()), Limits(write_s=0.1)) as server:
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1024)
+        writer.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        await one.waits.wait()
+        for _ in range(1_000):
+            if not one.send(b"x" * 65_536):
+                break
+            await asyncio.sleep(0)
+        else:
+            raise AssertionError("sixty megabytes are too much ahead")
+        one.go_on.set()
+        async with asyncio.timeout(20):
+            while not server.statistics().slow_readers:
+                await asyncio.sleep(0.01)
+        assert not one.send(b"gone")
+        writer.transport.abort()
+
+
 async def test_a_body_may_be_streamed() -> None:
     async def handle(request: Request) -> Answer:
         size = 0

@@ -1,4 +1,8 @@
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -8,7 +12,7 @@ from hypothesis import strategies as st
 from bireme.aio.clock import VirtualClock
 from bireme.api.scheme import builtin
 from bireme.registry.record import Record
-from bireme.registry.rounds import CROWD, Rounds
+from bireme.registry.rounds import AT_A_TIME, CROWD, Rounds
 from bireme.registry.selection import Selection
 from bireme.registry.watcher import BUFFERED_FRAMES, KEPT_FRAMES, Change, Channel, Watcher
 
@@ -106,6 +110,114 @@ async def test_a_crowd_is_woken_in_rounds_and_the_first_event_is_not_held_back()
         assert {one.take() for one in crowd[1:]} == {b"ADDED 1;ADDED 2;ADDED 3;"}
         assert crowd[0].take() == b"ADDED 2;ADDED 3;"
         running.cancel()
+
+
+async def test_a_crowd_is_told_some_at_a_time() -> None:
+    rounds, channel = Rounds(VirtualClock()), channel_of(Told())
+    crowd = [watcher(channel) for _ in range(3 * AT_A_TIME)]
+    told: list[Watcher] = []
+    for one in crowd:
+        one.tell = partial(told.append, one)  # type: ignore[method-assign]
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(rounds.run())
+        channel.offer(change(1))
+        rounds.add(channel)
+        seen = []
+        while len(told) < len(crowd):
+            await asyncio.sleep(0)
+            seen.append(len(told))
+        running.cancel()
+    assert told == crowd
+    assert set(seen) >= {AT_A_TIME, 2 * AT_A_TIME, 3 * AT_A_TIME}
+
+
+@dataclass
+class Sent:
+    """A sink that remembers what it took; and a reader beside it, as a connection has one."""
+
+    watching: Watcher
+    takes: bool = True
+    got: bytes = b""
+    woken: int = 0
+
+    def sink(self, frames: bytes) -> bool:
+        if self.takes:
+            self.got += frames
+        return self.takes
+
+    async def read(self) -> None:
+        while True:
+            await self.watching.wait()
+            self.woken += 1
+            self.got += self.watching.take()
+
+
+@asynccontextmanager
+async def sent(channel: Channel) -> AsyncIterator[Sent]:
+    made = Sent(watcher(channel))
+    made.watching.attach(made.sink)
+    async with asyncio.TaskGroup() as tasks:
+        reader = tasks.create_task(made.read())
+        await asyncio.sleep(0)
+        yield made
+        reader.cancel()
+
+
+@pytest.mark.parametrize("others", [pytest.param(0, id="alone"), pytest.param(2, id="among others")])
+async def test_a_sink_takes_frames_without_the_reader_and_refuses_to_it(others: int) -> None:
+    channel = channel_of(Told())
+    for _ in range(others):
+        watcher(channel)
+    async with sent(channel) as one:
+        offer(channel, 1, 2)
+        assert (one.got, one.woken) == (b"ADDED 1;ADDED 2;", 0)
+        one.takes = False
+        offer(channel, 3)
+        offer(channel, 4)
+        await asyncio.sleep(0)
+        assert (one.got, one.woken) == (b"ADDED 1;ADDED 2;ADDED 3;ADDED 4;", 1)
+        one.takes = True
+        await asyncio.sleep(0)
+        offer(channel, 5)
+        assert (one.got[-8:], one.woken) == (b"ADDED 5;", 1)
+
+
+async def test_a_sink_is_left_alone_while_the_reader_is_busy() -> None:
+    channel = channel_of(Told())
+    async with sent(channel) as one:
+        one.watching.nudge()
+        offer(channel, 1)
+        assert one.got == b"", "the reader was woken first, and sends what there is"
+        await asyncio.sleep(0)
+        assert (one.got, one.woken) == (b"ADDED 1;", 1)
+
+
+async def test_who_left_is_sent_nothing() -> None:
+    channel = channel_of(Told())
+    async with sent(channel) as one:
+        one.watching.close()
+        offer(channel, 1)
+        assert one.got == b""
+
+
+@given(st.lists(st.sampled_from(["offer", "offer", "refuse", "accept", "turn", "nudge"]), max_size=60))
+async def test_whoever_sends_them_frames_come_in_order_and_once(deeds: list[str]) -> None:
+    channel, revision = channel_of(Told()), 0
+    async with sent(channel) as one, sent(channel) as other:
+        for deed in deeds:
+            match deed:
+                case "offer":
+                    revision += 1
+                    offer(channel, revision)
+                case "turn":
+                    await asyncio.sleep(0)
+                case "nudge":
+                    one.watching.nudge()
+                case _:
+                    one.takes = deed == "accept"
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert one.got == other.got == b"".join(b"ADDED %d;" % number for number in range(1, revision + 1))
 
 
 def test_a_channel_keeps_little_once_all_have_read() -> None:

@@ -140,7 +140,7 @@ class ResourceDoor:
             bookmarks=options.bookmarks,
             initial_events_end=bool(options.initial_events) and options.bookmarks,
         )
-        return _watched(request, frames, wanted.media)
+        return _watched(request, frames, wanted.media, attach=watching.watcher.attach)
 
     # Writing
 
@@ -296,10 +296,16 @@ class ResourceDoor:
         return answer(request, encoded(tree, media), media=media, status=status, headers=headers)
 
 
-def _watched(request: Request, frames: AsyncIterator[bytes], media: str) -> Answer:
+def _watched(
+    request: Request,
+    frames: AsyncIterator[bytes],
+    media: str,
+    *,
+    attach: Callable[[Callable[[bytes], bool]], None] | None = None,
+) -> Answer:
     """A watch as a stream, or as messages where the client wants a WebSocket."""
     if request.headers.get("upgrade", "").lower() != "websocket":
-        return Stream(frames, 200, {}, JSON if media == JSON else f"{media};stream=watch")
+        return Stream(frames, 200, {}, JSON if media == JSON else f"{media};stream=watch", attach)
     offered = request.headers.get("sec-websocket-protocol", "").partition(",")[0].strip()
     return WebSocketUpgrade(lambda socket: send_messages(socket, frames, media), offered)
 

@@ -375,6 +375,8 @@ class HttpConnection(web_protocol.RequestHandler):
             await self._put("".join(lines).encode())
             if request.method == "HEAD":
                 return
+            if stream.attach is not None and chunked:
+                stream.attach(self._send_now)
             async for chunk in stream.chunks:
                 await self._put_chunk(chunk, chunked=chunked)
             if chunked:
@@ -396,10 +398,18 @@ class HttpConnection(web_protocol.RequestHandler):
         if not chunked:
             await self._send(b"", chunk)
         elif len(chunk) <= PIECE:
-            await self._put(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+            await self._put(_chunk(chunk))
         else:
             await self._send(b"%x\r\n" % len(chunk), chunk)
             await self._put(b"\r\n")
+
+    def _send_now(self, chunk: bytes) -> bool:
+        """Send a chunk of a stream out of turn; false when the client is slow or gone, or the chunk is long."""
+        transport = self.transport
+        if self._paused or transport is None or transport.is_closing() or len(chunk) > PIECE:
+            return False
+        transport.write(_chunk(chunk))
+        return True
 
     # --- upgrades
 
@@ -448,6 +458,10 @@ class HttpConnection(web_protocol.RequestHandler):
             pass
         except* Exception:
             log.exception("upgraded connection failed", door=self._door.name)
+
+
+def _chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 def _refusal_of_parser(error: Any) -> Refused:

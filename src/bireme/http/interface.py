@@ -111,12 +111,16 @@ class Stream:
 
     `chunks` is closed (`aclose`, where it has one) in the end, also when the client goes away or was never sent
     any. A client that takes nothing for the door's `write_s` is cut off.
+
+    `attach`, where there is one, is given a function that sends a chunk at once. It may be called only while the
+    next of `chunks` is waited for; where it says false nothing was sent, and the chunk has to come by `chunks`.
     """
 
     chunks: AsyncIterator[bytes]
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
+    attach: Callable[[Callable[[bytes], bool]], None] | None = None
 
 
 class Connection(Protocol):

@@ -17,6 +17,9 @@ BUFFERED_FRAMES = 4_096
 KEPT_FRAMES = 64
 """So many frames may lie in a channel before it is looked whether all have read them."""
 
+Sink = Callable[[bytes], bool]
+"""Sends frames at once; false when it cannot now, and has taken nothing."""
+
 
 class View(Protocol):
     """How watchers want objects to look. Views with equal keys share what was rendered."""
@@ -90,10 +93,14 @@ class Channel:
 
     def release(self) -> None:
         """Let the members read what is there."""
+        for watcher in self.open():
+            watcher.tell()
+
+    def open(self) -> "list[Watcher]":
+        """Allow to read what is there; those who are to be told."""
         self.released = self.end
         self._joined.clear()
-        for watcher in self.members:
-            watcher.wake()
+        return list(self.members)
 
     def since(self, place: int) -> bytes:
         """What may be read from `place` on, joined once for all who stand there."""
@@ -102,9 +109,12 @@ class Channel:
         made = self._joined.get(place)
         if made is None:
             made = self._joined[place] = b"".join(self._frames[place - self._begin : self.released - self._begin])
+        return made
+
+    def was_read(self) -> None:
+        """A member has come as far as it may."""
         if len(self.members) == 1:
             self._forget(self.released)
-        return made
 
     def leave(self, watcher: "Watcher") -> bool:
         """One member less; whether anybody is left."""
@@ -136,6 +146,7 @@ class Watcher:
         self._missed: list[bytes] = []
         self._nudged = False
         self._reader: asyncio.Future[None] | None = None
+        self._sink: Sink | None = None
         self._close = close
         channel.members[self] = None
 
@@ -173,11 +184,31 @@ class Watcher:
         if self.dropped:
             return b""
         frames = self.channel.since(self.place)
-        self.place = max(self.place, self.channel.released)
+        self._has_read()
         if self._missed:
             frames = b"".join(self._missed) + frames
             self._missed.clear()
         return frames
+
+    def attach(self, sink: Sink) -> None:
+        """Give frames to `sink` straight away while the reader waits for them."""
+        self._sink = sink
+
+    def tell(self) -> None:
+        """There may be frames to read: the sink takes them, or else the reader is woken."""
+        # To wake a task and to have it write costs half as much again as the writing.
+        if self._sink is not None and self._reader is not None and not self._reader.done():
+            frames = self.channel.since(self.place)
+            if not frames:
+                return
+            if self._sink(frames):
+                self._has_read()
+                return
+        self.wake()
+
+    def _has_read(self) -> None:
+        self.place = max(self.place, self.channel.released)
+        self.channel.was_read()
 
     def wake(self) -> None:
         """Have the reader look again."""
@@ -188,4 +219,5 @@ class Watcher:
 
     def close(self) -> None:
         """Take no more events."""
+        self._sink = None
         self._close(self)
