@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bireme.api.kinds import core, meta
 from bireme.ledger.ledger import Ledger
@@ -180,13 +182,21 @@ def test_a_users_scorer_and_filter_see_the_pod_and_all_nodes() -> None:
 
 
 def test_scores_are_whole_numbers_from_0_to_100() -> None:
-    capacity = np.array([[1000, 1000], [0, 0], [3, 3]])
-    assert scores.fit(np.array([[500, 501], [1, 1], [1, 4]]), capacity, Fit()).tolist() == [49, 0, 33]
-    assert scores.balance(np.array([[500, 1000], [1, 1], [1, 3]]), capacity).tolist() == [75, 100, 66]
-    for used, size in (((500, 501), (1000, 1000)), ((1, 1), (0, 0)), ((1, 4), (3, 3)), ((7, 1), (9, 0))):
-        one = scores.fit(np.array([used]), np.array([size]), Fit())[0]
-        assert one == scores.least_of_one(used, size)
-        assert scores.balance(np.array([used]), np.array([size]))[0] == scores.balance_of_one(used, size)
+    capacity = np.array([[1000, 0, 3], [1000, 0, 3]])
+    assert scores.fit(np.array([[500, 1, 1], [501, 1, 4]]), capacity, Fit()).tolist() == [49, 0, 33]
+    assert scores.balance(np.array([[500, 1, 1], [1000, 1, 3]]), capacity).tolist() == [75, 100, 66]
+
+
+@given(*[st.integers(0, 10**12)] * 4, *[st.integers(1, 10**12)] * 2)
+def test_the_usual_case_scores_as_the_general_one(
+    cpu: int, memory: int, own_cpu: int, own_memory: int, cores: int, size: int
+) -> None:
+    used, taken, capacity = (
+        np.array(pair).reshape(2, 1) for pair in ((cpu, memory), (own_cpu, own_memory), (cores, size))
+    )
+    fit, even = scores.fit(used, capacity, Fit()), scores.balance(taken, capacity)
+    assert [column.tolist() for column in scores.usual(used, taken, capacity)] == [fit.tolist(), even.tolist()]
+    assert scores.usual_of_one(cpu, memory, own_cpu, own_memory, cores, size) == (fit[0], even[0])
 
 
 def test_what_pods_differ_in_without_meaning_is_no_part_of_a_template() -> None:

@@ -43,9 +43,9 @@ class Columns:
         self.rows: dict[str, int] = {}
         self.nodes: list[str] = [""] * capacity
         self.live = np.zeros(capacity, dtype=bool)
-        self.allocatable: Amounts = np.zeros((capacity, len(FIRST)), dtype=np.int64)
-        self.promised: Amounts = np.zeros((capacity, len(FIRST)), dtype=np.int64)
-        self.scored: Amounts = np.zeros((capacity, 2), dtype=np.int64)
+        self.allocatable = _blank(capacity, len(FIRST))
+        self.promised = _blank(capacity, len(FIRST))
+        self.scored = _blank(capacity, 2)
         self._free = list(range(capacity - 1, -1, -1))
         self._log: list[int] = []
         self._log_start = 0
@@ -180,14 +180,26 @@ class Columns:
     def _add_column(self, name: str) -> None:
         self._column[name] = len(self.names)
         self.names.append(name)
-        blank = np.zeros((self.capacity, 1), dtype=np.int64)
-        self.allocatable = np.hstack([self.allocatable, blank])
-        self.promised = np.hstack([self.promised, blank])
+        self.allocatable = _wider(self.allocatable)
+        self.promised = _wider(self.promised)
         self.generation += 1
 
 
+def _blank(rows: int, columns: int) -> Amounts:
+    """A table whose columns lie in memory one after the other: most passes are down a column."""
+    return np.zeros((rows, columns), dtype=np.int64, order="F")
+
+
 def _longer(table: Amounts, rows: int) -> Amounts:
-    return np.concatenate([table, np.zeros((rows, table.shape[1]), dtype=np.int64)])
+    grown = _blank(len(table) + rows, table.shape[1])
+    grown[: len(table)] = table
+    return grown
+
+
+def _wider(table: Amounts) -> Amounts:
+    grown = _blank(len(table), table.shape[1] + 1)
+    grown[:, :-1] = table
+    return grown
 
 
 def total(vectors: Iterable[Mapping[str, int]]) -> dict[str, int]:

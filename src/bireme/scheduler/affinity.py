@@ -19,15 +19,15 @@ NOT_NEAR = "node(s) didn't match pod affinity rules"
 NOT_APART = "node(s) didn't match pod anti-affinity rules"
 REPELLED = "node(s) didn't satisfy existing pods anti-affinity rules"
 
-Changes = Sequence[tuple[LabelSet, Sequence[tuple[Side, Bond]], int]]
+Changes = Sequence[tuple[LabelSet, Sequence[Held], int]]
 """Pods that come to a row or leave it, in thought: labels, bonds, how many."""
 
 
 class Affinity:
-    """What one kind of pod and those that are placed say of each other."""
+    """What one kind of pod (its `bonds`) and those that are placed say of each other."""
 
     def __init__(self, bonds: Bonds, labels: LabelSet, world: World, *, hard_weight: int) -> None:
-        self._bonds, self._labels, self._world, self._hard_weight = bonds, labels, world, hard_weight
+        self.bonds, self._labels, self._world, self._hard_weight = bonds, labels, world, hard_weight
         self._together = (
             world.tally(Question(tuple(bond.term for bond in bonds.together))) if bonds.together else None
         )
@@ -56,9 +56,9 @@ class Affinity:
         own = [(tally, bond.topology_key, bond.weight) for bond, tally in self._preferred]
         self._scoring = [each for each in (*own, *weighed) if each[2]]
         self._fits_itself = all(
-            bond.term.matches(labels.namespace, labels.labels, world.namespaces) for bond in self._bonds.together
+            bond.term.matches(labels.namespace, labels.labels, world.namespaces) for bond in self.bonds.together
         )
-        self._alive = bool(self._bonds or self._repelling or self._scoring)
+        self._alive = bool(self.bonds or self._repelling or self._scoring)
 
     def unrepelled(self) -> Flags | None:
         """Nodes from which no placed pod keeps such pods away; None for all."""
@@ -71,7 +71,7 @@ class Affinity:
         if tally is None:
             return None
         self._follow()
-        sums = [tally.by(bond.topology_key) for bond in self._bonds.together]
+        sums = [tally.by(bond.topology_key) for bond in self.bonds.together]
         first = self._fits_itself and not any(int(domains.counts[:-1].sum()) for domains in sums)
         return _all(_having(domains, 0 if first else 1) for domains in sums)
 
@@ -124,11 +124,11 @@ class Affinity:
             return sum(count for who, _, count in changes if bond.term.matches(who.namespace, who.labels, known))
 
         if self._together is not None:
-            sums = [self._together.by(bond.topology_key) for bond in self._bonds.together]
+            sums = [self._together.by(bond.topology_key) for bond in self.bonds.together]
             gone = sum(
                 count
                 for who, _, count in changes
-                if all(bond.term.matches(who.namespace, who.labels, known) for bond in self._bonds.together)
+                if all(bond.term.matches(who.namespace, who.labels, known) for bond in self.bonds.together)
             )
             slots = [int(domains.slots[row]) for domains in sums]
             if any(slot == domains.size for slot, domains in zip(slots, sums, strict=True)):
@@ -140,20 +140,20 @@ class Affinity:
             if _sum_at(tally.by(bond.topology_key), row, changed(bond)) > 0:
                 return NOT_APART
         for held in self._repelling:
-            count = sum(count for _, bonds, count in changes if (held.side, held.bond) in bonds)
+            count = sum(count for _, others, count in changes if held in others)
             if _sum_at(held.tally.by(held.bond.topology_key), row, count) > 0:
                 return REPELLED
-        for _, bonds, count in changes:
-            if count > 0 and any(self._is_repelled_by(side, bond, row) for side, bond in bonds):
+        for _, others, count in changes:
+            if count > 0 and any(self._is_repelled_by(held, row) for held in others):
                 return REPELLED
         return None
 
-    def _is_repelled_by(self, side: Side, bond: Bond, row: int) -> bool:
+    def _is_repelled_by(self, held: Held, row: int) -> bool:
         """Whether a pod that came to the row with this bond would keep such pods away from it."""
-        labels, world = self._labels, self._world
+        labels, world, bond = self._labels, self._world, held.bond
         has_key = world.nodes.label(bond.topology_key).ids[row] >= 0
         return (
-            side is Side.REPELS
+            held.side is Side.REPELS
             and bool(has_key)
             and bond.term.matches(labels.namespace, labels.labels, world.namespaces)
         )

@@ -152,7 +152,7 @@ def refusal_if(
         moved = [(pod.labels, pod.leaving, -1) for pod in leaves] + [(pod.labels, pod.leaving, 1) for pod in comes]
         if not template.spread.balanced_if(row, moved):
             return spread.TOO_SKEWED
-    changes = [(pod.labels, pod.holds, -1) for pod in leaves] + [(pod.labels, pod.holds, 1) for pod in comes]
+    changes = [(pod.labels, pod.held, -1) for pod in leaves] + [(pod.labels, pod.held, 1) for pod in comes]
     return template.affinity.refusal_if(row, changes)
 
 

@@ -2,7 +2,7 @@
 
 A label's values are numbered, so that a rule about it looks at each value once and then picks by number for all nodes
 (`LabelColumn.where`). Columns of labels are made when a rule first asks for the label. `version` rises whenever
-anything here changes: who keeps masks compares it.
+anything here or what a node has in all changes: who keeps masks compares it.
 """
 
 from collections import Counter, defaultdict
@@ -115,6 +115,8 @@ class Nodes:
         if self.facts.get(row) != facts:
             self._replace(row, facts)
             columns.touch(row)
+        elif columns.position != before:
+            self.version += 1
         return columns.position != before
 
     def remove(self, name: str) -> None:

@@ -70,11 +70,11 @@ class Nominated:
             demand=demand,
             leaving=False,
             generation=None,
-            holds=labels.bonds(demand).sides() if demand.has_terms else (),
+            held=labels.held(demand, self._world) if demand.has_terms else (),
         )
         self._pods[meta.uid] = placed
         self._by_node.setdefault(node, {})[meta.uid] = placed
-        if any(side is Side.REPELS for side, _ in placed.holds):
+        if any(held.side is Side.REPELS for held in placed.held):
             self._repelling.add(meta.uid)
         self._count(placed, 1)
 
@@ -189,5 +189,5 @@ def amounts_decide(template: Template) -> bool:
 
 
 def _requires(template: Template) -> bool:
-    bonds = template.labels.bonds(template.demand)
+    bonds = template.affinity.bonds
     return bool(bonds.together or bonds.apart)

@@ -20,28 +20,24 @@ LARGE_IMAGE = 1000 * 2**20
 def fit(used: Amounts, capacity: Amounts, by: Fit) -> Amounts:
     """How well the amounts suit the strategy: the weighted mean over the resources that the node has.
 
-    `used` is what would be taken with the pod on the node; both have a row a node and a column for each of the
-    strategy's resources.
+    `used` is what would be taken with the pod on the node; both have a row for each of the strategy's resources and a
+    column a node.
     """
+    size = np.maximum(capacity, 1)
     match by.strategy:
-        case Strategy.LEAST if capacity.all() and all(weight == 1 for _, weight in by.resources):
-            each = np.maximum(capacity - used, 0) * 100 // capacity  # the usual case, in few passes
-            even: Amounts = np.add.reduce(each, axis=1) // len(by.resources)
-            return even
         case Strategy.LEAST:
-            each = np.maximum(capacity - used, 0) * 100 // np.maximum(capacity, 1)
+            each = np.maximum(capacity - used, 0) * 100 // size
         case Strategy.MOST:
-            each = np.minimum(used, capacity) * 100 // np.maximum(capacity, 1)
+            each = np.minimum(used, capacity) * 100 // size
         case Strategy.SHAPE:
-            percent = np.where(used <= capacity, used * 100 // np.maximum(capacity, 1), 100)
-            each = shaped(percent, by.shape)
-    counted = (capacity > 0) * np.array([weight for _, weight in by.resources], dtype=np.int64)
+            each = shaped(np.where(used <= capacity, used * 100 // size, 100), by.shape)
+    counted = (capacity > 0) * np.array([[weight] for _, weight in by.resources], dtype=np.int64)
     if by.strategy is Strategy.SHAPE:  # a resource that scores nothing has no weight here
         counted = counted * (each > 0)
-        mean = (each * counted).sum(axis=1) / np.maximum(counted.sum(axis=1), 1)
+        mean = (each * counted).sum(axis=0) / np.maximum(counted.sum(axis=0), 1)
         rounded: Amounts = np.floor(mean + 0.5).astype(np.int64)
         return rounded
-    result: Amounts = (each * counted).sum(axis=1) // np.maximum(counted.sum(axis=1), 1)
+    result: Amounts = (each * counted).sum(axis=0) // np.maximum(counted.sum(axis=0), 1)
     return result
 
 
@@ -57,41 +53,39 @@ def shaped(percent: Amounts, points: Sequence[tuple[int, int]]) -> Amounts:
     return result
 
 
-def balance(taken: Amounts, capacity: Amounts) -> Amounts:
+def balance(taken: Amounts, capacity: Amounts) -> Numbers:
     """How even the resources would be used: 100 when all to the same part. Resources a node lacks are left out."""
-    if capacity.shape[1] == 2 and capacity.all():  # the usual case, in few passes
-        usual = np.minimum(taken / capacity, 1.0)
-        even: Amounts = ((1.0 - np.abs(usual[:, 0] - usual[:, 1]) / 2.0) * 100.0).astype(np.int64)
-        return even
     there = capacity > 0
-    part = np.where(there, np.minimum(taken / np.where(there, capacity, 1), 1.0), 0.0)
-    count = np.maximum(there.sum(axis=1), 1)
-    if capacity.shape[1] == 2:
-        deviation = np.where(count == 2, np.abs(part[:, 0] - part[:, 1]) / 2.0, 0.0)
+    part = np.where(there, np.minimum(taken / np.maximum(capacity, 1), 1.0), 0.0)
+    count = np.maximum(there.sum(axis=0), 1)
+    if len(capacity) == 2:
+        deviation = np.where(count == 2, np.abs(part[0] - part[1]) / 2.0, 0.0)
     else:
-        mean = part.sum(axis=1) / count
-        deviation = np.sqrt(np.where(there, (part - mean[:, None]) ** 2, 0.0).sum(axis=1) / count)
-    result: Amounts = ((1.0 - deviation) * 100.0).astype(np.int64)
+        mean = part.sum(axis=0) / count
+        deviation = np.sqrt(np.where(there, (part - mean) ** 2, 0.0).sum(axis=0) / count)
+    result: Numbers = np.floor((1.0 - deviation) * 100.0)
     return result
 
 
-def least_of_one(used: Sequence[int], capacity: Sequence[int]) -> int:
-    """As `fit` of cpu and memory with equal weights, for one node and by plain numbers."""
-    total = there = 0
-    for amount, size in zip(used, capacity, strict=False):
-        if size > 0:
-            there += 1
-            if amount <= size:
-                total += (size - amount) * 100 // size
-    return total // there if there else 0
+def usual(used: Amounts, taken: Amounts, capacity: Amounts) -> tuple[Amounts, Numbers]:
+    """`fit` and `balance` in the usual case, in few passes: least allocated, cpu and memory, and nodes have both."""
+    left = capacity - used
+    np.maximum(left, 0, out=left)
+    left *= 100
+    left //= capacity
+    part = taken / capacity
+    np.minimum(part, 1.0, out=part)
+    even = np.abs(part[0] - part[1])
+    even /= 2.0
+    np.subtract(1.0, even, out=even)
+    even *= 100.0
+    return (left[0] + left[1]) // 2, np.floor(even, out=even)
 
 
-def balance_of_one(taken: Sequence[int], capacity: Sequence[int]) -> int:
-    """As `balance` of cpu and memory, for one node and by plain numbers."""
-    (cpu, memory), cores, size = taken, capacity[0], capacity[1]
-    if cores <= 0 or size <= 0:
-        return 100
-    return int((1.0 - abs(min(cpu / cores, 1.0) - min(memory / size, 1.0)) / 2.0) * 100.0)
+def usual_of_one(cpu: int, memory: int, own_cpu: int, own_memory: int, cores: int, size: int) -> tuple[int, int]:
+    """As `usual` for one node by plain numbers: what would be used, what would be taken, and what there is."""
+    fit = (max(cores - cpu, 0) * 100 // cores + max(size - memory, 0) * 100 // size) // 2
+    return fit, int((1.0 - abs(min(own_cpu / cores, 1.0) - min(own_memory / size, 1.0)) / 2.0) * 100.0)
 
 
 def image_locality(images: Sequence[str], nodes: Nodes) -> Numbers:

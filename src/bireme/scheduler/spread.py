@@ -106,7 +106,8 @@ class _Counted:
         constraint, domains = self.constraint, self.domains
         more = float(constraint.max_skew - 1)
         if constraint.topology_key == HOSTNAME:
-            parts: Numbers = self.tally.rows * math.log(int(feasible.sum()) + 2) + more
+            parts: Numbers = self.tally.rows * math.log(int(np.count_nonzero(feasible)) + 2)
+            parts += more
             if self.unlabelled is not None:
                 parts[self.unlabelled] = 0.0
             return parts
@@ -137,6 +138,7 @@ class Spread:
         self._capacity = -1
         self._labelled: Flags = np.zeros(0, dtype=bool)
         self._soft_labelled: Flags = np.zeros(0, dtype=bool)
+        self._all_labelled = False
 
     @property
     def scores(self) -> bool:
@@ -158,6 +160,7 @@ class Spread:
         untainted = filters.untainted(self._spec, nodes) & filters.uncordoned(self._spec, nodes)
         self._labelled = _labelled(self._hard, nodes)
         self._soft_labelled = _labelled(self._soft, nodes)
+        self._all_labelled = bool((self._soft_labelled | ~nodes.present).all())
         for group, labelled in ((self._hard, self._labelled), (self._soft, self._soft_labelled)):
             needed = labelled if group is self._hard or self._needs_labels else nodes.present
             for counted in group:
@@ -222,20 +225,29 @@ class Spread:
         """From 0 to 100 for the feasible rows, most where fewest are; None when all of them score the same."""
         if not self._soft:
             return None
-        counted_rows = feasible & self._soft_labelled if self._needs_labels else feasible
-        whole = counted_rows is feasible or bool((counted_rows == feasible).all())
+        whole = not self._needs_labels or self._all_labelled
+        counted_rows = feasible if whole else feasible & self._soft_labelled
         if whole and not any(counted.tally.total or counted.unlabelled is not None for counted in self._soft):
             return None
-        total = sum((counted.parts(counted_rows) for counted in self._soft), np.zeros(len(feasible)))
-        total = np.floor(total + 0.5)
+        total = self._soft[0].parts(counted_rows)
+        for counted in self._soft[1:]:
+            total += counted.parts(counted_rows)
+        total += 0.5
+        np.floor(total, out=total)
         among = total[counted_rows]
         if not len(among):
             return None
         most, least = float(among.max()), float(among.min())
-        result = np.full(len(total), 100.0) if most == 0 else np.floor(100.0 * (most + least - total) / most)
+        if most == 0:
+            total[:] = 100.0
+        else:
+            np.subtract(most + least, total, out=total)
+            total *= 100.0
+            total /= most
+            np.floor(total, out=total)
         if not whole:
-            result[~counted_rows] = 0.0
-        return result
+            total[~counted_rows] = 0.0
+        return total
 
 
 def _labelled(group: Sequence[_Counted], nodes: Nodes) -> Flags:

@@ -23,7 +23,7 @@ class Tally:
         self.rows: Counts = np.zeros(nodes.capacity, dtype=np.int64)
         self.total = 0
         self._whole: dict[str, Domains] = {}
-        self._partial: weakref.WeakSet[Domains] = weakref.WeakSet()
+        self._partial: list[weakref.ref[Domains]] = []
 
     def add(self, row: int, count: int) -> None:
         """So many more pods on the row; fewer with a negative count."""
@@ -33,8 +33,10 @@ class Tally:
         self.total += count
         for domains in self._whole.values():
             domains.add(row, count)
-        for domains in self._partial:
-            domains.add(row, count)
+        for reference in self._partial:
+            partial = reference()
+            if partial is not None:
+                partial.add(row, count)
 
     def grow(self) -> None:
         """Have as many rows as the nodes' columns."""
@@ -46,7 +48,8 @@ class Tally:
         """These are the counts now."""
         self.rows = rows
         self.total = int(rows.sum())
-        for domains in (*self._whole.values(), *self._partial):
+        partial = [domains for reference in self._partial if (domains := reference()) is not None]
+        for domains in (*self._whole.values(), *partial):
             domains.forget()
 
     def by(self, key: str) -> "Domains":
@@ -60,7 +63,7 @@ class Tally:
     def partly_by(self, key: str) -> "Domains":
         """Sums of the caller's own, to be refreshed with the mask of the nodes that count."""
         domains = Domains(self, key, self._nodes)
-        self._partial.add(domains)
+        self._partial = [*(reference for reference in self._partial if reference() is not None), weakref.ref(domains)]
         return domains
 
 
@@ -82,8 +85,8 @@ class Domains:
 
     def add(self, row: int, count: int) -> None:
         """See `Tally.add`."""
-        if self._version == self._nodes.version and row < len(self.slots):
-            slot = self.slots[row]
+        if self._version == self._nodes.version:
+            slot = self.slots.item(row)
             if slot < self.size:
                 self.counts[slot] += count
 
@@ -93,7 +96,7 @@ class Domains:
 
     def refresh(self, mask: Flags | None) -> None:
         """Count anew if nodes changed; `mask` says which count."""
-        if self._version == self._nodes.version and len(self.slots) == self._nodes.capacity:
+        if self._version == self._nodes.version:
             return
         self._version = self._nodes.version
         self._tally.grow()

@@ -23,6 +23,7 @@ from bireme.scheduler.interface import Mask
 from bireme.scheduler.nodes import Flags, Numbers, Rows
 from bireme.scheduler.profile import DEFAULT, Fit, Profile, Score
 from bireme.scheduler.spread import Spread, constraints_of
+from bireme.scheduler.terms import bonds_of
 from bireme.scheduler.world import LabelSet, Placed, World
 
 LIMIT = 1000
@@ -47,9 +48,10 @@ class Column:
         self._nodes, self._columns, self._profile = world.nodes, world.ledger.columns, profile
         self._fit_weight = profile.weight(Score.FIT)
         self._balance_weight = 0 if demand.is_best_effort else profile.weight(Score.BALANCE)
-        self._plain = profile.fit == Fit() and profile.balanced == ("cpu", "memory")
+        self._is_usual = False
         self._position = self._generation = self._version = -1
         self.score: Numbers = np.zeros(0)
+        self.open: Flags = np.zeros(0, dtype=bool)
         self.allowed: Flags = np.zeros(0, dtype=bool)
         self.avoided: Numbers | None = None
         self.preferred: Numbers | None = None
@@ -72,7 +74,7 @@ class Column:
         self._position = position
         if changed is None or len(changed) * 4 > len(self.score):
             self._weigh(np.flatnonzero(self.allowed))
-        elif len(changed) <= FEW and self._plain:
+        elif len(changed) <= FEW and self._is_usual:
             for row in changed:
                 self._weigh_one(row)
         else:
@@ -80,21 +82,23 @@ class Column:
             self._weigh(rows[self.allowed[rows]])
 
     def _start_anew(self) -> None:
-        columns, nodes, demand = self._columns, self._nodes, self.demand
+        columns, nodes, demand, profile = self._columns, self._nodes, self.demand, self._profile
         self._wanted = columns.vector(demand.load.amounts)  # may add a column, and with it a generation
         self._least = np.where(self._wanted > 0, self._wanted, NEVER_SHORT)
         self._needs = [(index, amount) for index, amount in enumerate(self._wanted.tolist()) if amount > 0]
         self._cpu, self._memory = self._wanted[:2].tolist()
-        self._fitted = [columns.index(name) for name, _ in self._profile.fit.resources]
-        indexes = [columns.index(name) for name in self._profile.balanced]
-        self._balanced = slice(0, 2) if indexes == [CPU, MEMORY] else indexes
+        self._fitted = [columns.index(name) for name, _ in profile.fit.resources]
+        self._balanced = [columns.index(name) for name in profile.balanced]
         self._generation, self._version, self._position = columns.generation, nodes.version, columns.position
         self.allowed = filters.allowed(demand.spec, nodes)
         avoided = filters.avoided_taints(demand.spec, nodes)
         self.avoided = avoided if avoided.any() else None
         self.preferred = filters.affinity_weight(demand.spec, nodes)
-        self._static = self._profile.weight(Score.IMAGES) * scores.image_locality(demand.images, nodes)
+        self._static = profile.weight(Score.IMAGES) * scores.image_locality(demand.images, nodes)
         self.score = np.full(columns.capacity, REFUSED)
+        self.open = np.zeros(columns.capacity, dtype=bool)
+        has_both = bool(columns.allocatable[self.allowed, :2].all())
+        self._is_usual = has_both and profile.fit == Fit() and profile.balanced == ("cpu", "memory")
         self._weigh(np.flatnonzero(self.allowed))
 
     def has_room(self, rows: Rows) -> Flags:
@@ -134,48 +138,50 @@ class Column:
 
     def _weigh(self, rows: Rows) -> None:
         """Renew the scores of these rows, which no filter refuses."""
-        columns = self._columns
-        capacity, promised = columns.allocatable[rows], columns.promised[rows]
-        fits = _in_each_column(capacity - promised >= self._least)
+        columns, load = self._columns, self.demand.load
+        # One resource after the other, each a row of numbers over the nodes.
+        have, taken = columns.allocatable.T.take(rows, axis=1), columns.promised.T.take(rows, axis=1)
+        fits = np.logical_and.reduce(have - taken >= self._least[:, None], axis=0)
         if self.demand.ports:
             fits &= np.array([not self.clashes(row) for row in rows.tolist()], dtype=bool)
-        total = self._static[rows] + self._fit_weight * self._fit(rows, capacity, promised)
-        if self._balance_weight:
-            taken = promised[:, self._balanced] + self._wanted[self._balanced]
-            total += self._balance_weight * scores.balance(taken, capacity[:, self._balanced])
-        self.score[rows] = np.where(fits, total, REFUSED)
-
-    def _fit(self, rows: Rows, capacity: Amounts, promised: Amounts) -> Amounts:
-        """Cpu and memory count with what pods without requests are taken to use, all else as it is promised."""
-        columns, load, by = self._columns, self.demand.load, self._profile.fit
-        if self._plain:
-            return scores.fit(columns.scored[rows] + load.scored, capacity[:, :2], by)
-        used = (promised + self._wanted)[:, self._fitted]
-        for place, index in enumerate(self._fitted):
-            if index in (CPU, MEMORY):
-                used[:, place] = columns.scored[rows, index] + load.scored[index]
-        return scores.fit(used, capacity[:, self._fitted], by)
+        used = columns.scored.T.take(rows, axis=1) + load.scored[:, None]
+        if self._is_usual:
+            fit, even = scores.usual(used, taken[:2] + self._wanted[:2, None], have[:2])
+        else:
+            taken += self._wanted[:, None]
+            scored = taken.copy()
+            scored[:2] = used  # pods without requests are taken to use some cpu and memory
+            fit = scores.fit(scored[self._fitted], have[self._fitted], self._profile.fit)
+            even = scores.balance(taken[self._balanced], have[self._balanced])
+        total = self._static.take(rows) + fit * self._fit_weight + even * self._balance_weight
+        total[~fits] = REFUSED
+        self.open[rows] = fits
+        self.score[rows] = total
 
     def _weigh_one(self, row: int) -> None:
-        """As `_weigh` for one row and the usual strategy, by plain numbers: numpy is slow on few."""
+        """As `_weigh` for one row in the usual case, by plain numbers: numpy is slow on few."""
         if not self.allowed[row]:
             return
         columns, load = self._columns, self.demand.load
         capacity, promised = columns.allocatable[row].tolist(), columns.promised[row].tolist()
+        fits = not (self.demand.ports and self.clashes(row))
         for index, amount in self._needs:
             if capacity[index] - promised[index] < amount:
-                self.score[row] = REFUSED
-                return
-        if self.demand.ports and self.clashes(row):
+                fits = False
+        self.open[row] = fits
+        if not fits:
             self.score[row] = REFUSED
             return
         cpu, memory = columns.scored[row].tolist()
-        used = (cpu + load.millicores, memory + load.bytes)
-        total = self._fit_weight * scores.least_of_one(used, capacity)
-        if self._balance_weight:
-            taken = (promised[0] + self._cpu, promised[1] + self._memory)
-            total += self._balance_weight * scores.balance_of_one(taken, capacity)
-        self.score[row] = total + self._static.item(row)
+        fit, even = scores.usual_of_one(
+            cpu + load.millicores,
+            memory + load.bytes,
+            promised[CPU] + self._cpu,
+            promised[MEMORY] + self._memory,
+            capacity[CPU],
+            capacity[MEMORY],
+        )
+        self.score[row] = self._static.item(row) + fit * self._fit_weight + even * self._balance_weight
 
     def clashes(self, row: int) -> bool:
         """Whether a host port that the pod wants is taken on the row."""
@@ -196,7 +202,9 @@ class Template:
         self.spread = (
             Spread(constraints, world, spec, labels.namespace, needs_labels=needs_labels) if constraints else None
         )
-        self.affinity = Affinity(labels.bonds(self.demand), labels, world, hard_weight=profile.hard_affinity_weight)
+        self.affinity = Affinity(
+            bonds_of(spec, labels.namespace, labels.labels), labels, world, hard_weight=profile.hard_affinity_weight
+        )
 
     def best(self, masks: Sequence[Mask] = (), *, pod: core.Pod | None = None) -> int | None:
         """The row of the best node, the lowest of equals; None when no node will do.
@@ -219,7 +227,7 @@ class Template:
         affinity = self.affinity if self.affinity.is_alive() else None
         if not (masks or spread or affinity or column.is_relative or profile.scorers):
             return score
-        feasible = score > REFUSED
+        feasible = column.open.copy()
         for mask in masks:
             feasible &= mask.allowed
         if spread:
@@ -232,17 +240,18 @@ class Template:
         for scorer in profile.scorers:
             if scorer.filter is not None and pod is not None:
                 _narrow(feasible, scorer.filter(pod, self.world.nodes))
-        total = np.where(feasible, score, REFUSED)
-        for weight, part in self._parts(feasible):
+        total: Numbers = np.where(feasible, score, REFUSED)
+        for weight, part in self._parts(feasible, affinity):
             if weight and part is not None:
-                total += weight * part
+                part *= weight
+                total += part
         for scorer in profile.scorers:
             if scorer.score is not None and pod is not None:
                 total += scorer.weight * np.clip(scorer.score(pod, self.world.nodes), 0.0, 100.0)
         return total
 
-    def _parts(self, feasible: Flags) -> Sequence[tuple[int, Numbers | None]]:
-        """The scores that are made comparable over the feasible nodes, by weight."""
+    def _parts(self, feasible: Flags, affinity: Affinity | None) -> Sequence[tuple[int, Numbers | None]]:
+        """The scores that are made comparable over the feasible nodes, by weight; arrays of the caller's own."""
         column, profile = self.column, self._profile
         parts: list[tuple[int, Numbers | None]] = []
         if column.avoided is not None:
@@ -252,8 +261,8 @@ class Template:
             parts.append((profile.weight(Score.NODE_AFFINITY), scores.normalised(column.preferred, feasible)))
         if self.spread and self.spread.scores:
             parts.append((profile.weight(Score.SPREAD), self.spread.score(feasible)))
-        if self.affinity.is_alive():
-            parts.append((profile.weight(Score.POD_AFFINITY), self.affinity.score(feasible)))
+        if affinity:
+            parts.append((profile.weight(Score.POD_AFFINITY), affinity.score(feasible)))
         return parts
 
 

@@ -66,7 +66,7 @@ class Changes:
         if pod.row >= 0:
             self.rows.add(pod.row)
         self.labels.add(pod.labels)
-        self.repelling.update(bond for side, bond in pod.holds if side is Side.REPELS)
+        self.repelling.update(held.bond for held in pod.held if held.side is Side.REPELS)
         self.lack |= Lack.AMOUNTS | Lack.PORTS | Lack.PODS
 
     def offer_ended(self) -> None:
@@ -103,7 +103,7 @@ def _pods_matter(template: Template, changes: Changes, world: World) -> bool:
 
 def required_terms(template: Template) -> list[Term]:
     """Which other pods can rule out a node for such a pod."""
-    bonds, labels = template.labels.bonds(template.demand), template.labels
+    bonds, labels = template.affinity.bonds, template.labels
     terms = [bond.term for bond in (*bonds.together, *bonds.apart)]
     for each in template.demand.spec.topology_spread_constraints:
         if each.when_unsatisfiable != "ScheduleAnyway":

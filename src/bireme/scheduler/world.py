@@ -18,7 +18,7 @@ from bireme.ledger.ledger import Ledger
 from bireme.scheduler.demand import Demand, Demands
 from bireme.scheduler.nodes import NodeFacts, Nodes, node_facts
 from bireme.scheduler.tallies import Tally
-from bireme.scheduler.terms import Bond, Bonds, Side, Term, bonds_of
+from bireme.scheduler.terms import Bond, Side, Term, bonds_of
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -37,7 +37,7 @@ class LabelSet:
     It tells the tallies that count such pods of each that comes or goes, as long as somebody keeps them.
     """
 
-    __slots__ = ("__weakref__", "_bonds", "_of_all", "_of_staying", "labels", "leaving", "namespace", "rows")
+    __slots__ = ("__weakref__", "_held", "_of_all", "_of_staying", "labels", "leaving", "namespace", "rows")
 
     def __init__(self, namespace: str, labels: Mapping[str, str]) -> None:
         self.namespace, self.labels = namespace, labels
@@ -45,14 +45,15 @@ class LabelSet:
         self.leaving: Counter[int] = Counter()
         self._of_all: list[weakref.ref[Tally]] = []
         self._of_staying: list[weakref.ref[Tally]] = []
-        self._bonds: dict[bytes, Bonds] = {}
+        self._held: dict[bytes, tuple[Held, ...]] = {}
 
-    def bonds(self, demand: Demand) -> Bonds:
-        """What a pod with these labels and this demand says of others."""
-        bonds = self._bonds.get(demand.key)
-        if bonds is None:
-            bonds = self._bonds[demand.key] = bonds_of(demand.spec, self.namespace, self.labels)
-        return bonds
+    def held(self, demand: Demand, world: "World") -> "tuple[Held, ...]":
+        """The bonds of a placed pod with these labels and this demand."""
+        held = self._held.get(demand.key)
+        if held is None:
+            bonds = bonds_of(demand.spec, self.namespace, self.labels)
+            held = self._held[demand.key] = tuple(world.bond(side, bond) for side, bond in bonds.sides())
+        return held
 
     def tell(self, tallies: Iterable[tuple[Question, Tally]]) -> None:
         """These tallies, and no others, count such pods from now on."""
@@ -104,17 +105,12 @@ class Placed:
     demand: Demand
     leaving: bool
     generation: int | None
-    holds: tuple[tuple[Side, Bond], ...] = ()
-
-    @property
-    def has_bonds(self) -> bool:
-        """Its affinity says something of other pods."""
-        return bool(self.holds)
+    held: "tuple[Held, ...]" = ()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Held:
-    """The placed pods with one bond, counted."""
+    """The placed pods with one bond, counted: what the bond does to newcomers that it is about."""
 
     side: Side
     bond: Bond
@@ -132,8 +128,9 @@ class World:
         self.namespaces: dict[str, Mapping[str, str]] = {}
         self.namespaces_version = 0
         self.placed: dict[str, Placed] = {}
-        self.held: dict[tuple[Side, Bond], Held] = {}
+        self.held: dict[Held, None] = {}
         self.held_version = 0
+        self._bonds: weakref.WeakValueDictionary[tuple[Side, Bond], Held] = weakref.WeakValueDictionary()
         self._by_node: dict[str, dict[str, Placed]] = {}
         self._label_sets: weakref.WeakValueDictionary[tuple[str, bytes], LabelSet] = weakref.WeakValueDictionary()
         self._tallies: weakref.WeakValueDictionary[Question, Tally] = weakref.WeakValueDictionary()
@@ -204,7 +201,7 @@ class World:
             demand,
             bool(meta.deletion_timestamp),
             meta.generation,
-            labels.bonds(demand).sides() if demand.has_terms else (),
+            labels.held(demand, self) if demand.has_terms else (),
         )
         self.placed[meta.uid] = placed
         here = self._by_node.get(node)
@@ -248,12 +245,17 @@ class World:
             self._recount(question, tally)
         return tally
 
+    def bond(self, side: Side, bond: Bond) -> Held:
+        """The count of the placed pods with this bond."""
+        held = self._bonds.get((side, bond))
+        if held is None:
+            held = self._bonds[side, bond] = Held(side, bond, Tally(self.nodes))
+        return held
+
     def holders(self, labels: LabelSet) -> list[Held]:
         """The bonds of placed pods that are about pods with these labels."""
         return [
-            held
-            for held in self.held.values()
-            if held.bond.term.matches(labels.namespace, labels.labels, self.namespaces)
+            held for held in self.held if held.bond.term.matches(labels.namespace, labels.labels, self.namespaces)
         ]
 
     def _tallies_of(self, labels: LabelSet) -> list[tuple[Question, Tally]]:
@@ -283,10 +285,9 @@ class World:
             self._uncount(placed)
         placed.row = row
         placed.labels.add(row, 1, leaving=placed.leaving)
-        for side, bond in placed.holds:
-            held = self.held.get((side, bond))
-            if held is None:
-                held = self.held[side, bond] = Held(side, bond, Tally(self.nodes))
+        for held in placed.held:
+            if not held.pods:
+                self.held[held] = None
                 self.held_version += 1
             held.pods += 1
             held.tally.add(row, 1)
@@ -296,12 +297,11 @@ class World:
         if row < 0:
             return
         placed.labels.add(row, -1, leaving=placed.leaving)
-        for key in placed.holds:
-            held = self.held[key]
+        for held in placed.held:
             held.pods -= 1
             held.tally.add(row, -1)
             if not held.pods:
-                del self.held[key]
+                del self.held[held]
                 self.held_version += 1
 
     def _set_leaving(self, placed: Placed, *, leaving: bool) -> None:
