@@ -203,10 +203,6 @@ class SchedulingQueue:
         """Pods that wait for a change."""
         return [waiting for waiting in self._waiting.values() if waiting.state is State.PARKED]
 
-    def binding(self) -> list[Waiting]:
-        """Pods that have a node which is being written."""
-        return [waiting for waiting in self._waiting.values() if waiting.state is State.BINDING]
-
     def get(self, key: Key) -> Waiting | None:
         """The pod as it waits, if it does."""
         return self._waiting.get(key)

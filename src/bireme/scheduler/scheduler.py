@@ -88,15 +88,12 @@ class Scheduler:
     async def run(self) -> None:
         """Place pods until cancelled."""
         await self._caches.wait_synced()
+        # What an earlier scheduler booked and never bound, or what went while there was none.
         for uid in self._booked_before - self._world.placed.keys():
             self._world.ledger.release_pod(uid)
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._writers.run(), name="scheduler: writers")
-                tasks.create_task(self._place_all(), name="scheduler: placing")
-        finally:
-            for waiting in self._queue.binding():
-                self._let_go(waiting)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._writers.run(), name="scheduler: writers")
+            tasks.create_task(self._place_all(), name="scheduler: placing")
 
     def statistics(self) -> SchedulerStatistics:
         count = self.figures.count
@@ -258,9 +255,3 @@ class Scheduler:
         for rule in self._rules:
             rule.release(pod)
         self._following.displace(pod.metadata.uid)
-
-    def _let_go(self, waiting: Waiting) -> None:
-        """The scheduler ends before the binding was written: nobody would give back what it holds."""
-        pod = self._caches.pods.get(waiting.key)
-        if pod is not None and not pod.spec.node_name:
-            self._release(pod)
