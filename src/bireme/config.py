@@ -61,6 +61,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     audit_log_path: Path | None = None
     audit_log_max_megabytes: int = 100
     audit_log_max_backups: int = 10
+    scheduler_config_file: Path | None = None
+    scheduler_plugin_files: tuple[Path, ...] = ()
 
     @property
     def is_simulated(self) -> bool:

@@ -59,6 +59,10 @@ class Metrics:
         """Have `source` give further lines at each look."""
         self._sources.append(source)
 
+    def remove(self, source: Source) -> None:
+        """Ask `source` no more."""
+        self._sources.remove(source)
+
     def count(self, route: Route, code: int, seconds: float, *, dry_run: bool = False) -> None:
         """One more request was answered."""
         scope = "resource" if route.name else "namespace" if route.namespace else "cluster"

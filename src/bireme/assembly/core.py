@@ -25,6 +25,7 @@ from bireme.assembly.certificates import front_proxy_trust
 from bireme.assembly.doors import Opening, open_doors
 from bireme.assembly.parts import run_controllers, run_scheduler, signs
 from bireme.assembly.process import run_until_stopped, set_up_logs, settle_memory
+from bireme.assembly.scheduling import scheduler_settings
 from bireme.client.client import Client
 from bireme.config import Config
 from bireme.controllers.settings import Settings as ControllerSettings
@@ -188,7 +189,13 @@ class Core:
         await run_controllers(self._api, settings, clock=self._clock)
 
     async def _run_scheduler(self) -> None:
-        await run_scheduler(self._api, self._ledger, clock=self._clock, ask_for_room=lambda: self._make_room())
+        await run_scheduler(
+            self._api,
+            self._ledger,
+            clock=self._clock,
+            settings=scheduler_settings(self._config),
+            ask_for_room=lambda: self._make_room(),
+        )
 
     def _mesos(self) -> MesosMaster:
         config = self._config

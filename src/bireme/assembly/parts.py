@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 from bireme.aio.clock import Clock
 from bireme.aio.uids import new_uid
 from bireme.assembly.api import Api
+from bireme.assembly.scheduling import figures
 from bireme.client.events import EventRecorder
 from bireme.controllers.all import controllers
 from bireme.controllers.all import run as run_all
@@ -70,16 +72,21 @@ async def run_scheduler(
         ask_for_room=ask_for_room,
     )
     rules.serve(scheduler)
+    source = partial(figures, scheduler)
 
     async def place() -> None:
         await rules.wait_synced()
         await scheduler.run()
 
-    async with asyncio.TaskGroup() as tasks:
-        for name, service in (
-            ("caches", caches.run),
-            ("events", events.run),
-            ("rules", rules.run),
-            ("placing", place),
-        ):
-            tasks.create_task(service(), name=f"scheduler: {name}")
+    api.server.metrics.add(source)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for name, service in (
+                ("caches", caches.run),
+                ("events", events.run),
+                ("rules", rules.run),
+                ("placing", place),
+            ):
+                tasks.create_task(service(), name=f"scheduler: {name}")
+    finally:
+        api.server.metrics.remove(source)

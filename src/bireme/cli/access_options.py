@@ -12,7 +12,7 @@ NEW_FILE = click.Path(dir_okay=False, resolve_path=True, path_type=Path)
 Command = Callable[..., Any]
 
 
-def _several(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...] | None:
+def several(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...] | None:
     """None where the option was not given, so that what was set before stays."""
     return value or None
 
@@ -31,7 +31,7 @@ _OPTIONS = (
         "--oidc-required-claim",
         "oidc_required_claims",
         multiple=True,
-        callback=_several,
+        callback=several,
         help="claim=value that a token must have; may be repeated.",
     ),
     click.option("--oidc-ca-file", type=FILE, help="Who signs for the provider.  [default: the system's trust]"),
@@ -40,7 +40,7 @@ _OPTIONS = (
         "--requestheader-allowed-name",
         "requestheader_allowed_names",
         multiple=True,
-        callback=_several,
+        callback=several,
         help="A gateway's common name; may be repeated.  [default: any]",
     ),
     click.option("--audit-policy-file", type=FILE, help="What of each request is written down: an audit Policy."),

@@ -22,7 +22,7 @@ from bireme.aio.clock import RealClock
 from bireme.api.times import parse_time
 from bireme.cli import kubeconfig as kubeconfigs
 from bireme.cli import machine
-from bireme.cli.access_options import access_options
+from bireme.cli.access_options import FILE, access_options, several
 from bireme.cli.clusters import Door, check_name, find, is_running, name_option, parts, root_option
 from bireme.cli.down import wait_gone
 from bireme.cli.errors import CliError
@@ -71,6 +71,10 @@ def _check_flags(config: Config) -> None:
     ports = [config.api_port, config.mesos_port, config.agent_port, config.marathon_port, config.kubelet_port]
     if twice := sorted({port for port in ports if ports.count(port) > 1}):
         raise ValueError(f"port {twice[0]} is wanted by two doors")
+    if config.scheduler_config_file or config.scheduler_plugin_files:
+        from bireme.assembly.scheduling import scheduler_settings
+
+        scheduler_settings(config)
 
 
 def make_certificates(config: Config) -> str:
@@ -242,6 +246,17 @@ def urls(config: Config) -> dict[str, str]:
     help="Open the Mesos and Marathon doors without credentials on loopback, for old tests.",
 )
 @access_options
+@click.option(
+    "--scheduler-config", "scheduler_config_file", type=FILE, help="Profiles: a KubeSchedulerConfiguration."
+)
+@click.option(
+    "--scheduler-plugin",
+    "scheduler_plugin_files",
+    type=FILE,
+    multiple=True,
+    callback=several,
+    help="A Python file with scores of your own; may be repeated.",
+)
 @click.option("--no-kubeconfig", is_flag=True, help="Leave ~/.kube/config alone.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")

@@ -29,6 +29,7 @@ class Following:
         self._world = cycle.world
         self._changes = Changes()
         self._displacing = False
+        self.gated: set[str] = set()
         caches.pods.on_change(self._pod_changed)
         caches.nodes.on_change(self._node_changed)
         caches.namespaces.on_change(self._namespace_changed)
@@ -91,7 +92,12 @@ class Following:
             return
         if new.spec.node_name:
             self._assigned(new)
-        elif self.is_ours(new):
+            return
+        if new.spec.scheduling_gates:
+            self.gated.add(new.metadata.uid)
+        elif self.gated:
+            self.gated.discard(new.metadata.uid)
+        if self.is_ours(new):
             if new.status.nominated_node_name != (old.status.nominated_node_name if old else ""):
                 self._cycle.nominated.set(new, new.status.nominated_node_name)
             if old is None or _wishes(old) != _wishes(new):
@@ -123,6 +129,7 @@ class Following:
     def _gone(self, pod: core.Pod) -> None:
         uid = pod.metadata.uid
         self._unqueue(pod)
+        self.gated.discard(uid)
         self._cycle.preempting.doomed.discard(uid)
         if uid in self._world.placed:
             self._changes.lack |= _held_beside(pod)

@@ -99,6 +99,11 @@ class Scheduler:
         count = self.figures.count
         return SchedulerStatistics(count(Result.SCHEDULED), count(Result.UNSCHEDULABLE), self._queue.lengths())
 
+    @property
+    def gated(self) -> int:
+        """Pods that are not to be placed before somebody removes their gates."""
+        return len(self._following.gated)
+
     def why(self, pod: core.Pod) -> dict[str, list[str]]:
         """The reasons of each node that refuses the pod, by node name; an empty list for one that would take it."""
         return self._cycle.reasons(pod)
