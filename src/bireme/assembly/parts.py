@@ -25,6 +25,9 @@ from bireme.scheduler.scheduler import Scheduler
 from bireme.store.interface import Store
 from bireme.store.memory import MemoryStore
 
+EVENTS = 10_000
+"""As many as a burst of pods has: they are sent one after the other, behind the bindings."""
+
 
 def memory_store(clock: Clock) -> Store:
     """A store that is gone with this process, for simulations."""
@@ -59,7 +62,7 @@ async def run_scheduler(
     """The scheduler, which books in `ledger`, until cancelled. `ask_for_room` takes back offers."""
     client = api.client("system:kube-scheduler")
     caches = Caches.of(client, clock=clock)
-    events = EventRecorder(client, "default-scheduler", clock=clock)
+    events = EventRecorder(client, "default-scheduler", clock=clock, limit=EVENTS)
     rules = Rules(client, columns=ledger.columns, pods=caches.pods, nodes=caches.nodes, clock=clock, uid=new_uid)
     scheduler = Scheduler(
         client,

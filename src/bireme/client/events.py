@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import structlog
 
@@ -28,6 +29,18 @@ REFILL_S = 300.0
 SIMILAR = 10
 SIMILAR_S = 600.0
 COMBINED = "(combined from similar events): "
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What was recorded, before it is an Event."""
+
+    about: Object
+    type: str
+    reason: str
+    message: str
+    field_path: str
+    at: datetime
 
 
 @dataclass(slots=True)
@@ -69,19 +82,37 @@ class _Flood:
 
 
 class EventRecorder:
-    """Events from one component. `event` returns at once; `run` sends them."""
+    """Events from one component. `event` returns at once; `run` sends them, and what is more than `limit` is lost."""
 
-    def __init__(self, client: Client, component: str, *, clock: Clock, host: str = "") -> None:
+    def __init__(
+        self, client: Client, component: str, *, clock: Clock, host: str = "", limit: int = QUEUE_LIMIT
+    ) -> None:
         self._client = client
         self._component, self._host = component, host
         self._clock = clock
-        self._queue: asyncio.Queue[core.Event] = asyncio.Queue(QUEUE_LIMIT)
+        self._queue: asyncio.Queue[_Said] = asyncio.Queue(limit)
         self._seen: OrderedDict[tuple[str, ...], _Seen] = OrderedDict()
         self._floods: OrderedDict[tuple[str, ...], _Flood] = OrderedDict()
         self.dropped = 0
 
     def event(self, about: Object, type: str, reason: str, message: str, *, field_path: str = "") -> None:
         """Record that something happened to `about`. `type` is Normal or Warning."""
+        if self._queue.full():
+            self.dropped += 1
+        else:
+            self._queue.put_nowait(_Said(about, type, reason, message, field_path, self._clock.now()))
+
+    async def run(self) -> None:
+        """Send what is recorded until cancelled."""
+        while True:
+            said = await self._queue.get()
+            try:
+                await self._send(self._event(said))
+            except ApiError as error:
+                log.debug("event not recorded", reason=said.reason, error=str(error))
+
+    def _event(self, said: _Said) -> core.Event:
+        about, stamp = said.about, rfc3339(said.at)
         group, version, kind = about.__gvk__  # type: ignore[attr-defined]
         reference = core.ObjectReference(
             api_version=f"{group}/{version}" if group else version,
@@ -90,33 +121,20 @@ class EventRecorder:
             namespace=about.metadata.namespace,
             uid=about.metadata.uid,
             resource_version=about.metadata.resource_version,
-            field_path=field_path,
+            field_path=said.field_path,
         )
-        event = core.Event(
+        return core.Event(
             metadata=meta.ObjectMeta(namespace=about.metadata.namespace or "default"),
             involved_object=reference,
-            reason=reason,
-            message=message[:1024],
-            type=type,
+            reason=said.reason,
+            message=said.message[:1024],
+            type=said.type,
             source=core.EventSource(component=self._component, host=self._host),
             reporting_component=self._component,
             reporting_instance=self._host,
-            first_timestamp=rfc3339(self._clock.now()),
-            last_timestamp=rfc3339(self._clock.now()),
+            first_timestamp=stamp,
+            last_timestamp=stamp,
         )
-        try:
-            self._queue.put_nowait(event)
-        except asyncio.QueueFull:
-            self.dropped += 1
-
-    async def run(self) -> None:
-        """Send what is recorded until cancelled."""
-        while True:
-            event = await self._queue.get()
-            try:
-                await self._send(event)
-            except ApiError as error:
-                log.debug("event not recorded", reason=event.reason, error=str(error))
 
     async def _send(self, event: core.Event) -> None:
         about, now = event.involved_object, self._clock.monotonic()

@@ -10,7 +10,7 @@ import heapq
 import itertools
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import IntEnum
 
 from bireme.aio.backoff import Backoff
 from bireme.client.informer import Key
@@ -22,15 +22,15 @@ FLUSH_EVERY_S = 30.0
 ALL = 1 << 62
 
 
-class State(Enum):
-    """Where a waiting pod is."""
+class State(IntEnum):
+    """Where a waiting pod is; FAILED backs off as one that could not be bound, which is not woken early."""
 
-    ACTIVE = "ready to be tried"
-    BACKING_OFF = "was woken, waits for its time"
-    FAILED = "could not be bound, waits for its time"
-    PARKED = "waits for a change"
-    TRIED = "is being decided on"
-    BINDING = "has a node, which is being written"
+    ACTIVE = 0
+    BACKING_OFF = 1
+    FAILED = 2
+    PARKED = 3
+    TRIED = 4
+    BINDING = 5
 
 
 @dataclass(slots=True)
@@ -107,7 +107,7 @@ class SchedulingQueue:
         self._groups: dict[tuple[Hashable, Lack], _Group] = {}
         self._tried: dict[Key, Waiting] = {}
         self._flushed = 0.0
-        self._counts = dict.fromkeys(State, 0)
+        self._counts = [0] * len(State)
 
     def add(self, key: Key, *, priority: int, now: float) -> None:
         """A pod without a node has come, or changed: try it now."""
