@@ -83,7 +83,7 @@ class Affinity:
         """The required affinity that does not hold on the row."""
         if self._together is None:
             return []
-        return [bond for bond in self._bonds.together if _sum_at(self._together.by(bond.topology_key), row, 0) < 1]
+        return [bond for bond in self.bonds.together if _sum_at(self._together.by(bond.topology_key), row, 0) < 1]
 
     def crowding(self, row: int) -> list[tuple[Bond, Rows]]:
         """The required anti-affinity that does not hold on the row, each with the rows where such pods are."""
