@@ -2,6 +2,7 @@
 
 Pods of one controller differ in names and in the token volumes that admission gave them, and in nothing that matters
 for their place. The key is made of what matters; amounts, ports and images are read only for a key not seen before.
+Where a pod is already is no part of what it asks: it asks the same before and after.
 """
 
 from collections import OrderedDict
@@ -44,7 +45,6 @@ def demand_key(spec: core.PodSpec) -> bytes:
             spec.node_selector,
             spec.affinity,
             spec.tolerations,
-            spec.node_name,
             spec.topology_spread_constraints,
             spec.overhead,
             spec.resources,
@@ -81,6 +81,8 @@ class Demands:
 
 
 def _demand(key: bytes, spec: core.PodSpec) -> Demand:
+    if spec.node_name:
+        spec = msgspec.structs.replace(spec, node_name="")
     requests = resources.pod_requests(spec)
     return Demand(
         key=key,

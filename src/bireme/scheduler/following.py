@@ -119,7 +119,7 @@ class Following:
         now = self._world.placed[uid]
         if before is None or before[0] is not now.labels:
             self._changes.came(now)
-        if before is not None and before[1] is not now.demand:
+        if before is not None and before[1].load.amounts != now.demand.load.amounts:
             self._changes.left(now)  # it was resized: there may be more room
         elif before is not None and before[2] != now.started and now.row >= 0:
             self._cycle.preempting.started(now.row)
