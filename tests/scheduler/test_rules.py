@@ -1,9 +1,13 @@
 """Stories of volumes, devices and groups, as a user sees them: a whole cluster of hollow nodes, nothing stands in."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from random import Random
 from typing import Any
+
+import msgspec
 
 from bireme.aio.clock import RealClock
 from bireme.api import volumes as words
@@ -188,6 +192,38 @@ async def test_pods_share_out_the_devices_and_the_next_gets_one_that_is_given_ba
         assert await running(client, waiting) == ["hollow-1"]
 
 
+async def test_a_claim_that_ties_a_pod_to_a_node_that_is_closed_is_allocated_anew() -> None:
+    async with nodes(2) as client:
+        await stock(client, hollow_0=1, hollow_1=1)
+        entry = core.PodResourceClaim(name="gpu", resource_claim_name="mine")
+        exactly = resource.ExactDeviceRequest(device_class_name="gpu")
+        request = resource.DeviceRequest(name="gpu", exactly=exactly)
+        wish = resource.ResourceClaimSpec(devices=resource.DeviceClaim(requests=[request]))
+        await client.create(
+            resource.ResourceClaim(metadata=meta.ObjectMeta(name="mine", namespace="default"), spec=wish)
+        )
+        await client.create(pod("first", resource_claims=[entry]))
+        (node,) = await running(client, "first")
+        other = "hollow-1" if node == "hollow-0" else "hollow-0"
+        allocated = await client.get(resource.ResourceClaim, "mine", namespace="default")
+        await client.patch(core.Node, node, {"spec": {"unschedulable": True}})
+        await client.delete(core.Pod, "first", namespace="default", grace_period_s=0)
+
+        async def given_back() -> bool:
+            found = await client.get(resource.ResourceClaim, "mine", namespace="default")
+            return found.status.allocation is None
+
+        await until(given_back)
+        gates = [core.PodSchedulingGate(name="example.com/later")]
+        second = await client.create(pod("second", resource_claims=[entry], scheduling_gates=gates))
+        user = {"resource": "pods", "name": "second", "uid": second.metadata.uid}
+        status = {"allocation": msgspec.to_builtins(allocated.status.allocation), "reservedFor": [user]}
+        told = {"status": status}
+        await client.patch(resource.ResourceClaim, "mine", told, namespace="default", subresource="status")
+        await client.patch(core.Pod, "second", {"spec": {"schedulingGates": None}}, namespace="default")
+        assert await running(client, "second") == [other]
+
+
 # Groups
 
 
@@ -260,3 +296,42 @@ async def test_a_group_with_devices_has_them_all_or_holds_none() -> None:
         await client.delete(resource.ResourceSlice, extra.metadata.name)
         await client.create(extra)
         assert len(await running(client, "g0", "g1", "g2")) == 3
+
+
+async def test_many_groups_that_do_not_all_fit_are_each_whole_or_not_there() -> None:
+    async with nodes(4, cpu="4") as client:
+        dice = Random(7)
+        sizes = {f"g{number}": dice.randint(2, 6) for number in range(8)}
+        names = [f"{group}-{number}" for group, size in sizes.items() for number in range(size)]
+        dice.shuffle(names)
+        for group, size in sizes.items():
+            await gang(client, group, size)
+        for name in names:
+            await client.create(member(name, name.partition("-")[0], cpu="1"))
+
+        async def whole() -> Counter[str]:
+            there = Counter(name.partition("-")[0] for name in await placed(client))
+            return there if all(sizes[group] == count for group, count in there.items()) else Counter()
+
+        async def full() -> bool:
+            """No group that waits would fit beside those that are there."""
+            there = await whole()
+            room = 16 - sum(there.values())
+            return bool(there) and all(size > room for group, size in sizes.items() if group not in there)
+
+        gone: set[str] = set()
+        while len(gone) < len(sizes):
+            await until(full)
+            there = await whole()
+            group = sorted(there)[0]
+            for number in range(sizes[group]):
+                await client.delete(core.Pod, f"{group}-{number}", namespace="default", grace_period_s=0)
+            gone.add(group)
+            sizes[group] = 100  # it fits nowhere, and nobody waits for it
+            if len(gone) == len(sizes):
+                break
+
+            async def left(group: str = group) -> bool:
+                return not any(name.startswith(f"{group}-") for name in await placed(client))
+
+            await until(left)

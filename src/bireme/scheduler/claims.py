@@ -10,6 +10,7 @@ Source: the Kubernetes documentation on dynamic resource allocation; reasons as 
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,7 +35,7 @@ from bireme.scheduler.claims_spec import (
     shape_of,
     wanted_of,
 )
-from bireme.scheduler.interface import Lack, Mask, NotReady, Stop
+from bireme.scheduler.interface import NOTHING, Lack, Mask, NotReady, Stop
 from bireme.scheduler.node_sets import Names, NodeSets
 from bireme.scheduler.volumes import stop
 
@@ -164,6 +165,17 @@ class DynamicResources:
         for key, (uid, _) in held.picks.items():
             if key not in held.written:  # of the others nobody knows yet whether the API has them
                 self._devices.undo(uid)
+
+    def refused(self, pod: core.Pod) -> Lack:
+        """No node was found: claims that tie the pod to nodes, and that nobody else uses, are allocated anew."""
+        if pod.spec.resource_claims and pod.metadata.uid not in self._held:
+            with suppress(Unanswerable):
+                for claim in self._claims(pod):
+                    allocation, users = claim.status.allocation, claim.status.reserved_for
+                    tied = allocation is not None and allocation.node_selector is not None
+                    if tied and FINALIZER in claim.metadata.finalizers and _only(users, pod.metadata.uid):
+                        self._regretted.put_nowait((key_of(claim), pod.metadata.uid))
+        return NOTHING
 
     def would_allow(self, pod: core.Pod, node: str, gone: Collection[str]) -> bool:
         """Whether devices could be had on the node once the claims that only these pods use are given back."""
@@ -316,7 +328,7 @@ class DynamicResources:
         )
 
     async def _take_off(self, key: Key, uid: str) -> None:
-        """The pod of that uid uses the claim no more; who sees a claim without users takes its devices back."""
+        """The pod of that uid uses the claim no more, which gives its devices back if nobody else does."""
         for _ in range(TRIES):
             try:
                 claim = await self._client.get(resource.ResourceClaim, key.name, namespace=key.namespace)
@@ -324,11 +336,15 @@ class DynamicResources:
                 return
             if claim.status.allocation is None:
                 self._devices.undo(claim.metadata.uid)
-            rest = [msgspec.to_builtins(user) for user in claim.status.reserved_for if user.uid != uid]
-            if uid in self._held or len(rest) == len(claim.status.reserved_for):
+            users = claim.status.reserved_for
+            rest = [msgspec.to_builtins(user) for user in users if user.uid != uid]
+            status: dict[str, Any] = {"reservedFor": rest or None} if len(rest) < len(users) else {}
+            if not rest and claim.status.allocation is not None and FINALIZER in claim.metadata.finalizers:
+                status |= {"allocation": None, "devices": None}
+            if uid in self._held or not status:
                 return
             try:
-                await self._patch(claim, {"status": {"reservedFor": rest or None}}, subresource="status")
+                await self._patch(claim, {"status": status}, subresource="status")
             except Conflict:
                 continue
             return
@@ -338,6 +354,10 @@ class DynamicResources:
             self.release(old)
         if new is not None and new.spec.node_name:
             self._held.pop(new.metadata.uid, None)
+
+
+def _only(users: Sequence[resource.ResourceClaimConsumerReference], uid: str) -> bool:
+    return all(user.uid == uid for user in users)
 
 
 def _elsewhere(row: int) -> str:
