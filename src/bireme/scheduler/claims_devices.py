@@ -5,32 +5,17 @@ used. Whether an expression selects a device is worked out once, since a publish
 Source: the Kubernetes documentation on dynamic resource allocation; the fields' descriptions in `resource.k8s.io/v1`.
 """
 
-import functools
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from bireme.api import quantity
-from bireme.api.cel.environment import Environment
+from bireme.api.cel.devices import Domains, selector
 from bireme.api.cel.errors import CelError
 from bireme.api.cel.library.quantity import Amount
 from bireme.api.cel.library.versions import version
-from bireme.api.cel.program import Program, compile
-from bireme.api.cel.types import BOOL, DYN, STRING, Struct, map_of, named
 from bireme.api.kinds import core, resource
-
-_PER_DOMAIN = map_of(STRING, map_of(STRING, DYN))
-_DEVICE = Struct(
-    "kubernetes.DRADevice",
-    {
-        "driver": STRING,
-        "attributes": _PER_DOMAIN,
-        "capacity": map_of(STRING, map_of(STRING, named("kubernetes.Quantity"))),
-        "allowMultipleAllocations": BOOL,
-    },
-)
-ENVIRONMENT = Environment({"device": _DEVICE})
 
 
 class PoolId(NamedTuple):
@@ -46,13 +31,6 @@ class DeviceId(NamedTuple):
     driver: str
     pool: str
     name: str
-
-
-class _Domains(dict[str, Any]):
-    """Attributes by domain; a domain that the device has nothing of is empty."""
-
-    def __missing__(self, key: str) -> Any:
-        return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +74,7 @@ class Device:
             if self._values is None:
                 self._values = {"device": _values(self.id.driver, self.said)}
             try:
-                found = program(expression).evaluate(self._values) is True
+                found = selector(expression).evaluate(self._values) is True
             except CelError as error:
                 found = error
             self._selected[expression] = found
@@ -105,15 +83,9 @@ class Device:
         return found
 
 
-@functools.lru_cache(maxsize=1024)
-def program(expression: str) -> Program:
-    """The compiled selector. Raises CelError."""
-    return compile(expression, ENVIRONMENT)
-
-
 def _values(driver: str, device: resource.Device) -> dict[str, Any]:
     """The device as expressions see it."""
-    attributes, capacity = _Domains(), _Domains()
+    attributes, capacity = Domains(), Domains()
     for name, value in device.attributes.items():
         domain, short = _qualified(name, driver)
         attributes.setdefault(domain, {})[short] = _attribute(value)

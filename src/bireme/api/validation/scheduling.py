@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from bireme.api.validation.field import Problems, Rules, Tree, check_one_of
+from bireme.api.validation.field import POSITIVE, Problems, Rules, Tree, check_one_of
 
 _LARGEST_USER_VALUE = 1_000_000_000
 _SYSTEM_PREFIX = "system-"
@@ -30,4 +30,30 @@ def check_priority_class_update(problems: Problems, new: Tree, old: Tree) -> Non
         problems.invalid("preemptionPolicy", new.get("preemptionPolicy"), "field is immutable")
 
 
-RULES: Mapping[str, Rules] = {"PriorityClass": Rules(check_priority_class, check_priority_class_update)}
+def check_pod_group(problems: Problems, tree: Tree) -> None:
+    """A PodGroup: one policy, and for a gang how many."""
+    _check_policy(problems, (tree.get("spec") or {}).get("schedulingPolicy") or {}, "spec.schedulingPolicy")
+
+
+def check_workload(problems: Problems, tree: Tree) -> None:
+    """A Workload: the policies of its templates."""
+    for index, template in enumerate((tree.get("spec") or {}).get("podGroupTemplates") or ()):
+        path = f"spec.podGroupTemplates[{index}]"
+        if not template.get("name"):
+            problems.required(f"{path}.name")
+        _check_policy(problems, template.get("schedulingPolicy") or {}, f"{path}.schedulingPolicy")
+
+
+def _check_policy(problems: Problems, policy: Tree, path: str) -> None:
+    gang = policy.get("gang")
+    if (policy.get("basic") is None) == (gang is None):
+        problems.invalid(path, policy, "must specify exactly one of: `basic`, `gang`")
+    if gang is not None and (gang.get("minCount") or 0) <= 0:
+        problems.invalid(f"{path}.gang.minCount", gang.get("minCount") or 0, POSITIVE)
+
+
+RULES: Mapping[str, Rules] = {
+    "PodGroup": Rules(check_pod_group),
+    "PriorityClass": Rules(check_priority_class, check_priority_class_update),
+    "Workload": Rules(check_workload),
+}

@@ -27,6 +27,7 @@ from bireme.api.validation import (
     node,
     policy,
     rbac,
+    resource,
     scheduling,
     storage,
 )
@@ -49,6 +50,7 @@ _GROUPS: Mapping[str, Mapping[str, Rules]] = {
     "node.k8s.io": node.RULES,
     "policy": policy.RULES,
     "rbac.authorization.k8s.io": rbac.RULES,
+    "resource.k8s.io": resource.RULES,
     "scheduling.k8s.io": scheduling.RULES,
     "storage.k8s.io": storage.RULES,
 }
