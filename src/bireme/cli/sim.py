@@ -2,10 +2,16 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from bireme.cli.errors import CliError
+
+if TYPE_CHECKING:
+    from bireme.simulation.access import Access
+    from bireme.simulation.foreign import Fleet
+    from bireme.simulation.nodes import NodeStatistics
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -96,3 +102,66 @@ def trace(jobs: int, hours: float, users: int, seed: int) -> None:
 
     rows = make_trace(jobs=jobs, hours=hours, random=Random(f"{seed}/trace"), users=users)
     csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
+
+
+@sim.command()
+@click.option("--kubeconfig", type=FILE, help="Of the cluster.  [default: $KUBECONFIG, ~/.kube/config]")
+@click.option("--context", default="", help="Of the kubeconfig.  [default: its current one]")
+@click.option("--nodes", "count", type=click.IntRange(1, 100_000), default=10, show_default=True)
+@click.option("--prefix", default="hollow", show_default=True, help="Their names are PREFIX-NUMBER.")
+@click.option("--cpu", default="16", show_default=True, help="What each has.")
+@click.option("--memory", default="64Gi", show_default=True)
+@click.option("--pods", default=110, show_default=True)
+@click.option("--remove", "do_remove", is_flag=True, help="Delete these nodes, and end.")
+def nodes(
+    kubeconfig: Path | None, context: str, count: int, prefix: str, cpu: str, memory: str, pods: int, do_remove: bool
+) -> None:
+    """Hollow nodes on any Kubernetes API server, until a signal. They stay registered: --remove deletes them."""
+    import asyncio
+
+    from bireme.api.errors import ApiError
+    from bireme.assembly.process import run_until_stopped, set_up_logs
+    from bireme.cli.kubeconfig import default_path
+    from bireme.simulation.access import read_kubeconfig
+    from bireme.simulation.foreign import Fleet, remove
+    from bireme.simulation.reading import ScenarioError
+    from bireme.simulation.shapes import Shape
+
+    set_up_logs("hollow", level="warning")
+    fleet = Fleet(count, Shape(cpu, memory, pods), prefix)
+    try:
+        access = read_kubeconfig(kubeconfig or default_path(), context)
+        if do_remove:
+            click.echo(f" {asyncio.run(remove(access, fleet))} nodes deleted")
+        else:
+            run_until_stopped(_serve(access, fleet))
+    except ScenarioError as error:
+        raise CliError("BIR-100", str(error), remedy="--kubeconfig FILE") from error
+    except (ApiError, ExceptionGroup) as error:
+        first: Exception = error
+        while isinstance(first, ExceptionGroup):
+            first = first.exceptions[0]
+        if not isinstance(first, ApiError):
+            raise
+        raise CliError("BIR-100", f"the server says: {first}") from error
+
+
+async def _serve(access: "Access", fleet: "Fleet") -> None:
+    import asyncio
+
+    from bireme.aio.clock import RealClock
+    from bireme.assembly.process import settle_memory
+    from bireme.simulation.foreign import hollow_nodes
+
+    clock = RealClock()
+    began = clock.monotonic()
+
+    def told(statistics: "NodeStatistics") -> None:
+        if sys.stdout.isatty() and statistics.registered < statistics.wanted:
+            click.echo(f"\r · {statistics.registered} of {statistics.wanted} registered", nl=False)
+
+    async with hollow_nodes(access, fleet, clock=clock, told=told):
+        clear = "\r" if sys.stdout.isatty() else ""
+        click.echo(f"{clear} {fleet.count} nodes registered in {clock.monotonic() - began:.1f}s at {access.url}")
+        settle_memory()
+        await asyncio.Event().wait()

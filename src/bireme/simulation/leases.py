@@ -75,7 +75,8 @@ class Leases:
         try:
             await self._client.create(coordination.Lease(metadata=metadata, spec=spec))
         except AlreadyExists:
-            await self.renew([name])
+            headers = {"content-type": Patch.MERGE.value}
+            await self._client.request("PATCH", PATH + name, headers=headers, body=patch_of(now))
 
     async def renew(self, names: Sequence[str]) -> dict[str, ApiError]:
         """Renew these now; the errors of those that failed, NotFound for one that is to be made."""

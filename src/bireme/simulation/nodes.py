@@ -206,14 +206,19 @@ class HollowNodes:
             tasks.create_task(self.cache.run(), name="hollow nodes: cache")
             due = self._clock.monotonic()
             while True:
-                step, places = self._leases.turn(len(self._registered))
-                # What took long is made up for, but a clock that was put forward is not run after.
-                due = max(due + step, self._clock.monotonic() - step)
                 self._hurry.clear()
-                await wait_any(self._clock.sleep(due - self._clock.monotonic()), self._hurry.wait())
-                names = list(self._registered)
-                turn = [names[place] for place in places if place < len(names)]
-                await self._tend([*turn, *(name for name in self._ailing if name not in turn)])
+                wait = due - self._clock.monotonic()
+                if wait > 0:
+                    await wait_any(self._clock.sleep(wait), self._hurry.wait())
+                names: list[str] = []
+                now = self._clock.monotonic()
+                if now >= due:
+                    everyone = list(self._registered)
+                    step, places = self._leases.turn(len(everyone))
+                    # What took long is made up for, but a clock that was put forward is not run after.
+                    due = max(due + step, now - step)
+                    names = [everyone[place] for place in places]
+                await self._tend([*names, *(name for name in self._ailing if name not in names)])
 
     async def _tend(self, names: Iterable[str]) -> None:
         """Renew the leases of these, and tell their status where it is doubted or old."""

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 
+import orjson
 import structlog
 
 from bireme.aio.clock import Clock
@@ -39,6 +40,7 @@ from bireme.simulation.stages import (
 log = structlog.get_logger(__name__)
 
 WORKERS = 8
+STRATEGIC = {"content-type": Patch.STRATEGIC.value}
 SPARE_RANGE = "100.64.0.0/10"
 """For pods whose node was given no range."""
 
@@ -55,13 +57,22 @@ class HollowPods:
         rules: Sequence[Rule] = DEFAULT_RULES,
         workers: int = WORKERS,
     ) -> None:
+        self._workers = workers
         self._client, self._nodes, self._clock, self._rules = client, nodes, clock, rules
         self._workers = workers
         self._queue: WorkQueue[Key] = WorkQueue(clock)
         self._lives: dict[str, Life] = {}
         self._leaving: dict[str, datetime] = {}
         self._pools: dict[str, Pool] = {}
-        self.cache = Informer(client, core.Pod, clock=clock, indexes={"node": lambda pod: (pod.spec.node_name,)})
+        self._networks: dict[str, str] = {}
+        # What has no node is nobody's here, and not worth the hearing.
+        self.cache = Informer(
+            client,
+            core.Pod,
+            clock=clock,
+            fields="spec.nodeName!=",
+            indexes={"node": lambda pod: (pod.spec.node_name,)},
+        )
         self.cache.on_change(self._look)
         nodes.on_revival(self._resume)
 
@@ -120,9 +131,10 @@ class HollowPods:
         if refused is not None:
             return Life(Stage.ENDED, now, refused=refused)
         if pod.status.pod_ip and (earlier := taken_up(pod)) is not None:
-            self._pool(pod.spec.node_name).keep(earlier.address)
+            if not pod.spec.host_network:
+                self._address(pod, earlier.address)
             return earlier
-        address = node.settings.node_ip if pod.spec.host_network else self._pool(pod.spec.node_name).take()
+        address = node.settings.node_ip if pod.spec.host_network else self._address(pod)
         return Life(Stage.CREATING, now, address=address)
 
     def _refusal(self, pod: core.Pod, node: HollowNode) -> Ending | None:
@@ -163,23 +175,30 @@ class HollowPods:
             return
         body = {"metadata": {"uid": pod.metadata.uid}, "status": status_patch(pod.status, status)}
         meta = pod.metadata
-        await self._client.patch(
-            core.Pod, meta.name, body, namespace=meta.namespace, subresource="status", how=Patch.STRATEGIC
-        )
+        # The answer is not looked at: the watch brings it too.
+        path = f"/api/v1/namespaces/{meta.namespace}/pods/{meta.name}/status"
+        await self._client.request("PATCH", path, headers=STRATEGIC, body=orjson.dumps(body))
 
-    def _pool(self, node_name: str) -> Pool:
-        node = self._nodes.cache.get(Key("", node_name))
+    def _address(self, pod: core.Pod, wanted: str = "") -> str:
+        """An address of the node's range for the pod, or the one that it has already."""
+        node = self._nodes.cache.get(Key("", pod.spec.node_name))
         network = (node.spec.pod_cidr if node is not None else "") or SPARE_RANGE
-        if network not in self._pools:
-            self._pools[network] = Pool(network)
-        return self._pools[network]
+        pool = self._pools.get(network)
+        if pool is None:
+            pool = self._pools[network] = Pool(network)
+        if wanted:
+            pool.keep(wanted)
+        address = wanted or pool.take()
+        self._networks[pod.metadata.uid] = network
+        return address
 
     def _let_go(self, pod: core.Pod) -> None:
-        self._leaving.pop(pod.metadata.uid, None)
-        life = self._lives.pop(pod.metadata.uid, None)
-        if life is not None and life.address:
-            for pool in self._pools.values():
-                pool.give_back(life.address)
+        uid = pod.metadata.uid
+        self._leaving.pop(uid, None)
+        life = self._lives.pop(uid, None)
+        network = self._networks.pop(uid, None)
+        if life is not None and network is not None:
+            self._pools[network].give_back(life.address)
 
 
 def restarts(pod: core.Pod, script: Script) -> bool:

@@ -1,0 +1,150 @@
+"""Hollow nodes as a foreign client of an API server: over HTTPS, by a kubeconfig."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from bireme.aio.clock import RealClock
+from bireme.api.errors import AlreadyExists, NotFound, ServiceUnavailable
+from bireme.api.kinds import coordination, core, meta
+from bireme.simulation.access import Access, read_kubeconfig
+from bireme.simulation.cluster import SimulatedCluster, Wishes, simulated
+from bireme.simulation.foreign import Fleet, hollow_nodes, remove
+from bireme.simulation.leases import NAMESPACE
+from bireme.simulation.reading import ScenarioError
+from bireme.simulation.wire import WireRenewer
+
+MOMENT = "2040-01-02T03:04:05.000000Z"
+
+
+@asynccontextmanager
+async def cluster() -> AsyncIterator[tuple[SimulatedCluster, Access]]:
+    async with simulated(Wishes(), clock=RealClock()) as there:
+        yield there, read_kubeconfig(there.kubeconfig)
+
+
+async def until(claim: Callable[[], Any]) -> None:
+    async with asyncio.timeout(20):
+        while not await claim():
+            await asyncio.sleep(0.01)
+
+
+async def test_nodes_are_ready_and_run_pods() -> None:
+    async with cluster() as (there, access), hollow_nodes(access, Fleet(5, prefix="far"), clock=RealClock()) as nodes:
+        assert nodes.names() == [f"far-{number}" for number in range(5)]
+
+        async def ready() -> bool:
+            return nodes.statistics().ready == 5
+
+        await until(ready)
+        await there.admin.create(
+            core.Pod(
+                metadata=meta.ObjectMeta(name="p", namespace="default"),
+                spec=core.PodSpec(containers=[core.Container(name="c", image="i")]),
+            )
+        )
+
+        async def runs() -> bool:
+            return (await there.admin.get(core.Pod, "p", namespace="default")).status.phase == "Running"
+
+        await until(runs)
+        assert (await there.admin.get(core.Pod, "p", namespace="default")).spec.node_name.startswith("far-")
+
+
+async def test_a_second_life_takes_them_up_and_they_can_be_removed() -> None:
+    fleet = Fleet(3)
+    async with cluster() as (there, access):
+        for _ in range(2):
+            async with hollow_nodes(access, fleet, clock=RealClock()):
+                pass
+        uids = {node.metadata.name: node.metadata.uid for node in (await there.admin.list(core.Node)).items}
+        assert len(uids) == 3
+        assert await remove(access, fleet) == 3
+        assert not (await there.admin.list(core.Node)).items
+
+
+async def test_a_node_of_somebody_else_is_left_alone() -> None:
+    async with cluster() as (there, access):
+        await there.admin.create(core.Node(metadata=meta.ObjectMeta(name="hollow-1")))
+        with pytest.raises(ExceptionGroup) as error:
+            async with hollow_nodes(access, Fleet(2), clock=RealClock()):
+                pass
+        assert error.group_contains(AlreadyExists)
+
+
+async def test_leases_are_renewed_on_the_wire() -> None:
+    async with cluster() as (there, access), hollow_nodes(access, Fleet(20), clock=RealClock()) as nodes:
+        renewer = WireRenewer(access, lines=3)
+        failed = await renewer.renew([*nodes.names(), "nobody"], MOMENT)
+        assert {name: type(error) for name, error in failed.items()} == {"nobody": NotFound}
+        leases = (await there.admin.list(coordination.Lease, namespace=NAMESPACE)).items
+        assert {lease.spec.renew_time for lease in leases} == {MOMENT}
+        await renewer.close()
+        assert not await renewer.renew(["hollow-3"], MOMENT)  # on new connections
+        await renewer.close()
+
+
+async def test_a_server_that_is_gone_fails_all() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    renewer = WireRenewer(Access(f"https://127.0.0.1:{port}", ssl.create_default_context()))
+    failed = await renewer.renew(["a", "b"], MOMENT)
+    assert {name: type(error) for name, error in failed.items()} == dict.fromkeys("ab", ServiceUnavailable)
+
+
+ANSWERS = {
+    "in pieces": [b"HTTP/1.1 200 OK\r\nContent-", b"Length: 5\r\n\r\nab", b"cde"],
+    "in chunks": [b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", b"0\r\n\r\n"],
+    "without a body": [b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"],
+}
+
+
+@pytest.mark.parametrize("pieces", ANSWERS.values(), ids=ANSWERS.keys())
+def test_answers_are_read_however_they_come(pieces: list[bytes]) -> None:
+    from bireme.simulation.wire import Line
+
+    heard: list[int] = []
+    line = Line((b"", b""), lambda line, status, body: heard.append(status))
+    line.name = "n"
+    for number, piece in enumerate(pieces):
+        assert not heard, number
+        line.data_received(piece)
+    assert len(heard) == 1
+
+
+def test_a_token_and_a_context_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    (tmp_path / "token").write_text("secret\n")
+    tree = {
+        "current-context": "a",
+        "clusters": [{"name": "c", "cluster": {"server": "https://x:1/", "insecure-skip-tls-verify": True}}],
+        "users": [
+            {"name": "u", "user": {"tokenFile": "token"}},
+            {"name": "e", "user": {"exec": {"command": "aws"}}},
+        ],
+        "contexts": [
+            {"name": "a", "context": {"cluster": "c", "user": "u"}},
+            {"name": "b", "context": {"cluster": "c", "user": "e"}},
+            {"name": "d", "context": {"cluster": "none"}},
+        ],
+    }
+    path.write_text(yaml.safe_dump(tree))
+    access = read_kubeconfig(path)
+    assert (access.url, dict(access.headers)) == ("https://x:1", {"authorization": "Bearer secret"})
+    assert access.tls.verify_mode == ssl.CERT_NONE
+    for context, expected in (
+        ("b", "credentials of a program"),
+        ("d", "'none' among its clusters"),
+        ("z", "contexts"),
+    ):
+        with pytest.raises(ScenarioError, match=expected):
+            read_kubeconfig(path, context)
+    with pytest.raises(ScenarioError, match="No such file"):
+        read_kubeconfig(tmp_path / "nothing")
