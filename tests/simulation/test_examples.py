@@ -6,12 +6,20 @@ from pathlib import Path
 import pytest
 
 from bireme.simulation.scenario import Scenario
+from bireme.simulation.scripts import Rules
 from bireme.simulation.simulation import Simulation
 
 FOLDER = Path(__file__).parents[2] / "examples" / "simulation"
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.yaml")), ids=lambda path: path.stem)
+SCENARIOS = sorted(path for path in FOLDER.glob("*.yaml") if path.stem != "stages")
+
+
+def test_the_rules_of_stages_are_read() -> None:
+    assert len(Rules.load(FOLDER / "stages.yaml").rules) == 5
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
 def test_an_example_is_played(path: Path) -> None:
     scenario = Scenario.load(path)
     short = replace(

@@ -103,7 +103,7 @@ def test_pools_are_scaled_by_their_parts() -> None:
 
 def test_every_field_is_documented() -> None:
     text = (Path(__file__).parents[2] / "docs" / "simulation.md").read_text()
-    from bireme.simulation import scenario
+    from bireme.simulation import scenario, scripts
 
     sections = [
         scenario.Scenario,
@@ -120,6 +120,9 @@ def test_every_field_is_documented() -> None:
         scenario.Scheduling,
         scenario.Lifecycle,
         scenario.Expectations,
+        scripts.Rules,
+        scripts.Rule,
+        scripts.Match,
     ]
     for kind in sections:
         for name, without, doc in table_of(kind):

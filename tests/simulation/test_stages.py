@@ -1,13 +1,19 @@
 """The life of a hollow pod, as data."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from bireme.api.kinds import core, meta
 from bireme.kubelet.status import Surroundings, pod_status
-from bireme.simulation.stages import Life, Rule, Script, Stage, advance, claimed, script_of, stopped
+from bireme.simulation.claims import claimed, taken_up
+from bireme.simulation.distributions import constant
+from bireme.simulation.reading import ScenarioError
+from bireme.simulation.scripts import Match, Rule, Rules, Script, script_of
+from bireme.simulation.stages import STAGES, Life, Stage, advance, stopped
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 CREATING = Life(Stage.CREATING, START, address="10.128.0.1")
@@ -26,6 +32,10 @@ def pod(**annotations: str) -> core.Pod:
     )
 
 
+def always(script: Script) -> Callable[[Life], Script]:
+    return lambda life: script
+
+
 def at(seconds: float) -> datetime:
     return START + timedelta(seconds=seconds)
 
@@ -41,25 +51,25 @@ def at(seconds: float) -> datetime:
     ],
 )
 def test_stages_follow_the_script(seconds: float, stage: Stage, left: float | None) -> None:
-    life, wait = advance(CREATING, Script(start_s=1, ready_s=2, end_s=10), at(seconds), restarts=False)
+    life, wait = advance(CREATING, always(Script(start_s=1, ready_s=2, end_s=10)), at(seconds), policy="Never")
     assert (life.stage, wait) == (stage, left)
 
 
 def test_one_that_is_never_ready_ends_all_the_same() -> None:
-    life, _ = advance(CREATING, Script(start_s=0, ready_s=None, end_s=5), at(5), restarts=False)
+    life, _ = advance(CREATING, always(Script(start_s=0, ready_s=None, end_s=5)), at(5), policy="Never")
     assert life.stage is Stage.ENDED
 
 
 def test_what_ends_is_started_again_after_longer_and_longer_waits() -> None:
-    script = Script(start_s=0, end_s=1)
-    assert advance(CREATING, script, at(10.9), restarts=True)[0].attempt == 0
-    assert advance(CREATING, script, at(11), restarts=True)[0].attempt == 1
-    assert advance(CREATING, script, at(31.9), restarts=True)[0].attempt == 1
-    assert advance(CREATING, script, at(32), restarts=True)[0].attempt == 2
+    script = always(Script(start_s=0, end_s=1))
+    assert advance(CREATING, script, at(10.9), policy="Always")[0].attempt == 0
+    assert advance(CREATING, script, at(11), policy="Always")[0].attempt == 1
+    assert advance(CREATING, script, at(31.9), policy="Always")[0].attempt == 1
+    assert advance(CREATING, script, at(32), policy="Always")[0].attempt == 2
 
 
 def test_annotations_go_before_rules_and_bad_ones_count_not() -> None:
-    rules = (Rule(Script(end_s=7), owner="Job"), Rule(Script()))
+    rules = Rules((Rule(match=Match(owner="Job"), end=constant(7.0)), Rule()))
     assert script_of(pod(), rules).end_s == 7
     assert script_of(pod(end_seconds="never", exit_code="3", ready_seconds="x"), rules) == Script(exit_code=3)
 
@@ -74,9 +84,7 @@ def test_annotations_go_before_rules_and_bad_ones_count_not() -> None:
     ],
 )
 def test_a_stage_looks_as_the_kubelet_would_show_it(stage: Stage, phase: str, ready: str) -> None:
-    life = replace(CREATING, stage=stage, begun_at=START, ended_at=at(1))
-    actual, observed = claimed(pod(), life, Script(exit_code=2))
-    status = pod_status(pod(), actual, observed, at(1), Surroundings("198.18.0.1"))
+    status = shown(pod(), replace(CREATING, stage=stage, begun_at=START, ended_at=at(1), exit_code=2))
     assert status.phase == phase
     assert {c.type: c.status for c in status.conditions}["Ready"] == ready
     if stage is not Stage.CREATING:
@@ -87,5 +95,106 @@ def test_a_stage_looks_as_the_kubelet_would_show_it(stage: Stage, phase: str, re
 
 def test_one_that_was_stopped_has_ended_well() -> None:
     life = stopped(replace(CREATING, stage=Stage.READY, begun_at=START), at(1))
-    actual, observed = claimed(pod(), life, Script(), leaving=True)
-    assert pod_status(pod(), actual, observed, at(1), Surroundings("h")).phase == "Succeeded"
+    claim = claimed(pod(), life, leaving=True)
+    assert pod_status(pod(), claim.actual, claim.observed, at(1), Surroundings("h")).phase == "Succeeded"
+
+
+def shown(of: core.Pod, life: Life) -> core.PodStatus:
+    claim = claimed(of, life)
+    return pod_status(of, claim.actual, claim.observed, at(1), Surroundings("198.18.0.1", claim.waiting))
+
+
+def test_readiness_comes_and_goes_and_liveness_ends_it() -> None:
+    script = always(Script(start_s=0, ready_s=1, unready_every_s=5, unready_for_s=2, unhealthy_s=20))
+    stages = [advance(CREATING, script, at(seconds), policy="Always")[0].stage for seconds in (0, 1, 6, 8, 13, 20)]
+    expected = [Stage.RUNNING, Stage.READY, Stage.UNREADY, Stage.READY, Stage.UNREADY, Stage.KILLED]
+    assert stages == expected
+    life, wait = advance(CREATING, script, at(20), policy="Always")
+    assert (life.exit_code, wait) == (137, 10.0)
+    assert advance(CREATING, script, at(30), policy="Always")[0].attempt == 1
+    assert advance(CREATING, script, at(30), policy="Never")[0].stage is Stage.KILLED
+
+
+def test_a_pull_that_fails_is_tried_again_after_longer_and_longer_waits() -> None:
+    def script(life: Life) -> Script:
+        return Script(start_s=1, pull_s=2, pull_fails=life.pulls < 2)
+
+    life, wait = advance(CREATING, script, at(2), policy="Never")
+    assert (life.stage, life.pulls, wait) == (Stage.UNPULLED, 1, 10.0)
+    state = shown(pod(), life).container_statuses[0].state
+    assert state is not None
+    assert state.waiting is not None
+    assert state.waiting.reason == "ErrImagePull"
+    life, wait = advance(CREATING, script, at(14), policy="Never")
+    assert (life.stage, life.pulls, wait) == (Stage.UNPULLED, 2, 20.0)
+    assert shown(pod(), life).phase == "Pending"
+    assert advance(CREATING, script, at(34), policy="Never")[0].stage is Stage.CREATING
+    assert advance(CREATING, script, at(37), policy="Never")[0].stage is Stage.READY
+
+
+@pytest.mark.parametrize(
+    ("code", "policy", "again"),
+    [(0, "Always", True), (0, "OnFailure", False), (1, "OnFailure", True), (1, "Never", False)],
+)
+def test_restart_policies_hold(code: int, policy: str, again: bool) -> None:
+    script = always(Script(start_s=0, end_s=1, exit_code=code))
+    assert (advance(CREATING, script, at(11), policy=policy)[0].attempt == 1) is again
+
+
+def test_every_stage_that_goes_on_stands_in_the_table() -> None:
+    assert set(Stage) - set(STAGES) == {Stage.UNPULLED, Stage.ENDED, Stage.KILLED}
+
+
+FILE = """
+seed: 3
+rules:
+  - match: {labels: {app: web}, image: "i*"}
+    start: {uniform: [1s, 3s]}
+    ready: never
+    jitter: 10%
+  - match: {namespace: n}
+    fail: 50%
+    pull_fails: 50%
+    end: {exponential: 1m}
+"""
+
+
+def test_rules_of_a_file_are_drawn_by_pod_and_run(tmp_path: Path) -> None:
+    (tmp_path / "stages.yaml").write_text(FILE)
+    rules = Rules.load(tmp_path / "stages.yaml")
+    one = pod()
+    assert script_of(one, rules) == script_of(one, rules)
+    assert script_of(one, rules).end_s != script_of(one, rules, run=1).end_s
+    other = pod()
+    other.metadata.uid = "v"
+    assert script_of(one, rules).end_s != script_of(other, rules).end_s
+    assert {script_of(one, rules, run=run).exit_code for run in range(20)} == {0, 1}
+    assert {script_of(one, rules, tries=tries).pull_fails for tries in range(20)} == {False, True}
+    one.metadata.labels = {"app": "web"}
+    assert script_of(one, rules).ready_s is None
+    assert 0.9 <= script_of(one, rules).start_s <= 3.3
+    other.metadata.namespace = "elsewhere"
+    assert script_of(other, rules).end_s == 0.1  # the usual rule for jobs
+
+
+def test_jitter_and_chances_can_be_said_by_the_pod() -> None:
+    delays = {script_of(pod(start_seconds="10", jitter="0.5"), run=run).start_s for run in range(20)}
+    assert len(delays) == 20
+    assert all(5 <= delay <= 15 for delay in delays)
+    assert {script_of(pod(fail="0.5"), run=run).exit_code for run in range(20)} == {0, 1}
+
+
+def test_a_bad_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "stages.yaml").write_text("rules: [{starts: 1s}]")
+    with pytest.raises(ScenarioError, match=r"stages.yaml:1: rules\[0\].starts: there is no such field"):
+        Rules.load(tmp_path / "stages.yaml")
+
+
+def test_a_life_is_read_back_from_what_was_shown() -> None:
+    life = replace(CREATING, stage=Stage.READY, begun_at=START, attempt=2)
+    one = pod()
+    one.status = shown(one, life)
+    assert taken_up(one, at(5)) == replace(life, since=at(5))
+    ended = replace(life, stage=Stage.ENDED, since=at(1), ended_at=at(1), exit_code=4)
+    one.status = shown(one, ended)
+    assert taken_up(one, at(5)) == ended

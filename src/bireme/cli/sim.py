@@ -112,9 +112,18 @@ def trace(jobs: int, hours: float, users: int, seed: int) -> None:
 @click.option("--cpu", default="16", show_default=True, help="What each has.")
 @click.option("--memory", default="64Gi", show_default=True)
 @click.option("--pods", default=110, show_default=True)
+@click.option("--stages", type=FILE, help="How pods behave: a file of rules.")
 @click.option("--remove", "do_remove", is_flag=True, help="Delete these nodes, and end.")
 def nodes(
-    kubeconfig: Path | None, context: str, count: int, prefix: str, cpu: str, memory: str, pods: int, do_remove: bool
+    kubeconfig: Path | None,
+    context: str,
+    count: int,
+    prefix: str,
+    cpu: str,
+    memory: str,
+    pods: int,
+    stages: Path | None,
+    do_remove: bool,
 ) -> None:
     """Hollow nodes on any Kubernetes API server, until a signal. They stay registered: --remove deletes them."""
     import asyncio
@@ -125,11 +134,12 @@ def nodes(
     from bireme.simulation.access import read_kubeconfig
     from bireme.simulation.foreign import Fleet, remove
     from bireme.simulation.reading import ScenarioError
+    from bireme.simulation.scripts import DEFAULT_RULES, Rules
     from bireme.simulation.shapes import Shape
 
     set_up_logs("hollow", level="warning")
-    fleet = Fleet(count, Shape(cpu, memory, pods), prefix)
     try:
+        fleet = Fleet(count, Shape(cpu, memory, pods), prefix, Rules.load(stages) if stages else DEFAULT_RULES)
         access = read_kubeconfig(kubeconfig or default_path(), context)
         if do_remove:
             click.echo(f" {asyncio.run(remove(access, fleet))} nodes deleted")

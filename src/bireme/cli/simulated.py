@@ -23,6 +23,11 @@ _OPTIONS = (
     click.option("--sim-cpu", "simulated_cpu", help="What each of them has.  [default: 16]"),
     click.option("--sim-memory", "simulated_memory", help="[default: 64Gi]"),
     click.option("--sim-pods", "simulated_pods", type=click.IntRange(1), help="[default: 110]"),
+    click.option(
+        "--stages",
+        type=click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path),
+        help="How their pods behave: a file of rules.",
+    ),
 )
 
 
@@ -41,12 +46,16 @@ def check_may(name: str, root: Path, *, simulated: bool) -> None:
 
 
 def check_hollow(config: Config) -> None:
-    """Raises ValueError unless what simulated nodes are to have can be read."""
+    """Raises ValueError unless what simulated nodes are to have, and how pods are to behave, can be read."""
     from bireme.api.quantity import milli
 
     for text in (config.simulated_cpu, config.simulated_memory):
         if milli(text) <= 0:
             raise ValueError(f"{text!r} is too little for a node")
+    if config.stages:
+        from bireme.simulation.scripts import Rules
+
+        Rules.load(config.stages)
 
 
 def nodes_detail(api: Door) -> str | None:

@@ -32,8 +32,8 @@ from bireme.ledger.ledger import Ledger
 from bireme.simulation.folder import temporary_folder, write_kubeconfig
 from bireme.simulation.nodes import HollowNodes
 from bireme.simulation.pods import HollowPods
+from bireme.simulation.scripts import DEFAULT_RULES, Rules
 from bireme.simulation.shapes import Shape
-from bireme.simulation.stages import DEFAULT_RULES, Rule
 from bireme.simulation.tunnels import HollowTunnels
 
 HOST = "127.0.0.1"
@@ -52,7 +52,7 @@ class Wishes:
     shape: Shape = field(default_factory=Shape)
     controllers: bool = True
     port: int = 0
-    rules: Sequence[Rule] = DEFAULT_RULES
+    rules: Rules = DEFAULT_RULES
 
 
 @dataclass(frozen=True, slots=True)

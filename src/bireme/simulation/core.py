@@ -17,6 +17,7 @@ from bireme.assembly.process import run_until_stopped, set_up_logs
 from bireme.config import Config
 from bireme.simulation.nodes import HollowNodes, NodeStatistics
 from bireme.simulation.pods import HollowPods
+from bireme.simulation.scripts import DEFAULT_RULES, Rules
 from bireme.simulation.shapes import Shape
 from bireme.simulation.tunnels import HollowTunnels
 
@@ -47,7 +48,8 @@ class Hollow:
         config, clock = self._config, self._clock
         client = api.client("bireme-simulation", groups=(MASTERS,))
         nodes = self._nodes = HollowNodes(client, clock=clock)
-        pods = HollowPods(client, nodes, clock=clock)
+        rules = Rules.load(config.stages) if config.stages else DEFAULT_RULES
+        pods = HollowPods(client, nodes, clock=clock, rules=rules)
         shape = Shape(config.simulated_cpu, config.simulated_memory, config.simulated_pods)
         async with asyncio.TaskGroup() as tasks:
             for name, part in (("nodes", nodes.run), ("pods", pods.run)):

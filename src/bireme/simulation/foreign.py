@@ -6,7 +6,7 @@ with.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -18,9 +18,9 @@ from bireme.http.requests import Session
 from bireme.simulation.access import Access
 from bireme.simulation.nodes import HollowNodes, NodeStatistics
 from bireme.simulation.pods import HollowPods
+from bireme.simulation.scripts import DEFAULT_RULES, Rules
 from bireme.simulation.several import on_each
 from bireme.simulation.shapes import Shape
-from bireme.simulation.stages import DEFAULT_RULES, Rule
 from bireme.simulation.wire import WireRenewer
 
 POD_WORKERS = 24
@@ -33,7 +33,7 @@ class Fleet:
     count: int
     shape: Shape = field(default_factory=Shape)
     prefix: str = "hollow"
-    rules: Sequence[Rule] = DEFAULT_RULES
+    rules: Rules = DEFAULT_RULES
 
 
 @asynccontextmanager

@@ -5,7 +5,6 @@ decided in `stages.py`; how its status looks, by the kubelet.
 """
 
 import asyncio
-from collections.abc import Sequence
 from datetime import datetime
 
 import orjson
@@ -23,19 +22,10 @@ from bireme.kubelet.admission import refusal
 from bireme.kubelet.publisher import status_patch
 from bireme.kubelet.status import TERMINAL, Surroundings, pod_status
 from bireme.simulation.addresses import Pool
+from bireme.simulation.claims import claimed, taken_up
 from bireme.simulation.nodes import HollowNode, HollowNodes
-from bireme.simulation.stages import (
-    DEFAULT_RULES,
-    Life,
-    Rule,
-    Script,
-    Stage,
-    advance,
-    claimed,
-    script_of,
-    stopped,
-    taken_up,
-)
+from bireme.simulation.scripts import DEFAULT_RULES, Rules, Script, script_of
+from bireme.simulation.stages import Life, Stage, advance, stopped
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +44,7 @@ class HollowPods:
         nodes: HollowNodes,
         *,
         clock: Clock,
-        rules: Sequence[Rule] = DEFAULT_RULES,
+        rules: Rules = DEFAULT_RULES,
         workers: int = WORKERS,
     ) -> None:
         self._workers = workers
@@ -115,14 +105,15 @@ class HollowPods:
         node = self._nodes.get(pod.spec.node_name) if pod is not None else None
         if pod is None or node is None or not node.lives:
             return
-        script, now = script_of(pod, self._rules), self._clock.now()
+        now = self._clock.now()
         if pod.metadata.deletion_timestamp:
-            await self._stop(pod, node, script, now)
+            await self._stop(pod, node, now)
         elif pod.status.phase not in TERMINAL:
             life = self._lives.get(pod.metadata.uid) or self._begin(pod, node, now)
-            life, wait = advance(life, script, now, restarts=restarts(pod, script))
+            policy = pod.spec.restart_policy or "Always"
+            life, wait = advance(life, lambda life: self._script(pod, life), now, policy=policy)
             self._lives[pod.metadata.uid] = life
-            await self._show(pod, life, script, node, now)
+            await self._show(pod, life, node, now)
             if wait is not None:
                 self._queue.add_after(key, wait)
 
@@ -130,7 +121,7 @@ class HollowPods:
         refused = self._refusal(pod, node)
         if refused is not None:
             return Life(Stage.ENDED, now, refused=refused)
-        if pod.status.pod_ip and (earlier := taken_up(pod)) is not None:
+        if pod.status.pod_ip and (earlier := taken_up(pod, now)) is not None:
             if not pod.spec.host_network:
                 self._address(pod, earlier.address)
             return earlier
@@ -148,29 +139,34 @@ class HollowPods:
         known = self._nodes.cache.get(Key("", node.name))
         return refusal(pod, beside, resources.read(known.status.allocatable if known else node.machine.capacity))
 
-    async def _stop(self, pod: core.Pod, node: HollowNode, script: Script, now: datetime) -> None:
+    def _script(self, pod: core.Pod, life: Life | None) -> Script:
+        return script_of(pod, self._rules, run=life.attempt if life else 0, tries=life.pulls if life else 0)
+
+    async def _stop(self, pod: core.Pod, node: HollowNode, now: datetime) -> None:
         """Let it stop in its time, or in the time it is given, and delete it."""
         uid = pod.metadata.uid
+        life = self._lives.get(uid)
+        script = self._script(pod, life)
         since = self._leaving.setdefault(uid, now)
         given = float(pod.metadata.deletion_grace_period_seconds or 0)
         left = min(script.stop_s, given) - (now - since).total_seconds()
         if left > 0:
             self._queue.add_after(key_of(pod), left)
             return
-        life = self._lives.get(uid)
         if pod.metadata.finalizers and life is not None and pod.status.phase not in TERMINAL:
             # Somebody waits to see how it ended before he lets it go.
-            await self._show(pod, stopped(life, now), script, node, now, leaving=True)
+            await self._show(pod, stopped(life, now, script.exit_code), node, now, leaving=True)
         if given or not pod.metadata.finalizers:
             await self._client.delete(
                 core.Pod, pod.metadata.name, namespace=pod.metadata.namespace, grace_period_s=0, uid=uid
             )
 
     async def _show(
-        self, pod: core.Pod, life: Life, script: Script, node: HollowNode, now: datetime, *, leaving: bool = False
+        self, pod: core.Pod, life: Life, node: HollowNode, now: datetime, *, leaving: bool = False
     ) -> None:
-        actual, observed = claimed(pod, life, script, leaving=leaving)
-        status = pod_status(pod, actual, observed, now, Surroundings(node.settings.node_ip))
+        claim = claimed(pod, life, leaving=leaving)
+        around = Surroundings(node.settings.node_ip, claim.waiting)
+        status = pod_status(pod, claim.actual, claim.observed, now, around)
         if status == pod.status:
             return
         body = {"metadata": {"uid": pod.metadata.uid}, "status": status_patch(pod.status, status)}
@@ -199,9 +195,3 @@ class HollowPods:
         network = self._networks.pop(uid, None)
         if life is not None and network is not None:
             self._pools[network].give_back(life.address)
-
-
-def restarts(pod: core.Pod, script: Script) -> bool:
-    """Whether containers that ended by the script are started again."""
-    policy = pod.spec.restart_policy or "Always"
-    return policy == "Always" or (policy == "OnFailure" and script.exit_code != 0)

@@ -16,7 +16,7 @@ from bireme.apiserver.kubelets import check_phase, chosen_container
 from bireme.apiserver.resources import Tunnels
 from bireme.http.interface import Answer, Request, Stream, WebSocketConnection, WebSocketUpgrade
 from bireme.kubelet.log_stream import Formatter, LogOptions, read_options
-from bireme.simulation.stages import PREFIX
+from bireme.simulation.scripts import PREFIX
 
 Tree = dict[str, Any]
 TEXT = "text/plain"
