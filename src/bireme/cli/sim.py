@@ -1,6 +1,8 @@
 """`bireme sim`: play scenarios, make traces, and put hollow nodes on any cluster."""
 
+import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from bireme.simulation.foreign import Fleet
     from bireme.simulation.nodes import NodeStatistics
 
+HASH_SEED = "PYTHONHASHSEED"
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -39,6 +42,7 @@ def sim() -> None:
 @click.option("--nodes", type=click.IntRange(1), help="So many in all, each pool its part.")
 @click.option("--speed", default="max", callback=_speed, show_default=True, help="Seconds that pass in one, or max.")
 @click.option("--seed", type=int, help="Of everything that is drawn.  [default: the scenario's]")
+@click.option("--full/--lean", default=None, help="The whole control plane, or the decisions alone.")
 @click.option("--plugin", "plugins", multiple=True, type=FILE, help="A Python file of scores and filters.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="The folder for report and tables.")
 @click.option("--json", "as_json", is_flag=True, help="Print report.json in place of a line.")
@@ -47,18 +51,22 @@ def run(
     nodes: int | None,
     speed: float | None,
     seed: int | None,
+    full: bool | None,
     plugins: tuple[Path, ...],
     out: Path | None,
     as_json: bool,
 ) -> None:
     """Play SCENARIO; exit code 1 if what it expects does not hold."""
     from bireme.aio.clock import RealClock
+    from bireme.assembly.process import set_up_logs
     from bireme.simulation.reading import ScenarioError
     from bireme.simulation.simulation import Simulation
 
+    set_up_logs("sim", level="error")
+    _settle_hashes(scenario, full=full)
     began = RealClock().monotonic()
     try:
-        report = Simulation(nodes=nodes, seed=seed, plugins=plugins, speed=speed).run(scenario)
+        report = Simulation(nodes=nodes, seed=seed, full=full, plugins=plugins, speed=speed).run(scenario)
     except ScenarioError as error:
         raise CliError("BIR-100", str(error), remedy="docs/simulation.md lists every field") from error
     if out is not None:
@@ -71,6 +79,19 @@ def run(
             mark = click.style("✓", fg="green") if each["holds"] else click.style("✗", fg="red")
             click.echo(f" {mark} {each['name']} {each['wanted']:g}: {each['got']:g}")
     sys.exit(0 if report.ok else 1)
+
+
+def _settle_hashes(scenario: Path, *, full: bool | None) -> None:
+    """Start anew with the hashes of texts fixed: in a control plane, the order of sets makes a difference."""
+    from bireme.simulation.scenario import Scenario
+
+    if full is None:
+        with suppress(ValueError, OSError):
+            full = Scenario.load(scenario).fidelity == "full"
+    if full and os.environ.get(HASH_SEED) != "0":
+        sys.stdout.flush()
+        command = [sys.executable, "-m", "bireme.cli.main", *sys.argv[1:]]
+        os.execve(sys.executable, command, {**os.environ, HASH_SEED: "0"})
 
 
 @sim.command()

@@ -96,7 +96,11 @@ class HollowNodes:
         `run` must be under way: what is there already is seen by it.
         """
         first, self._number = self._number, self._number + count
-        nodes = [self._make(f"{prefix}-{number}", shape) for number in range(first, first + count)]
+        return await self.have([(f"{prefix}-{number}", shape) for number in range(first, first + count)])
+
+    async def have(self, wanted: Iterable[tuple[str, Shape]]) -> list[str]:
+        """Register nodes of these names and shapes. Raises ApiError."""
+        nodes = [self._make(name, shape) for name, shape in wanted]
         self._nodes.update((node.name, node) for node in nodes)
         await self.cache.wait_synced()
         await on_each(nodes, self._register, workers=AT_ONCE)

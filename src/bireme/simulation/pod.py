@@ -82,8 +82,8 @@ class Forms:
 
     def of(self, workload: Workload, template: Template, random: Random, row: Row | None) -> Form:
         """The form of the next pod of this template; a trace's row goes before what is drawn."""
-        cpu = _up(template.cpu.of(random), CPU_STEP)
-        memory = _up(template.memory.of(random), MEMORY_STEP)
+        cpu = rounded(template.cpu.of(random), CPU_STEP)
+        memory = rounded(template.memory.of(random), MEMORY_STEP)
         priority, namespace = workload.priority, workload.namespace
         if row is not None:
             cpu = cpu if row.cpu is None else row.cpu
@@ -99,7 +99,8 @@ class Forms:
         return form
 
 
-def _up(amount: float, step: int) -> int:
+def rounded(amount: float, step: int) -> int:
+    """The next multiple of `step`."""
     return -(-int(amount) // step) * step
 
 

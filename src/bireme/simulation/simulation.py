@@ -7,6 +7,7 @@ report.summary["utilisation"]["cpu"], report.series("cpu")
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ Given = Scenario | Mapping[str, Any] | str | Path
 class Simulation:
     """How scenarios are to be played.
 
-    `nodes` and `seed` go before what the scenario says. `plugins` are paths of files, functions (scores), or Scorers.
+    `nodes`, `seed` and `full` (the whole control plane, or not) go before what the scenario says. `plugins` are paths
+    of files, functions (scores), or Scorers.
     `speed` is how many seconds pass in one, None for as fast as it goes.
     """
 
@@ -32,17 +34,23 @@ class Simulation:
         *,
         nodes: int | None = None,
         seed: int | None = None,
+        full: bool | None = None,
         plugins: Sequence[Path | str | Scorer | Callable[..., Any]] = (),
         speed: float | None = None,
     ) -> None:
         self._nodes, self._seed, self._plugins, self._speed = nodes, seed, plugins, speed
+        self._full = full
 
     def run(self, scenario: Given) -> Report:
         """Play it: a path, the text of a scenario as data, or a Scenario. Raises ScenarioError, OSError."""
         wanted = as_scenario(scenario)
         if self._nodes is not None:
             wanted = wanted.scaled_to(self._nodes)
+        if self._full is not None:
+            wanted = replace(wanted, fidelity="full" if self._full else "lean")
         seed = wanted.seed if self._seed is None else self._seed
+        if wanted.fidelity == "full":
+            return self._run_fully(wanted, seed)
         player = Player(wanted, self.profile(wanted), seed=seed, pace=self._pace())
         notes = player.play()
         end = wanted.duration
@@ -52,6 +60,23 @@ class Simulation:
             for number, pod in enumerate(waiting)
         ]
         return make_report(wanted, seed, notes, unplaced, len(player.machines))
+
+    def _run_fully(self, scenario: Scenario, seed: int) -> Report:
+        """With the whole control plane, whose modules are imported only here."""
+        from bireme.simulation.full import play
+
+        notes = play(scenario, self.profile(scenario), seed=seed, speed=self._speed)
+        unplaced = [
+            Unplaced(
+                pod.metadata.name,
+                pod.metadata.namespace,
+                waited,
+                next((c.message for c in pod.status.conditions if c.type == "PodScheduled"), ""),
+            )
+            for pod, waited in sorted(notes.waiting(), key=lambda each: (-each[1], each[0].metadata.name))
+        ]
+        nodes = sum(pool.count for pool in scenario.nodes)
+        return make_report(scenario, seed, notes.recorder, unplaced, nodes)
 
     def profile(self, scenario: Scenario) -> Profile:
         """The scheduler's preferences, as scenario and plug-ins have them."""
