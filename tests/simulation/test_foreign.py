@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 import yaml
 
 from bireme.aio.clock import RealClock
@@ -89,6 +90,17 @@ async def test_leases_are_renewed_on_the_wire() -> None:
         await renewer.close()
         assert not await renewer.renew(["hollow-3"], MOMENT)  # on new connections
         await renewer.close()
+
+
+def test_leases_are_renewed_on_the_loop_that_processes_run_on() -> None:
+    async def main() -> None:
+        async with cluster() as (_, access), hollow_nodes(access, Fleet(3), clock=RealClock()) as nodes:
+            renewer = WireRenewer(access)
+            assert not await renewer.renew(nodes.names(), MOMENT)
+            await renewer.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
 
 
 async def test_a_server_that_is_gone_fails_all() -> None:

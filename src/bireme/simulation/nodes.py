@@ -236,9 +236,10 @@ class HollowNodes:
             elif known is not None:
                 await self._try(self._leases.make(known), name)
         for name, node in nodes.items():
-            known = self.cache.get(Key("", name))
-            if known is not None and (name in self._ailing or now - node.posted_at > STATUS_EVERY_S):
-                await self._try(self._post(node, known), name)
+            if name in self._ailing or now - node.posted_at > STATUS_EVERY_S:
+                known = self.cache.get(Key("", name))
+                if known is not None:
+                    await self._try(self._post(node, known), name)
 
     async def _try(self, work: Awaitable[object], name: str) -> None:
         try:
