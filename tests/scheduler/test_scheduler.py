@@ -120,7 +120,7 @@ async def test_a_pod_evicts_a_lesser_one() -> None:
         await s.create(pod("urgent", priority="high"))
         nominated = await s.settled("urgent", lambda found: found.status.nominated_node_name)
         assert nominated.status.nominated_node_name == "n"
-        assert await s.refused("urgent") == NO_CPU
+        assert (await s.refused("urgent")).startswith(NO_CPU)  # tried again, it says that it waits for the victim
         ending = await s.settled("victim", lambda found: found.metadata.deletion_timestamp)
         said = condition(ending, "DisruptionTarget")
         assert said is not None

@@ -95,6 +95,7 @@ class Nodes:
         self.image_rows: dict[str, dict[int, int]] = defaultdict(dict)
         self._taint_numbers: dict[tuple[tuple[str, str, str], ...], int] = {(): 0}
         self._labels: dict[str, LabelColumn] = {}
+        self._grow()  # pods may wait before there is any node
 
     @property
     def capacity(self) -> int:

@@ -29,13 +29,16 @@ class Unplaced:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Report:
     """One play. `summary` is what `report.json` holds; `placements` and `samples` are what its tables hold."""
 
     summary: Mapping[str, Any]
     placements: Sequence[Placement]
     samples: Sequence[Sample]
+
+    def __repr__(self) -> str:
+        return f"<Report: {self.line()}>"
 
     @property
     def ok(self) -> bool:
