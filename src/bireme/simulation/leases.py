@@ -20,6 +20,8 @@ PATH = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/"
 DURATION_S = 40
 EVERY_S = 10.0
 TICK_S = 0.1
+TOGETHER = 10
+"""So many are renewed in one turn at least: for a few nodes, waking up is what costs."""
 AT_ONCE = 16
 
 
@@ -84,7 +86,7 @@ class Leases:
 
     def turn(self, count: int) -> tuple[float, range]:
         """The seconds from the last turn to the next one, and the places, of `count`, whose turn it is."""
-        slots = min(round(EVERY_S / TICK_S), max(1, count))
+        slots = min(round(EVERY_S / TICK_S), max(1, count // TOGETHER))
         self._turn = (self._turn + 1) % slots
         return EVERY_S / slots, range(self._turn, count, slots)
 
