@@ -12,14 +12,19 @@ import pytest
 import uvloop
 import yaml
 
-from bireme.aio.clock import RealClock
+from bireme.aio.clock import RealClock, VirtualClock
 from bireme.api.errors import AlreadyExists, NotFound, ServiceUnavailable
 from bireme.api.kinds import coordination, core, meta
+from bireme.client.client import Client
+from bireme.client.transport import InProcessTransport
+from bireme.http.interface import Answer, Identity, Request, Response
 from bireme.simulation.access import Access, read_kubeconfig
 from bireme.simulation.cluster import SimulatedCluster, Wishes, simulated
 from bireme.simulation.foreign import Fleet, hollow_nodes, remove
 from bireme.simulation.leases import NAMESPACE
+from bireme.simulation.nodes import HollowNodes
 from bireme.simulation.reading import ScenarioError
+from bireme.simulation.shapes import Shape
 from bireme.simulation.wire import WireRenewer
 
 MOMENT = "2040-01-02T03:04:05.000000Z"
@@ -78,6 +83,29 @@ async def test_a_node_of_somebody_else_is_left_alone() -> None:
             async with hollow_nodes(access, Fleet(2), clock=RealClock()):
                 pass
         assert error.group_contains(AlreadyExists)
+
+
+async def test_a_busy_server_is_asked_again() -> None:
+    clock = VirtualClock()
+    asked: list[str] = []
+
+    async def handle(request: Request) -> Answer:
+        asked.append(request.method)
+        if request.method == "GET":
+            return Response(
+                body=b'{"kind":"NodeList","apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":[]}'
+            )
+        return Response(429, b"{}")
+
+    client = Client(InProcessTransport(handle, Identity("hollow")))
+    nodes = HollowNodes(client, clock=clock)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(nodes.run())
+        adding = tasks.create_task(nodes.add(1, Shape()))
+        adding.add_done_callback(lambda _: running.cancel())
+        await clock.advance(4)
+        assert asked.count("POST") == 4  # at once, and after 0.5, 1 and 2 seconds
+        adding.cancel()
 
 
 async def test_leases_are_renewed_on_the_wire() -> None:

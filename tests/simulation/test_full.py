@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from bireme.simulation.reading import ScenarioError
 from bireme.simulation.report import Report
 from bireme.simulation.simulation import Simulation
 
@@ -55,6 +56,12 @@ def test_a_control_plane_is_played_and_twice_the_same(tmp_path: Path) -> None:
     played(full=True).write(tmp_path / "b")
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+def test_what_can_not_be_played_is_told_as_it_is_in_the_lean_model() -> None:
+    failing = {**STORY, "events": [{"at": "1m", "fail": {"rack": "none"}}]}
+    with pytest.raises(ScenarioError, match=r"events\[0\]: no node is meant by rack none"):
+        Simulation(full=True).run(failing)
 
 
 @pytest.mark.timeout(60)

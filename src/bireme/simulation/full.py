@@ -44,7 +44,13 @@ AGAIN_S = 5.0
 def play(scenario: Scenario, profile: Profile, *, seed: int, speed: float | None) -> Notes:
     """Play it to its end; the notes that were taken. Raises ScenarioError for files that can't be read."""
     with asyncio.Runner(loop_factory=lambda: VirtualLoop(speed=speed)) as runner:
-        return runner.run(FullPlayer(scenario, profile, seed=seed).play())
+        try:
+            return runner.run(FullPlayer(scenario, profile, seed=seed).play())
+        except ExceptionGroup as group:
+            found: Exception = group.subgroup(ScenarioError) or group
+            while isinstance(found, ExceptionGroup) and found is not group:
+                found = found.exceptions[0]
+            raise found from group
 
 
 def seeded_uids(random: Random) -> Callable[[], str]:

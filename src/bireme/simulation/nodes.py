@@ -5,6 +5,7 @@ are there already, from an earlier life of this process, are taken up again.
 """
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,10 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from bireme.aio.backoff import Backoff
 from bireme.aio.clock import Clock
 from bireme.aio.waiting import wait_any
-from bireme.api.errors import AlreadyExists, ApiError, NotFound
+from bireme.api.errors import AlreadyExists, ApiError, NotFound, ServiceUnavailable, TooManyRequests
 from bireme.api.kinds import core
 from bireme.client.client import Client, Patch
 from bireme.client.informer import Informer, Key
@@ -30,6 +32,8 @@ log = structlog.get_logger(__name__)
 
 AT_ONCE = 32
 STATUS_EVERY_S = 300.0
+BUSY = Backoff(initial_s=0.5, limit_s=10.0)
+MOST_TRIES = 12
 NODE_RANGE = "198.18.0.0/15"
 """Set aside for measurements (RFC 2544): nothing answers there."""
 
@@ -103,7 +107,7 @@ class HollowNodes:
         nodes = [self._make(name, shape) for name, shape in wanted]
         self._nodes.update((node.name, node) for node in nodes)
         await self.cache.wait_synced()
-        await on_each(nodes, self._register, workers=AT_ONCE)
+        await on_each(nodes, self._register_patiently, workers=AT_ONCE)
         return [node.name for node in nodes]
 
     def _make(self, name: str, shape: Shape) -> HollowNode:
@@ -126,6 +130,18 @@ class HollowNodes:
             architecture="amd64",
         )
         return HollowNode(name, settings, facts.Machine(shape.capacity(), info, name, "amd64"), shape.taints)
+
+    async def _register_patiently(self, node: HollowNode) -> None:
+        """A server that is asked by thousands may say that it is busy: it is asked again, for some time."""
+        for tries in itertools.count(1):
+            try:
+                await self._register(node)
+            except (TooManyRequests, ServiceUnavailable):
+                if tries == MOST_TRIES:
+                    raise
+                await self._clock.sleep(BUSY.delay(tries))
+            else:
+                return
 
     async def _register(self, node: HollowNode) -> None:
         made = await self._take_up(node) or await self._create(node)
