@@ -4,14 +4,19 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import msgspec
+import orjson
+import yaml
 
 from bireme.aio.clock import RealClock
 from bireme.api import volumes as words
+from bireme.api.errors import NotFound
 from bireme.api.kinds import core, meta, resource, storage
+from bireme.api.kinds import scheduling as scheduling_v1
 from bireme.api.kinds import scheduling_v1alpha3 as scheduling
 from bireme.client.client import Client
 from bireme.simulation.cluster import Wishes, simulated
@@ -19,6 +24,7 @@ from bireme.simulation.shapes import Shape
 
 GIVE_UP_S = 20
 DRIVER = "gpu.example.com"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "pod-groups"
 
 
 @asynccontextmanager
@@ -192,6 +198,17 @@ async def test_pods_share_out_the_devices_and_the_next_gets_one_that_is_given_ba
         assert await running(client, waiting) == ["hollow-1"]
 
 
+async def test_an_urgent_pod_takes_the_device_of_another() -> None:
+    async with nodes(2) as client:
+        await stock(client, hollow_0=1)
+        await client.create(scheduling_v1.PriorityClass(metadata=meta.ObjectMeta(name="urgent"), value=1000))
+        await client.create(gpu_pod("humble", termination_grace_period_seconds=0))
+        await running(client, "humble")
+        await client.create(gpu_pod("urgent", priority_class_name="urgent"))
+        assert await running(client, "urgent") == ["hollow-0"]
+        assert "humble" not in await placed(client)
+
+
 async def test_a_claim_that_ties_a_pod_to_a_node_that_is_closed_is_allocated_anew() -> None:
     async with nodes(2) as client:
         await stock(client, hollow_0=1, hollow_1=1)
@@ -254,6 +271,49 @@ async def test_a_group_runs_when_there_is_room_for_all_of_it() -> None:
         assert set(await placed(client)) == {"before"}
         await client.delete(core.Pod, "before", namespace="default", grace_period_s=0)
         assert len(await running(client, "g0", "g1", "g2")) == 3
+
+
+async def test_the_example_of_the_custom_kind() -> None:
+    async with nodes(2, cpu="3") as client:
+        for tree in yaml.safe_load_all((EXAMPLE / "definition.yaml").read_text()):
+            await make(client, tree)
+        await until(lambda: served(client))
+        await client.create(pod("before", cpu="2500m"))
+        await running(client, "before")
+        for tree in yaml.safe_load_all((EXAMPLE / "workers.yaml").read_text()):
+            await make(client, tree)
+
+        async def waiting() -> bool:
+            found = (await client.list(core.Pod, namespace="default", labels="app=workers")).items
+            texts = [condition.message for each in found for condition in each.status.conditions]
+            return len(found) == 4 and any('pod group "workers" together' in text for text in texts)
+
+        await until(waiting)
+        assert set(await placed(client)) == {"before"}
+        await client.delete(core.Pod, "before", namespace="default", grace_period_s=0)
+
+        async def all_run() -> bool:
+            found = (await client.list(core.Pod, namespace="default", labels="app=workers")).items
+            return sum(each.status.phase == "Running" for each in found) == 4
+
+        await until(all_run)
+
+
+async def make(client: Client, tree: dict[str, Any]) -> None:
+    """What `kubectl create` does."""
+    group_version, plural = tree["apiVersion"], tree["kind"].lower() + "s"
+    scope = "" if plural == "customresourcedefinitions" else "/namespaces/default"
+    headers = {"content-type": "application/json"}
+    await client.request("POST", f"/apis/{group_version}{scope}/{plural}", headers=headers, body=orjson.dumps(tree))
+
+
+async def served(client: Client) -> bool:
+    """The custom kind can be asked for."""
+    try:
+        await client.request("GET", "/apis/scheduling.x-k8s.io/v1alpha1/podgroups")
+    except NotFound:
+        return False
+    return True
 
 
 async def test_two_groups_of_which_one_fits_do_not_starve_each_other() -> None:
