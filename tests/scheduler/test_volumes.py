@@ -237,6 +237,23 @@ async def test_a_provisioner_that_gives_up_sends_the_pod_back() -> None:
         rules.binding.release(pod)
 
 
+async def test_a_provisioner_that_does_nothing_is_not_waited_for_without_end() -> None:
+    async with world(make) as (there, rules):
+        await there.add_nodes("a")
+        await there.admin.create(late(by="example.com/p"))
+        await there.admin.create(claim(storage_class="late"))
+        await until(lambda: rules.storage.claims.items() and rules.storage.classes.items())
+        pod = await user(there, "c")
+        hasty = VolumeBinding(
+            there.client, storage=rules.storage, nodes=there.nodes, pods=there.pods, clock=there.clock, timeout_s=0.1
+        )
+        assert hasty.reserve(pod, "a")
+        with pytest.raises(TimeoutError, match="binding volumes: timed out waiting for the condition"):
+            await hasty.prepare(pod, "a")
+        hasty.release(pod)
+        assert rules.storage.held(pod.metadata.uid) is None
+
+
 async def test_where_there_is_space_is_asked_of_drivers_that_tell() -> None:
     async with world(make) as (there, rules):
         await there.add_nodes("a", zone="z1")

@@ -63,7 +63,16 @@ async def run_scheduler(
     client = api.client("system:kube-scheduler")
     caches = Caches.of(client, clock=clock)
     events = EventRecorder(client, "default-scheduler", clock=clock, limit=EVENTS)
-    rules = Rules(client, columns=ledger.columns, pods=caches.pods, nodes=caches.nodes, clock=clock, uid=new_uid)
+    settings = settings or SchedulerSettings()
+    rules = Rules(
+        client,
+        columns=ledger.columns,
+        pods=caches.pods,
+        nodes=caches.nodes,
+        clock=clock,
+        uid=new_uid,
+        bind_timeout_s=settings.bind_timeout_s,
+    )
     scheduler = Scheduler(
         client,
         caches=caches,

@@ -15,7 +15,7 @@ from bireme.scheduler.groups import PodGroups
 from bireme.scheduler.interface import Helps, Lack, Rule
 from bireme.scheduler.node_sets import NodeSets
 from bireme.scheduler.scheduler import Scheduler
-from bireme.scheduler.volumes import VolumeBinding
+from bireme.scheduler.volumes import BIND_TIMEOUT_S, VolumeBinding
 from bireme.scheduler.volumes_cache import Storage
 from bireme.scheduler.volumes_rules import NodeVolumeLimits, VolumeRestrictions, VolumeZone
 
@@ -35,6 +35,7 @@ class Rules:
         nodes: Informer[core.Node],
         clock: Clock,
         uid: Callable[[], str],
+        bind_timeout_s: float = BIND_TIMEOUT_S,
     ) -> None:
         self._wake: Callable[[Lack, Helps], None] = lambda lack, helps: None
         self._changes = 0
@@ -55,7 +56,9 @@ class Rules:
             self.groups,
             VolumeRestrictions(storage=self._storage, nodes=sets, pods=pods),
             NodeVolumeLimits(storage=self._storage, nodes=sets, pods=pods),
-            VolumeBinding(client, storage=self._storage, nodes=sets, pods=pods, clock=clock),
+            VolumeBinding(
+                client, storage=self._storage, nodes=sets, pods=pods, clock=clock, timeout_s=bind_timeout_s
+            ),
             VolumeZone(storage=self._storage, nodes=sets),
             self._claims,
         )

@@ -87,9 +87,17 @@ class VolumeBinding:
     """The rule. See the module, and `interface.Rule`."""
 
     def __init__(
-        self, client: Client, *, storage: Storage, nodes: NodeSets, pods: Informer[core.Pod], clock: Clock
+        self,
+        client: Client,
+        *,
+        storage: Storage,
+        nodes: NodeSets,
+        pods: Informer[core.Pod],
+        clock: Clock,
+        timeout_s: float = BIND_TIMEOUT_S,
     ) -> None:
         self._client, self._storage, self._nodes, self._clock = client, storage, nodes, clock
+        self._timeout_s = timeout_s
         self._supplies = Supplies(storage, nodes)
         self._changed = asyncio.Event()
         pods.on_change(self._pod_changed)
@@ -232,7 +240,7 @@ class VolumeBinding:
         await self._client.patch(core.PersistentVolume, name, patch)
 
     async def _until_bound(self, hold: Hold) -> None:
-        deadline = self._clock.monotonic() + BIND_TIMEOUT_S
+        deadline = self._clock.monotonic() + self._timeout_s
         while not all(self._settled(claim, hold) for claim in (*hold.volumes, *hold.provisions)):
             left = deadline - self._clock.monotonic()
             if left <= 0:
