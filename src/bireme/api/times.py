@@ -1,10 +1,16 @@
 """Times as the Kubernetes API writes them: RFC 3339 in UTC, whole seconds (Time) or six digits (MicroTime)."""
 
+import functools
 from datetime import UTC, datetime
 
 
 def rfc3339(moment: datetime) -> str:
     """`2026-11-23T07:40:00Z`, the form of every metav1.Time."""
+    return _second(moment.replace(microsecond=0))
+
+
+@functools.lru_cache(64)
+def _second(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

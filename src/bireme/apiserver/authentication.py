@@ -7,6 +7,7 @@ Source: the Kubernetes documentation on authentication.
 
 import base64
 import binascii
+import functools
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -72,6 +73,7 @@ def bearer_token(request: Request) -> str:
     return ""
 
 
+@functools.lru_cache(1024)
 def authenticated(identity: Identity) -> Identity:
     """The identity as a member of the group of all whose credentials were good."""
     if AUTHENTICATED in identity.groups or identity.name == ANONYMOUS.name:

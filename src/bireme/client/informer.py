@@ -179,13 +179,15 @@ class Informer(Generic[K]):
             self._objects[key] = obj
         for name, values in self._indexers.items():
             table = self._indexes[name]
-            if old is not None:
-                for value in values(old):
+            before = () if old is None else tuple(values(old))
+            after = () if obj is None else tuple(values(obj))
+            if before != after:
+                for value in before:
                     table[value].pop(key, None)
                     if not table[value]:
                         del table[value]
             if obj is not None:
-                for value in values(obj):
+                for value in after:
                     table[value][key] = obj
         for handler in self._handlers:
             handler(old, obj)

@@ -35,6 +35,11 @@ def claim_for(pod: core.Pod, volume: core.Volume) -> core.PersistentVolumeClaim:
     )
 
 
+def has_ephemeral_volumes(cache: Informers, old: core.Pod | None, new: core.Pod | None) -> Iterable[Key]:
+    """The pod, if claims have to be there for it."""
+    return (key_of(new),) if new is not None and any(volume.ephemeral for volume in new.spec.volumes) else ()
+
+
 def users_of_lost_claim(
     cache: Informers, old: core.PersistentVolumeClaim | None, new: core.PersistentVolumeClaim | None
 ) -> Iterable[Key]:
@@ -51,7 +56,10 @@ class EphemeralVolumeController(Controller):
     """
 
     name = "ephemeral-volume-controller"
-    watches = Watch(core.Pod), Watch(core.PersistentVolumeClaim, keys=users_of_lost_claim)
+    watches = (
+        Watch(core.Pod, keys=has_ephemeral_volumes),
+        Watch(core.PersistentVolumeClaim, keys=users_of_lost_claim),
+    )
 
     def watch(self, watch: Watch[core.Pod]) -> None:
         if watch.kind is core.Pod:

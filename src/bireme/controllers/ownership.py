@@ -57,13 +57,19 @@ def claim(owner: Object, selector: LabelSelector, candidates: Iterable[K]) -> Cl
     """Sort `candidates` of the owner's namespace by what they are to `owner`."""
     claims: Claims[K] = Claims([], [], [])
     going = bool(owner.metadata.deletion_timestamp)
+    uid = owner.metadata.uid
+    # Most have the labels of one template: each set of labels is looked at once.
+    known: dict[tuple[tuple[str, str], ...], bool] = {}
     for obj in candidates:
         reference = controller_of(obj)
-        matches = selector.matches(obj.metadata.labels)
+        labels = tuple(obj.metadata.labels.items())
+        matches = known.get(labels)
+        if matches is None:
+            matches = known[labels] = selector.matches(obj.metadata.labels)
         if reference is None:
             if matches and not going and not obj.metadata.deletion_timestamp:
                 claims.adopt.append(obj)
-        elif reference.uid == owner.metadata.uid:
+        elif reference.uid == uid:
             (claims.owned if matches or going else claims.release).append(obj)
     return claims
 

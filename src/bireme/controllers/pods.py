@@ -25,7 +25,11 @@ def is_active(pod: core.Pod) -> bool:
 
 def is_ready(pod: core.Pod) -> bool:
     """The pod's Ready condition is true."""
-    return any(item.type == "Ready" and item.status == "True" for item in pod.status.conditions)
+    # A plain loop: this is asked of every pod of a set at each look.
+    for item in pod.status.conditions:
+        if item.type == "Ready":
+            return item.status == "True"
+    return False
 
 
 def available_at(pod: core.Pod, *, min_ready_s: int) -> datetime | None:

@@ -104,11 +104,12 @@ def count(
     for pod in owned:
         if pod_facts.is_ended(pod):
             continue
-        if pod.metadata.deletion_timestamp:
+        metadata = pod.metadata
+        if metadata.deletion_timestamp:
             terminating += 1
             continue
         replicas += 1
-        fully_labeled += labels <= pod.metadata.labels.items()
+        fully_labeled += labels <= metadata.labels.items()
         if not pod_facts.is_ready(pod):
             continue
         ready += 1

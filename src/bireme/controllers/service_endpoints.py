@@ -20,13 +20,13 @@ PodPort = tuple[str, str, int, str]
 
 def services_of(cache: Informers, old: core.Pod | None, new: core.Pod | None) -> Iterable[Key]:
     """The services whose endpoints a change of a pod may touch."""
-    if old is not None and new is not None and _looks(old) == _looks(new):
+    services = cache.within(core.Service, (new or old or core.Pod()).metadata.namespace)
+    if not services or (old is not None and new is not None and _looks(old) == _looks(new)):
         return ()
     labels = [pod.metadata.labels.items() for pod in (old, new) if pod is not None]
-    namespace = (new or old or core.Pod()).metadata.namespace
     return [
         key_of(service)
-        for service in cache.within(core.Service, namespace)
+        for service in services
         if service.spec.selector and any(service.spec.selector.items() <= items for items in labels)
     ]
 

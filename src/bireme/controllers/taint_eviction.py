@@ -20,11 +20,15 @@ DISRUPTION = "DisruptionTarget"
 
 def tainted_node(cache: Informers, old: core.Pod | None, new: core.Pod | None) -> Iterable[Key]:
     """The node of a pod that came to it, if the node drives pods off."""
-    if new is None or not new.spec.node_name or (old is not None and old.spec == new.spec):
+    if new is None or not new.spec.node_name or (old is not None and _stays(old.spec, new.spec)):
         return ()
     key = Key("", new.spec.node_name)
     node = cache.get(core.Node, key)
     return (key,) if node is not None and drives_off(node) else ()
+
+
+def _stays(old: core.PodSpec, new: core.PodSpec) -> bool:
+    return old.node_name == new.node_name and old.tolerations == new.tolerations
 
 
 def drives_off(node: core.Node) -> bool:
