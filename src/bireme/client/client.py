@@ -11,6 +11,7 @@ import msgspec
 import orjson
 
 from bireme.api.codec.json import decode, encode
+from bireme.api.codec.shared import decode_shared
 from bireme.api.errors import ApiError
 from bireme.api.kinds.meta import Object
 from bireme.api.scheme import Resource, Scheme, builtin
@@ -90,8 +91,12 @@ class Client:
         limit: int = 0,
         more: str = "",
         resource_version: str = "",
+        shared: bool = False,
     ) -> Listing[K]:
-        """The objects that the selectors choose; `namespace` "" is every namespace."""
+        """The objects that the selectors choose; `namespace` "" is every namespace.
+
+        `shared` objects have parts in common with others and are not to be changed (`codec.shared`).
+        """
         query = _selection(labels, fields)
         if limit:
             query.append(("limit", str(limit)))
@@ -101,7 +106,8 @@ class Client:
             query.append(("resourceVersion", resource_version))
         reply = await self._call("GET", self._path(kind, namespace), query)
         page = _lists.decode(reply.body)
-        items = [decode(kind, bytes(item)) for item in page.items or ()]
+        read = _shared if shared else decode
+        items = [read(kind, bytes(item)) for item in page.items or ()]
         return Listing(items, page.metadata.resource_version, page.metadata.continue_)
 
     async def create(self, obj: K, *, dry_run: bool = False) -> K:
@@ -226,14 +232,14 @@ def _changes(kind: type[K], lines: bytes) -> Sequence[Change[K] | bytes]:
         body = bytes(frame.object)
         if frame.type == "ERROR":
             return [*changes, body]
-        obj = _shared(kind, body) if len(body) <= LARGEST_SHARED else decode(kind, body)
+        obj = _shared(kind, body) if len(body) <= LARGEST_SHARED else decode_shared(kind, body)
         changes.append(Change(frame.type, obj))  # type: ignore[arg-type]
     return changes
 
 
 # Several parts of a process hear of the same write, most of them in the very same bytes, and read it once for all.
 # Nobody changes what an informer gave him; `codec.json.copy` is for those who want to.
-_shared = functools.lru_cache(maxsize=256)(decode)
+_shared = functools.lru_cache(maxsize=2048)(decode_shared)
 _shared_changes = functools.lru_cache(maxsize=32)(_changes)
 
 

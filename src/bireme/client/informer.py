@@ -20,6 +20,8 @@ log = structlog.get_logger(__name__)
 K = TypeVar("K", bound=Object)
 RELIST = Backoff(initial_s=0.2, limit_s=5.0)
 STEADY_S = 5.0
+PAGE = 500
+"""Objects that are asked for at once: a list of hundreds of thousands would stop the process that makes it."""
 
 
 class Key(NamedTuple):
@@ -143,16 +145,31 @@ class Informer(Generic[K]):
         return InformerStatistics(len(self._objects), self._lists, self._events, self.synced)
 
     async def _list(self) -> None:
-        page = await self._client.list(self.kind, namespace=self._namespace, labels=self._labels, fields=self._fields)
-        self._lists += 1
-        fresh = {key_of(obj): obj for obj in page.items}
-        for key in [key for key in self._objects if key not in fresh]:
+        left, more, version = set(self._objects), "", ""
+        while True:
+            page = await self._client.list(
+                self.kind,
+                namespace=self._namespace,
+                labels=self._labels,
+                fields=self._fields,
+                limit=PAGE,
+                more=more,
+                shared=True,
+            )
+            more, version = page.more, version or page.resource_version
+            for obj in page.items:
+                key = key_of(obj)
+                left.discard(key)
+                old = self._objects.get(key)
+                if old is None or old.metadata.resource_version != obj.metadata.resource_version:
+                    self._apply(key, obj)
+            if not more:
+                break
+            await asyncio.sleep(0)  # a list in this process may come without a wait: let others work
+        for key in left:
             self._apply(key, None)
-        for key, obj in fresh.items():
-            old = self._objects.get(key)
-            if old is None or old.metadata.resource_version != obj.metadata.resource_version:
-                self._apply(key, obj)
-        self._version = page.resource_version
+        self._lists += 1
+        self._version = version
         self._ready.set()
 
     async def _watch(self) -> None:

@@ -22,7 +22,7 @@ from bireme.controllers.own_writes import OwnWrites
 R = TypeVar("R", apps.ReplicaSet, core.ReplicationController)
 
 # A look at a set costs about this much for each pod: large sets gather changes for that long.
-REST_PER_POD_S = 50e-6
+REST_PER_POD_S = 100e-6
 REST_FROM = 200
 
 
