@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 K = TypeVar("K", bound=Object)
 RELIST = Backoff(initial_s=0.2, limit_s=5.0)
 STEADY_S = 5.0
-PAGE = 500
+PAGE = 200
 """Objects that are asked for at once: a list of hundreds of thousands would stop the process that makes it."""
 
 

