@@ -95,11 +95,18 @@ def started(command: list[str], log: Path) -> Iterator[psutil.Process]:
 @contextmanager
 def core(config: Config, *, profile: Path | None = None) -> Iterator[psutil.Process]:
     """A core that is ready to take pods; with `profile` its stacks may be written there (`sampled.py`)."""
+    with started_core(config, profile=profile) as process:
+        yield process
+
+
+@contextmanager
+def started_core(config: Config, *, profile: Path | None = None, seconds: float = 60) -> Iterator[psutil.Process]:
+    """The same, which may take so long to start."""
     program = [str(Path(__file__).with_name("sampled.py")), str(profile)] if profile else ["-m", "bireme.cli.main"]
     command = [sys.executable, *program, "run-core", str(config.data / "config.json")]
     with started(command, config.data / "core.log") as process:
         for path in ("/readyz", "/api/v1/namespaces/default/serviceaccounts/default"):
-            wait_until(path, partial(answers, config, path))
+            wait_until(path, partial(answers, config, path), seconds=seconds)
         yield process
 
 
