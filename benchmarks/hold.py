@@ -12,10 +12,11 @@ import json
 import os
 import random
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from pipes import Pace, Pipe, pipes
 
@@ -40,6 +41,7 @@ MERGE = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 WATCHED = "density-0"
 LIVES_S = 10.0
+GRACE_S = 5.0
 CALM = 0.25
 MB = 1e6
 
@@ -70,13 +72,15 @@ class Life:
     async def go_on(self, seconds: float, *, churn: float) -> None:
         """Live for so long."""
         self.churn = Pace(churn)
-        async with pipes(self._where, 24) as lives, pipes(self._where, 4) as asks, asyncio.TaskGroup() as tasks:
+        async with pipes(self._where, 24) as lives, pipes(self._where, 4) as asks:
             self._ask, self._live = asks.ask, lives.ask
-            tasks.create_task(self.leases.run(self._renew, seconds))
-            tasks.create_task(self.churn.run(self._come_and_go, seconds))
-            tasks.create_task(self.gets.run(self._get, seconds))
-            tasks.create_task(self.lists.run(self._list, seconds))
-            tasks.create_task(self._watch(seconds))
+            with suppress(TimeoutError):  # what is not done by then counts as failed
+                async with asyncio.timeout(seconds + LIVES_S + GRACE_S), asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self.leases.run(self._renew, seconds))
+                    tasks.create_task(self.churn.run(self._come_and_go, seconds))
+                    tasks.create_task(self.gets.run(self._get, seconds))
+                    tasks.create_task(self.lists.run(self._list, seconds))
+                    tasks.create_task(self._watch(seconds))
 
     async def _renew(self, number: int) -> bool:
         body = {"spec": {"renewTime": rfc3339_micro(RealClock().now())}}
@@ -167,11 +171,14 @@ def measure(folder: Path, arguments: argparse.Namespace) -> list[Figure]:
         began = time.monotonic()
         with started_core(config, seconds=300) as process:
             serving, cpu_serving = time.monotonic() - began, cpu_s(process)
+            tell(f"serving after {serving:.1f} s")
             cpu_calm = calm_down(process, most_s=arguments.settle)
             calm = time.monotonic() - began
             resident = process.memory_info().rss / MB
+            tell(f"calm after {calm:.1f} s, {resident:,.0f} MB")
+            before = cpu_s(process)
             life = runner.run(lived(own_target(config), nodes, arguments))
-            used = cpu_s(process) - cpu_calm
+            used = cpu_s(process) - before
             after = process.memory_info().rss / MB
     size = f"{nodes:,} nodes, {pods:,} pods"
     notes: dict[str, object] = {"load_averages": os.getloadavg()}
@@ -185,13 +192,13 @@ def measure(folder: Path, arguments: argparse.Namespace) -> list[Figure]:
     ]
     for name, (pace, most) in paces.items():
         told = {
-            "failed": pace.failed,
-            "asked": len(pace.took_s),
+            "failed": pace.missing,
+            "asked": pace.begun,
             "p50_ms": round(statistics.median(pace.took_s) * 1e3, 1),
         }
         figures.append(Figure(f"{size}: {name}, p99", "ms", [p99(pace.took_s)], f"at most {most}", told))
     for name, pace in (("lease renewals", life.leases), ("pods that came and went", life.churn)):
-        told = {"failed": pace.failed, "begun": pace.begun}
+        told = {"failed": pace.missing, "begun": pace.begun}
         figures.append(Figure(f"{size}: {name}", "1/s", [len(pace.took_s) / arguments.seconds], notes=told))
     return figures
 
@@ -206,6 +213,11 @@ async def lived(where: Target, nodes: int, arguments: argparse.Namespace) -> Lif
     life = Life(where, nodes, [here[0], *some])
     await life.go_on(arguments.seconds, churn=arguments.churn)
     return life
+
+
+def tell(text: str) -> None:
+    """How far it has come, for who waits."""
+    sys.stderr.write(f"{text}\n")
 
 
 def p99(took_s: list[float]) -> float:

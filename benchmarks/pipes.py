@@ -105,8 +105,12 @@ class Pace:
     rate: float
     most: int = 4_000
     took_s: list[float] = field(default_factory=list)
-    failed: int = 0
     begun: int = 0
+
+    @property
+    def missing(self) -> int:
+        """How many failed, or were not done in the end."""
+        return self.begun - len(self.took_s)
 
     async def run(self, work: Callable[[int], Awaitable[bool]], seconds: float) -> None:
         """Begin `work` with 0, 1, 2, … as each is due, and wait for the last."""
@@ -116,10 +120,10 @@ class Pace:
 
         async def one(number: int, due: float) -> None:
             try:
-                self.failed += not await work(number)
+                if await work(number):
+                    self.took_s.append(loop.time() - due)
             finally:
                 room.release()
-            self.took_s.append(loop.time() - due)
 
         async with asyncio.TaskGroup() as tasks:
             for number in range(round(seconds * self.rate)):
