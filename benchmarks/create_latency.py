@@ -1,8 +1,8 @@
 """How long does a create take at a steady rate, by the clock: from when it was due to its answer?
 
-A core of its own with all that users have on (TLS, roles, defaults, validation, admission, field owners, synced writes,
-controllers) is asked by another process over kept connections. The pods name a scheduler that does not exist, so nobody
-moves them.
+A core of its own with all that users have on (TLS, roles, defaults, validation, admission, field owners, synced
+writes, controllers) is asked by another process over kept connections. The pods name a scheduler that does not
+exist, so nobody moves them.
 """
 
 import argparse
