@@ -114,9 +114,18 @@ class Column:
         """What the row has too little of, in the words of `FailedScheduling`."""
         return self._short(self._columns.allocatable[row] - self._columns.promised[row])
 
+    def short_counts(self, rows: Rows) -> dict[str, int]:
+        """How many of the rows have too little of what."""
+        free = self._columns.allocatable[rows] - self._columns.promised[rows]
+        counts = {index: int((free[:, index] < amount).sum()) for index, amount in self._needs}
+        return {self._word(index): count for index, count in counts.items() if count}
+
     def _short(self, free: Amounts) -> list[str]:
-        names = [self._columns.names[index] for index, amount in self._needs if free[index] < amount]
-        return [TOO_MANY_PODS if name == resources.PODS else f"Insufficient {name}" for name in names]
+        return [self._word(index) for index, amount in self._needs if free[index] < amount]
+
+    def _word(self, index: int) -> str:
+        name = self._columns.names[index]
+        return TOO_MANY_PODS if name == resources.PODS else f"Insufficient {name}"
 
     def refusal_if(self, row: int, *, gone: Iterable[Placed], come: Iterable[Placed]) -> str | None:
         """What the row would be short of if these pods left it and those came; None if of nothing."""
