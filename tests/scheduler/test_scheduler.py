@@ -44,6 +44,14 @@ async def test_a_pod_without_room_says_why_and_is_placed_when_there_is_some() ->
         assert await s.placed("second") == "n"
 
 
+async def test_a_cluster_without_nodes_waits_for_one() -> None:
+    async with scheduling_alone() as s:
+        await s.create(pod("p"))
+        assert await s.refused("p") == "no nodes available to schedule pods"
+        await s.register(node("n"))
+        assert await s.placed("p") == "n"
+
+
 async def test_a_new_node_wakes_those_it_can_take_and_no_others() -> None:
     async with scheduling_alone() as s:
         await s.register(node("n", cpu="1"))

@@ -55,6 +55,7 @@ class Explanation:
 
     def __init__(self, template: Template, masks: Sequence[Mask] = ()) -> None:
         self.template = template
+        template.world.nodes.grow()
         self.present = template.world.nodes.present.copy()
         self.stages = tuple(_stages(template, masks))
 

@@ -147,6 +147,7 @@ FILTERS = (
 
 def allowed(spec: core.PodSpec, nodes: Nodes) -> Flags:
     """The nodes that no rule refuses."""
+    nodes.grow()
     rows = nodes.present.copy()
     for rule in FILTERS:
         rows &= rule.mask(spec, nodes)

@@ -95,7 +95,7 @@ class Nodes:
         self.image_rows: dict[str, dict[int, int]] = defaultdict(dict)
         self._taint_numbers: dict[tuple[tuple[str, str, str], ...], int] = {(): 0}
         self._labels: dict[str, LabelColumn] = {}
-        self._grow()  # pods may wait before there is any node
+        self.grow()  # pods may wait before there is any node
 
     @property
     def capacity(self) -> int:
@@ -140,7 +140,7 @@ class Nodes:
         return Counter({name: len(rows) for name, rows in self.image_rows.items()})
 
     def _replace(self, row: int, facts: NodeFacts | None) -> None:
-        self._grow()
+        self.grow()
         old = self.facts.pop(row, None)
         self.version += 1
         for name in old.images if old else ():
@@ -164,7 +164,8 @@ class Nodes:
             self.taint_sets.append(taints)
         return number
 
-    def _grow(self) -> None:
+    def grow(self) -> None:
+        """Have as many rows as the ledger, to which others may have added some."""
         more = self.capacity - len(self.present)
         if more > 0:
             self.unschedulable = np.concatenate([self.unschedulable, np.zeros(more, dtype=bool)])
