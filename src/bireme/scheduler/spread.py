@@ -14,7 +14,7 @@ import numpy as np
 from bireme.api.kinds import core
 from bireme.api.selectors import LabelSelector
 from bireme.scheduler import filters
-from bireme.scheduler.nodes import Flags, Nodes, Numbers
+from bireme.scheduler.nodes import Flags, Nodes, Numbers, Rows
 from bireme.scheduler.profile import HOSTNAME, Profile
 from bireme.scheduler.tallies import Domains, Tally
 from bireme.scheduler.terms import Term, selector_of, with_own_labels
@@ -101,22 +101,32 @@ class _Counted:
         unlabelled = nodes.label(self.constraint.topology_key).ids < 0
         self.unlabelled = unlabelled if (unlabelled & nodes.present).any() else None
 
-    def parts(self, feasible: Flags) -> Numbers:
-        """What the constraint adds to each row's sum; the number of domains of feasible rows sets the weight."""
+    def steps(self, feasible: Flags) -> tuple[Rows, Numbers, Flags]:
+        """What the constraint adds to each row's sum, as each row's place in a short table; and the places reached.
+
+        The number of domains of feasible rows sets the weight of a pod.
+        """
         constraint, domains = self.constraint, self.domains
-        more = float(constraint.max_skew - 1)
         if constraint.topology_key == HOSTNAME:
-            parts: Numbers = self.tally.rows * math.log(int(np.count_nonzero(feasible)) + 2)
-            parts += more
-            if self.unlabelled is not None:
-                parts[self.unlabelled] = 0.0
-            return parts
-        seen = np.zeros(domains.size + 1, dtype=bool)
-        seen[domains.slots[feasible]] = True
-        sums = domains.counts * math.log(int(seen[:-1].sum()) + 2) + more
-        sums[-1] = 0.0
-        by_row: Numbers = sums[domains.slots]
-        return by_row
+            places, counts = self.tally.rows, np.arange(int(self.tally.rows.max(initial=0)) + 1)
+        else:
+            places, counts = domains.slots, domains.counts
+        reached = np.zeros(len(counts), dtype=bool)
+        reached[places[feasible]] = True
+        size = np.count_nonzero(feasible if constraint.topology_key == HOSTNAME else reached[:-1])
+        table: Numbers = counts * math.log(int(size) + 2)
+        table += constraint.max_skew - 1
+        if constraint.topology_key != HOSTNAME:
+            table[-1] = 0.0
+        return places, table, reached
+
+    def parts(self, feasible: Flags) -> Numbers:
+        """What the constraint adds to each row's sum, by row."""
+        places, table, _ = self.steps(feasible)
+        parts = table.take(places)
+        if self.unlabelled is not None:
+            parts[self.unlabelled] = 0.0
+        return parts
 
 
 class Spread:
@@ -229,25 +239,35 @@ class Spread:
         counted_rows = feasible if whole else feasible & self._soft_labelled
         if whole and not any(counted.tally.total or counted.unlabelled is not None for counted in self._soft):
             return None
-        total = self._soft[0].parts(counted_rows)
+        first = self._soft[0]
+        if whole and len(self._soft) == 1 and first.unlabelled is None:
+            places, table, reached = first.steps(feasible)
+            result = _most_for_fewest(np.floor(table + 0.5), reached)
+            return None if result is None else result.take(places)
+        total = first.parts(counted_rows)
         for counted in self._soft[1:]:
             total += counted.parts(counted_rows)
         total += 0.5
         np.floor(total, out=total)
-        among = total[counted_rows]
-        if not len(among):
-            return None
-        most, least = float(among.max()), float(among.min())
-        if most == 0:
-            total[:] = 100.0
-        else:
-            np.subtract(most + least, total, out=total)
-            total *= 100.0
-            total /= most
-            np.floor(total, out=total)
-        if not whole:
-            total[~counted_rows] = 0.0
+        result = _most_for_fewest(total, counted_rows)
+        if result is not None and not whole:
+            result[~counted_rows] = 0.0
+        return result
+
+
+def _most_for_fewest(total: Numbers, counted: Flags) -> Numbers | None:
+    """The sums turned into points, in place; those that count are compared. None when none does."""
+    among = total[counted]
+    if not len(among):
+        return None
+    most, least = float(among.max()), float(among.min())
+    if most == 0:
+        total[:] = 100.0
         return total
+    np.subtract(most + least, total, out=total)
+    total *= 100.0
+    total /= most
+    return np.floor(total, out=total)
 
 
 def _labelled(group: Sequence[_Counted], nodes: Nodes) -> Flags:
