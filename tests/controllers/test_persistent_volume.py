@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import msgspec
+import orjson
 import pytest
 from controller_objects import NOW, metadata
 from story import Story, story
@@ -243,6 +245,11 @@ async def test_an_ephemeral_volume_has_a_claim_as_long_as_its_pod() -> None:
             return (await client.list(core.ServiceAccount, namespace="default")).items
 
         await there.until(account)
+        default = storage_class("usual")
+        default.metadata = meta.ObjectMeta(
+            name="usual", annotations={"storageclass.kubernetes.io/is-default-class": "true"}
+        )
+        await client.create(default)
         template = core.PersistentVolumeClaimTemplate(spec=claim().spec)
         source = core.EphemeralVolumeSource(volume_claim_template=template)
         pod = core.Pod(
@@ -252,7 +259,15 @@ async def test_an_ephemeral_volume_has_a_claim_as_long_as_its_pod() -> None:
                 volumes=[core.Volume(name="scratch", ephemeral=source)],
             ),
         )
-        await client.create(pod)
+        tree = msgspec.to_builtins(pod)
+        wish = tree["spec"]["volumes"][0]["ephemeral"]["volumeClaimTemplate"]["spec"]
+        for name, of in (("usual", None), ("bare", "")):
+            wish["storageClassName"] = of
+            more = {"name": name, "ephemeral": {"volumeClaimTemplate": {"spec": dict(wish)}}}
+            tree["spec"]["volumes"].append(more)
+        wish["storageClassName"] = "slow"
+        body, headers = orjson.dumps(tree), {"content-type": "application/json"}
+        await client.request("POST", "/api/v1/namespaces/default/pods", headers=headers, body=body)
 
         async def made() -> Any:
             try:
@@ -262,6 +277,17 @@ async def test_an_ephemeral_volume_has_a_claim_as_long_as_its_pod() -> None:
 
         found = await there.until(made)
         assert found.metadata.owner_references[0].name == "p"
+        for name, of in (("scratch", "slow"), ("usual", "usual"), ("bare", None)):
+
+            async def read(name: str = name) -> Any:
+                try:
+                    path = f"/api/v1/namespaces/default/persistentvolumeclaims/p-{name}"
+                    return orjson.loads((await client.request("GET", path)).body)
+                except NotFound:
+                    return None
+
+            tree = await there.until(read)
+            assert tree["spec"].get("storageClassName") in (of, "" if of is None else of), name
         await client.delete(core.Pod, "p", namespace="default", grace_period_s=0)
 
         async def gone() -> bool:

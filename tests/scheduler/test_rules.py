@@ -198,6 +198,55 @@ async def test_pods_share_out_the_devices_and_the_next_gets_one_that_is_given_ba
         assert await running(client, waiting) == ["hollow-1"]
 
 
+class Watchman:
+    """Sees every state of every claim, in order, and which device is whose: never two claims' at once."""
+
+    def __init__(self) -> None:
+        self.owner: dict[tuple[str, str], str] = {}
+        self.most = 0
+
+    async def follow(self, client: Client) -> None:
+        async for change in client.watch(resource.ResourceClaim):
+            uid, allocation = change.object.metadata.uid, change.object.status.allocation
+            self.owner = {device: holder for device, holder in self.owner.items() if holder != uid}
+            if change.type == "DELETED" or allocation is None or allocation.devices is None:
+                continue
+            for result in allocation.devices.results:
+                device = (result.pool, result.device)
+                assert device not in self.owner, f"{device} belongs to two claims"
+                self.owner[device] = uid
+            self.most = max(self.most, len(self.owner))
+
+
+async def test_pods_that_come_and_go_never_share_a_device() -> None:
+    async with nodes(3, cpu="16") as client, asyncio.TaskGroup() as tasks:
+        await stock(client, hollow_0=2, hollow_1=2, hollow_2=1)
+        watchman = Watchman()
+        following = tasks.create_task(watchman.follow(client))
+        dice, there = Random(3), list[str]()
+        for number in range(40):
+            name = f"p{number}"
+            await client.create(gpu_pod(name, termination_grace_period_seconds=0))
+            there.append(name)
+            if len(there) > 8:
+                await client.delete(core.Pod, there.pop(dice.randrange(len(there))), namespace="default")
+
+        async def five_run() -> bool:
+            found = (await client.list(core.Pod, namespace="default")).items
+            return sum(each.status.phase == "Running" for each in found) == 5 and len(watchman.owner) == 5
+
+        await until(five_run)
+        assert watchman.most == 5
+        for name in there:
+            await client.delete(core.Pod, name, namespace="default")
+
+        async def none_left() -> bool:
+            return not watchman.owner
+
+        await until(none_left)
+        following.cancel()
+
+
 async def test_an_urgent_pod_takes_the_device_of_another() -> None:
     async with nodes(2) as client:
         await stock(client, hollow_0=1)

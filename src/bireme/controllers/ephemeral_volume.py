@@ -7,9 +7,12 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
 import msgspec
+import orjson
 
 from bireme.api import volumes as words
+from bireme.api.codec.json import typed
 from bireme.api.kinds import core, meta
+from bireme.client.client import object_path
 from bireme.client.informer import Key, key_of
 from bireme.controllers.changes import Create
 from bireme.controllers.controller import Controller, Watch
@@ -71,8 +74,27 @@ class EphemeralVolumeController(Controller):
         if pod is None or not is_active(pod):
             return None
         for volume in self._lacking(pod):
-            await self.carry_out((Create(claim_for(pod, volume)),))
+            claim = claim_for(pod, volume)
+            if claim.spec.storage_class_name:
+                await self.carry_out((Create(claim),))
+            else:
+                await self._create_as_said(pod, volume, claim)
         return None
+
+    async def _create_as_said(self, pod: core.Pod, volume: core.Volume, claim: core.PersistentVolumeClaim) -> None:
+        """Create a claim that names no class: "no class at all" is another wish than none, and a struct has one word
+        for both. So the pod's own text is asked."""
+        kind = self.scheme.of_type(core.Pod)
+        path = object_path(kind, pod.metadata.namespace, pod.metadata.name)
+        said = orjson.loads((await self.client.request("GET", path)).body)
+        volumes = {each["name"]: each for each in said["spec"].get("volumes") or ()}
+        spec = volumes.get(volume.name, {}).get("ephemeral", {}).get("volumeClaimTemplate", {}).get("spec", {})
+        tree = msgspec.to_builtins(typed(claim))
+        if "storageClassName" in spec:
+            tree["spec"]["storageClassName"] = spec["storageClassName"]
+        collection = object_path(self.scheme.of_type(core.PersistentVolumeClaim), pod.metadata.namespace)
+        headers = {"content-type": "application/json"}
+        await self.client.request("POST", collection, headers=headers, body=orjson.dumps(tree))
 
     def _lacking(self, pod: core.Pod) -> Iterator[core.Volume]:
         """The ephemeral volumes without a claim; one that is somebody else's is told of."""
