@@ -11,8 +11,9 @@ from bireme.api.errors import NotFound
 from bireme.api.kinds import core, meta, resource
 from bireme.client.informer import Key
 from bireme.controllers.resource_claims import ResourceClaimController
-from bireme.scheduler.claims import ELSEWHERE, FINALIZER, NO_DEVICES, DynamicResources
+from bireme.scheduler.claims import ELSEWHERE, NO_DEVICES, DynamicResources
 from bireme.scheduler.claims_cache import Devices
+from bireme.scheduler.claims_writing import FINALIZER
 from bireme.scheduler.interface import NotReady
 
 DRIVER = "gpu.example.com"

@@ -14,7 +14,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
 import numpy as np
 import structlog
 from numpy.typing import NDArray
@@ -29,23 +28,21 @@ from bireme.scheduler.claims_allocator import Pick, Wanted, allocate
 from bireme.scheduler.claims_cache import Devices
 from bireme.scheduler.claims_spec import (
     Unanswerable,
-    allocation_of,
     claim_name,
-    consumer,
     shape_of,
     wanted_of,
 )
+from bireme.scheduler.claims_writing import FINALIZER, ClaimWriter
 from bireme.scheduler.interface import NOTHING, Lack, Mask, NotReady, Stop
 from bireme.scheduler.node_sets import Names, NodeSets
 from bireme.scheduler.volumes import stop
 
 log = structlog.get_logger(__name__)
 
-FINALIZER = "resource.kubernetes.io/delete-protection"
 NO_DEVICES = "cannot allocate all claims"
 ELSEWHERE = "resourceclaim not available on the node"
 MOST_USERS = 256
-TRIES = 5
+RETRY_S = 5.0
 COLUMNS = 200
 
 
@@ -82,7 +79,8 @@ class DynamicResources:
         clock: Clock,
         uid: Callable[[], str],
     ) -> None:
-        self._client, self._devices, self._nodes, self._clock, self._uid = client, devices, nodes, clock, uid
+        self._devices, self._nodes, self._clock = devices, nodes, clock
+        self._writer = ClaimWriter(client, devices, clock=clock, uid=uid)
         self._columns: dict[tuple[bytes, ...], Column] = {}
         self._held: dict[str, Held] = {}
         self._regretted: asyncio.Queue[tuple[Key, str]] = asyncio.Queue()
@@ -94,9 +92,12 @@ class DynamicResources:
         while True:
             key, uid = await self._regretted.get()
             try:
-                await self._take_off(key, uid)
+                if uid not in self._held:
+                    await self._writer.take_off(key, uid)
             except ApiError as error:
-                log.warning("claim not given back", claim=str(key), error=str(error))
+                log.warning("claim not given back yet", claim=str(key), error=str(error), retry_s=RETRY_S)
+                await self._clock.sleep(RETRY_S)
+                self._regretted.put_nowait((key, uid))
 
     def concerns(self, pod: core.Pod) -> bool:
         """Whether the pod has claims to devices."""
@@ -109,7 +110,7 @@ class DynamicResources:
             claims = self._claims(pod)
             waiting = [claim for claim in claims if claim.status.allocation is None]
             self._check(pod, claims)
-            wanted = [wanted_of(claim, self._class) for claim in waiting]
+            wanted = [wanted_of(claim, self._devices.device_class) for claim in waiting]
         except Unanswerable as error:
             return stop(total, str(error), Lack.DEVICES)
         found = []
@@ -129,7 +130,7 @@ class DynamicResources:
             claims = self._claims(pod)
             self._check(pod, claims)
             waiting = [claim for claim in claims if claim.status.allocation is None]
-            picks = self._allocate([wanted_of(claim, self._class) for claim in waiting], node)
+            picks = self._allocate([wanted_of(claim, self._devices.device_class) for claim in waiting], node)
         except (Unanswerable, CelError):
             return False
         if picks is None or not all(node in self._reach(claim) for claim in claims):
@@ -151,7 +152,7 @@ class DynamicResources:
             _, picks = held.picks.get(key, ("", None))
             held.written.append(key)
             try:
-                await self._write(key, claim, pod, picks)
+                await self._writer.write(claim, pod, picks)
             except (Conflict, NotFound) as error:
                 raise NotReady(str(error)) from error
 
@@ -182,7 +183,9 @@ class DynamicResources:
         try:
             claims = self._claims(pod)
             self._check(pod, claims)
-            wanted = [wanted_of(claim, self._class) for claim in claims if claim.status.allocation is None]
+            wanted = [
+                wanted_of(claim, self._devices.device_class) for claim in claims if claim.status.allocation is None
+            ]
             if not all(node in self._reach(claim) for claim in claims):
                 return False
             with self._devices.without(gone):
@@ -221,9 +224,6 @@ class DynamicResources:
                     raise Unanswerable(f"resource claim {key_of(claim)} is in the process of being allocated")
             elif len(users) >= MOST_USERS and all(user.uid != pod.metadata.uid for user in users):
                 raise Unanswerable("resourceclaim in use")
-
-    def _class(self, name: str) -> resource.DeviceClass | None:
-        return self._devices.classes.get(Key("", name))
 
     def _reach(self, claim: resource.ResourceClaim) -> Names:
         allocation = claim.status.allocation
@@ -286,68 +286,6 @@ class DynamicResources:
             Lack.DEVICES,
             curable=True,
         )
-
-    async def _write(
-        self, key: Key, claim: resource.ResourceClaim, pod: core.Pod, picks: Sequence[Pick] | None
-    ) -> None:
-        for _ in range(TRIES):
-            try:
-                if FINALIZER not in claim.metadata.finalizers and claim.status.allocation is None:
-                    marks = {"finalizers": [*claim.metadata.finalizers, FINALIZER]}
-                    claim = await self._patch(claim, {"metadata": marks})
-                status = self._status(claim, pod, picks)
-                if status:
-                    await self._patch(claim, {"status": status}, subresource="status")
-            except Conflict:
-                claim = await self._client.get(resource.ResourceClaim, key.name, namespace=key.namespace)
-            else:
-                return
-        raise Conflict(f'claim "{key}" changes faster than it can be written')
-
-    def _status(
-        self, claim: resource.ResourceClaim, pod: core.Pod, picks: Sequence[Pick] | None
-    ) -> dict[str, Any] | None:
-        """What is to be written of the claim: its allocation, its user, both or nothing. Raises NotReady."""
-        users = [msgspec.to_builtins(user) for user in claim.status.reserved_for]
-        there = any(user.uid == pod.metadata.uid for user in claim.status.reserved_for)
-        if claim.status.allocation is not None:
-            return None if there else {"reservedFor": [*users, consumer(pod)]}
-        if picks is None or claim.metadata.deletion_timestamp:
-            raise NotReady(f'claim "{key_of(claim)}" lost its allocation')
-        made = allocation_of(claim, picks, self._class, now=self._clock.now(), uid=self._uid)
-        return {"allocation": msgspec.to_builtins(made), "reservedFor": [*users, consumer(pod)]}
-
-    async def _patch(
-        self, claim: resource.ResourceClaim, patch: dict[str, Any], *, subresource: str = ""
-    ) -> resource.ResourceClaim:
-        metadata = claim.metadata
-        sure = {"uid": metadata.uid, "resourceVersion": metadata.resource_version}
-        whole = {**patch, "metadata": {**patch.get("metadata", {}), **sure}}
-        return await self._client.patch(
-            resource.ResourceClaim, metadata.name, whole, namespace=metadata.namespace, subresource=subresource
-        )
-
-    async def _take_off(self, key: Key, uid: str) -> None:
-        """The pod of that uid uses the claim no more, which gives its devices back if nobody else does."""
-        for _ in range(TRIES):
-            try:
-                claim = await self._client.get(resource.ResourceClaim, key.name, namespace=key.namespace)
-            except NotFound:
-                return
-            if claim.status.allocation is None:
-                self._devices.undo(claim.metadata.uid)
-            users = claim.status.reserved_for
-            rest = [msgspec.to_builtins(user) for user in users if user.uid != uid]
-            status: dict[str, Any] = {"reservedFor": rest or None} if len(rest) < len(users) else {}
-            if not rest and claim.status.allocation is not None and FINALIZER in claim.metadata.finalizers:
-                status |= {"allocation": None, "devices": None}
-            if uid in self._held or not status:
-                return
-            try:
-                await self._patch(claim, {"status": status}, subresource="status")
-            except Conflict:
-                continue
-            return
 
     def _pod_changed(self, old: core.Pod | None, new: core.Pod | None) -> None:
         if old is not None and (new is None or new.metadata.uid != old.metadata.uid):

@@ -15,7 +15,7 @@ from bireme.aio.clock import Clock
 from bireme.api import quantity
 from bireme.api.kinds import core, resource
 from bireme.client.client import Client
-from bireme.client.informer import Informer, key_of
+from bireme.client.informer import Informer, Key, key_of
 from bireme.scheduler.claims_allocator import Alternative, Pick, Taken
 from bireme.scheduler.claims_devices import Device, DeviceId, Pool, PoolId, pool_id, pool_of
 from bireme.scheduler.interface import Helps, anybody
@@ -73,6 +73,10 @@ class Devices:
     def informers(self) -> tuple[Informer[Any], ...]:
         """All of them, for whoever runs them."""
         return (self.claims, self.classes, self.slices, self.rules)
+
+    def device_class(self, name: str) -> resource.DeviceClass | None:
+        """The class of that name."""
+        return self.classes.get(Key("", name))
 
     def on_change(self, told: Callable[[Helps], None]) -> None:
         """Call `told` when anything changed that may help pods short of devices, with which ones."""
