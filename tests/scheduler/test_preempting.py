@@ -128,3 +128,15 @@ def test_what_is_said_when_nobody_can_be_evicted() -> None:
         "available: 1 Insufficient cpu, 1 No preemption victims found for incoming pod, "
         "1 Preemption is not helpful for scheduling."
     )
+
+
+def test_twins_get_the_answer_of_the_last_until_something_changes() -> None:
+    setting = Setting("n")
+    setting.place("n", pod("full", cpu=4000, priority=20))
+    first = setting.refused(pod("p", priority=10))
+    assert setting.refused(pod("twin", priority=10)) is first
+    assert setting.refused(pod("lower", priority=9)) is not first
+    setting.place("n", pod("more", cpu=0, priority=20))
+    again = setting.refused(pod("p", priority=10))
+    assert again is not first
+    assert again.text == first.text

@@ -66,6 +66,7 @@ class Cycle:
             for profile in settings.profiles
         }
         self.names = frozenset(self._templates)
+        self._last: tuple[object, Refused] | None = None
         self.nominated = Nominated(world)
         self.preempting = Preempting(world, self.nominated)
 
@@ -134,6 +135,19 @@ class Cycle:
         )
 
     def _refused(self, pod: core.Pod, template: Template, said: Sequence[Said], masks: Sequence[Mask]) -> Refused:
+        """The last answer, if this pod is a twin of the last that was refused and nothing has changed since."""
+        twins = self._twins(pod, template, said)
+        world, spec = self.world, pod.spec
+        state = world.ledger.columns.position, world.nodes.version, world.namespaces_version
+        key = (twins, spec.scheduler_name, spec.preemption_policy, state)
+        if self._last is not None and self._last[0] == key:
+            return self._last[1]
+        refused = self._explained(pod, template, said, masks)
+        own = self._templates[spec.scheduler_name].profile.scorers or template.spread is not None
+        self._last = None if own or twins.only or refused.choice is not None else (key, refused)
+        return refused
+
+    def _explained(self, pod: core.Pod, template: Template, said: Sequence[Said], masks: Sequence[Mask]) -> Refused:
         found = Explanation(template, masks)
         text = message(int(self.world.nodes.present.sum()), found.counts().items())
         lack = found.lack | Lack.NODE
@@ -143,7 +157,7 @@ class Cycle:
             return Refused(text, lack, self._twins(pod, template, said))
         if objection := self.preempting.objection(pod):
             return Refused(f"{text} preemption: {objection}", lack, self._twins(pod, template, said))
-        if self.preempting.is_cold:
+        if self.preempting.is_cold(pod.spec.priority or 0):
             raise Cold
         choice = self.preempting.choose(pod, template, found, said)
         if isinstance(choice, str):

@@ -37,6 +37,7 @@ class Preempting:
         self._residents = Residents(world)
         self._budgets = Budgets()
         self._costs: OrderedDict[tuple[bytes, int], Costs] = OrderedDict()
+        self._warmed_at = -(1 << 62)
         self.doomed: set[str] = set()
 
     def set_budget(self, key: Key, budget: policy.PodDisruptionBudget | None) -> None:
@@ -58,11 +59,16 @@ class Preempting:
             self._residents.of(row)
             if number % SLICE == SLICE - 1:
                 yield
+        self._warmed_at = self._world.ledger.columns.position
 
-    @property
-    def is_cold(self) -> bool:
-        """Most pods have not been read yet."""
-        return self._residents.known * 2 < len(self._world.ledger.columns)
+    def is_cold(self, priority: int) -> bool:
+        """There are pods of lower priority, and most have not been read yet, or have changed since."""
+        columns = self._world.ledger.columns
+        changed = columns.position - self._warmed_at > len(columns)
+        return changed and self._residents.known * 2 < len(columns) and self._is_above_some(priority)
+
+    def _is_above_some(self, priority: int) -> bool:
+        return any(other < priority for other in self._world.priorities)
 
     def objection(self, pod: core.Pod) -> str:
         """Why the pod may not preempt others now; "" when it may."""
@@ -85,6 +91,8 @@ class Preempting:
                 yielding.append(rule)
             else:
                 among = among & mask.allowed
+        if not self._is_above_some(priority):
+            return self._message(among, Counter({NO_VICTIMS: int(among.sum())}))
         costs = self._cost(template, priority)
         simple = amounts_decide(template) and not yielding and not self._nominated.repels(least=priority)
         if simple and not self._nominated.node_of(uid):
@@ -132,13 +140,14 @@ class Preempting:
 
     def _why_not(self, template: Template, costs: Costs, among: Flags) -> str:
         costs.refresh()
-        present = self._world.nodes.present
-        reasons: Counter[str] = Counter()
-        if hopeless := int((present & ~among).sum()):
-            reasons[NOT_HELPFUL] = hopeless
-        if alone := int((among & ~costs.lower).sum()):
-            reasons[NO_VICTIMS] = alone
+        reasons = Counter({NO_VICTIMS: int((among & ~costs.lower).sum())})
         for row in np.flatnonzero(among & costs.lower).tolist():
             gone = [each for each in self._world.on_row(row) if each.priority < costs.priority]
             reasons[refusal_if(template, row, gone=gone) or NOT_HELPFUL] += 1
-        return message(int(present.sum()), reasons.items())
+        return self._message(among, reasons)
+
+    def _message(self, among: Flags, reasons: Counter[str]) -> str:
+        """What is said of the nodes in question, and of all others that they are hopeless."""
+        present = self._world.nodes.present
+        reasons[NOT_HELPFUL] += int((present & ~among).sum())
+        return message(int(present.sum()), ((reason, count) for reason, count in reasons.items() if count))

@@ -128,6 +128,7 @@ class World:
         self.namespaces: dict[str, Mapping[str, str]] = {}
         self.namespaces_version = 0
         self.placed: dict[str, Placed] = {}
+        self.priorities: Counter[int] = Counter()
         self.held: dict[Held, None] = {}
         self.held_version = 0
         self._bonds: weakref.WeakValueDictionary[tuple[Side, Bond], Held] = weakref.WeakValueDictionary()
@@ -204,6 +205,7 @@ class World:
             labels.held(demand, self) if demand.has_terms else (),
         )
         self.placed[meta.uid] = placed
+        self.priorities[placed.priority] += 1
         here = self._by_node.get(node)
         if here is None:
             here = self._by_node[node] = {}
@@ -275,6 +277,7 @@ class World:
     def _forget(self, placed: Placed) -> None:
         self._uncount(placed)
         del self.placed[placed.uid]
+        _count(self.priorities, placed.priority, -1)
         held = self._by_node[placed.node]
         del held[placed.uid]
         if not held:
