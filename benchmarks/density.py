@@ -38,7 +38,7 @@ from bireme.simulation.shapes import Shape
 NAMESPACE = "density"
 EACH = 10_000
 QUIET_S = 2.0
-LONGEST_S = 280.0
+LONGEST_S, LONGEST_EACH_S = 120.0, 0.04
 SHAPE = Shape(cpu="32", memory="256Gi", pods=250)
 
 
@@ -113,7 +113,7 @@ async def fill(cluster: Cluster, fleet: Fleet, *, pods: int, each: int, profile:
         began = time.perf_counter()
         for number, count in enumerate(counts):
             await fleet.client.create(deployment(f"fill-{number}", count))
-        async with asyncio.timeout(LONGEST_S):
+        async with asyncio.timeout(LONGEST_S + pods * LONGEST_EACH_S):
             await log.done.wait()
         took = max(log.running.values()) - began
         used = core_cpu(cluster) - core_before
