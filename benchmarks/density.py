@@ -1,10 +1,11 @@
 """How fast does a cluster fill: pods of Deployments through HTTPS, scheduled, and Running on hollow nodes?
 
-The core is a process of its own with all on that users have on: TLS, roles, defaults, validation, admission, field
-owners, and writes that are synced before they are acknowledged. Nodes and load are a second process, which knows the
-API alone (`fleet.py`); with `--kubeconfig` the same nodes and load go to any cluster. A pod counts from the moment
-that the second process hears of it to the moment that it hears that it is Running; the rate is taken from the moment
-before the Deployments are made to the last pod Running. CPU is read from the kernel.
+The core is a process of its own with all on that users have on: TLS, roles, defaults, validation, admission,
+field owners, and writes that are synced before they are acknowledged. Nodes and load are a second process,
+which knows the API alone (`fleet.py`); with `--kubeconfig` the same nodes and load go to any cluster. The rate
+is taken from the moment before the Deployments are made to the last pod Running; a pod's startup from the
+moment when the second process hears that it has a node to the moment when it hears that it is Running. CPU is
+read from the kernel.
 """
 
 import argparse
@@ -26,13 +27,13 @@ import uvloop
 from api_requests import cpu_s
 from cluster import end_on_signal
 from fleet import Cluster, Fleet, connected, own_core
-from kubeconfigs import target
 from report import Figure, report
 from sampled import COLLECTOR, for_whom, read, where
 
 from bireme.api.errors import NotFound
 from bireme.api.kinds import apps, core, meta
 from bireme.client.client import Client
+from bireme.simulation.access import read_kubeconfig
 from bireme.simulation.shapes import Shape
 
 NAMESPACE = "density"
@@ -44,9 +45,8 @@ SHAPE = Shape(cpu="32", memory="256Gi", pods=250)
 
 @dataclass(slots=True)
 class Log:
-    """When each pod was first heard of, was bound, and was Running, on this process's clock."""
+    """When each pod was heard to have a node, and to be Running, on this process's clock."""
 
-    seen: dict[str, float] = field(default_factory=dict)
     bound: dict[str, float] = field(default_factory=dict)
     running: dict[str, float] = field(default_factory=dict)
     wanted: int = 0
@@ -57,9 +57,7 @@ class Log:
         if new is None or new.metadata.namespace != NAMESPACE:
             return
         now, uid = time.perf_counter(), new.metadata.uid
-        self.seen.setdefault(uid, now)
-        if new.spec.node_name:
-            self.bound.setdefault(uid, now)
+        self.bound.setdefault(uid, now)
         if new.status.phase == "Running" and uid not in self.running:
             self.running[uid] = now
             if len(self.running) >= self.wanted:
@@ -120,7 +118,7 @@ async def fill(cluster: Cluster, fleet: Fleet, *, pods: int, each: int, profile:
         load = cpu_s(own) - load_before
     asked = {name: round((count - counted[name]) / pods, 3) for name, count in (await requests(fleet.client)).items()}
     asked = {name: share for name, share in sorted(asked.items(), key=lambda pair: -pair[1]) if share >= 0.005}
-    startups = [log.running[uid] - at for uid, at in log.seen.items() if uid in log.running]
+    startups = [log.running[uid] - at for uid, at in log.bound.items() if uid in log.running]
     by_part, by_whom = parts(profile, used, pods) if profile else ({}, {})
     return Run(pods, took, used, load, startups, asked, by_part, by_whom)
 
@@ -173,7 +171,7 @@ def sampling(process: psutil.Process | None, profile: Path | None) -> Iterator[N
 async def populated(cluster: Cluster, nodes: int) -> AsyncIterator[Fleet]:
     """Hollow nodes on the cluster, and a namespace that takes pods."""
     async with connected(cluster.target, name="density") as client, asyncio.TaskGroup() as tasks:
-        fleet = Fleet(client)
+        fleet = Fleet(client, cluster.target)
         running = tasks.create_task(fleet.run())
         try:
             await fleet.add(nodes, SHAPE)
@@ -207,7 +205,7 @@ def one_run(arguments: argparse.Namespace, nodes: int, pods: int) -> Run:
     with ExitStack() as stack:
         if arguments.kubeconfig:
             given = psutil.Process(arguments.pid) if arguments.pid else None
-            cluster = Cluster(target(arguments.kubeconfig, context=arguments.context), process=given)
+            cluster = Cluster(read_kubeconfig(arguments.kubeconfig, arguments.context), process=given)
         else:
             cluster = stack.enter_context(own_core(profile=arguments.profile))
         work = measure(cluster, nodes=nodes, pods=pods, each=arguments.each, profile=arguments.profile)
@@ -227,8 +225,8 @@ def figures(runs: list[Run], nodes: int, *, at_least: str = "") -> list[Figure]:
     made = [
         Figure(f"{size}: created to Running", "pods/s", [run.rate for run in runs], at_least, notes),
         Figure(f"{size}: CPU of the load", "us/pod", [run.load_s * 1e6 / run.pods for run in runs]),
-        Figure(f"{size}: startup p50", "ms", [quantile(run.startups, 50) * 1e3 for run in runs]),
-        Figure(f"{size}: startup p99", "ms", [quantile(run.startups, 99) * 1e3 for run in runs]),
+        Figure(f"{size}; a node to Running, p50", "ms", [quantile(run.startups, 50) * 1e3 for run in runs]),
+        Figure(f"{size}; a node to Running, p99", "ms", [quantile(run.startups, 99) * 1e3 for run in runs]),
     ]
     if runs[0].core_s:
         made.insert(1, Figure(f"{size}: CPU of the core", "us/pod", [run.core_s * 1e6 / run.pods for run in runs]))

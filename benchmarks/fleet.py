@@ -15,7 +15,6 @@ from pathlib import Path
 import msgspec
 import psutil
 from api_requests import core, settings
-from kubeconfigs import Target, target
 
 from bireme.aio.clock import Clock, RealClock
 from bireme.aio.supervise import supervise
@@ -24,15 +23,18 @@ from bireme.client.client import Client
 from bireme.client.transport import HttpTransport
 from bireme.config import Config
 from bireme.http.requests import Session
+from bireme.simulation.access import Access, read_kubeconfig
+from bireme.simulation.distributions import constant
 from bireme.simulation.nodes import HollowNodes
 from bireme.simulation.pods import HollowPods
+from bireme.simulation.scripts import Rule, Rules
 from bireme.simulation.shapes import Shape
-from bireme.simulation.stages import Rule, Script
+from bireme.simulation.wire import WireRenewer
 
 POD_RANGE = "10.128.0.0/9"
 """Room for a /24 of each of 32,768 nodes."""
 
-AT_ONCE_SCRIPT = (Rule(Script(start_s=0.0, ready_s=0.0)),)
+AT_ONCE = Rules((Rule(start=constant(0.0)),))
 """A pod runs and is ready as soon as its node sees it: one status write."""
 
 
@@ -40,7 +42,7 @@ AT_ONCE_SCRIPT = (Rule(Script(start_s=0.0, ready_s=0.0)),)
 class Cluster:
     """What is measured: where it is and, if it is ours, its core process."""
 
-    target: Target
+    target: Access
     config: Config | None = None
     process: psutil.Process | None = None
 
@@ -71,18 +73,18 @@ def free_ports(count: int) -> list[int]:
         return [door.getsockname()[1] for door in doors]
 
 
-def own_target(config: Config) -> Target:
+def own_target(config: Config) -> Access:
     """The core's door, for its admin."""
     from bireme.cli import kubeconfig
 
     file = config.data / "admin.kubeconfig"
     file.unlink(missing_ok=True)
     kubeconfig.merge(config, file)
-    return target(file)
+    return read_kubeconfig(file)
 
 
 @asynccontextmanager
-async def connected(where: Target, *, name: str) -> AsyncIterator[Client]:
+async def connected(where: Access, *, name: str) -> AsyncIterator[Client]:
     """A client on connections of its own."""
     async with Session(tls=where.tls) as session:
         yield Client(HttpTransport(session, where.url, headers=where.headers), user_agent=name)
@@ -91,13 +93,13 @@ async def connected(where: Target, *, name: str) -> AsyncIterator[Client]:
 class Fleet:
     """Hollow nodes and their pods, in this process."""
 
-    def __init__(self, client: Client, *, clock: Clock | None = None, workers: int = 64) -> None:
+    def __init__(self, client: Client, where: Access, *, clock: Clock | None = None, workers: int = 64) -> None:
         self.client, self.clock = client, clock or RealClock()
-        self.nodes = HollowNodes(client, clock=self.clock)
+        self.nodes = HollowNodes(client, clock=self.clock, renewer=WireRenewer(where))
         self._settled: set[str] = set()
         self._changed = asyncio.Event()
         self.nodes.cache.on_change(self._look)
-        self.pods = HollowPods(client, self.nodes, clock=self.clock, rules=AT_ONCE_SCRIPT, workers=workers)
+        self.pods = HollowPods(client, self.nodes, clock=self.clock, rules=AT_ONCE, workers=workers)
 
     async def run(self) -> None:
         """Live until cancelled."""

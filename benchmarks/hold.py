@@ -11,15 +11,18 @@ import asyncio
 import json
 import os
 import random
+import shutil
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from pipes import Pace, Pipe, pipes
 
+import msgspec
 import psutil
 import uvloop
 from api_requests import cpu_s, started_core
@@ -27,22 +30,24 @@ from cluster import end_on_signal
 from density import NAMESPACE
 from door import message
 from fleet import own_target
-from kubeconfigs import Target
 from report import Figure, report
 from state import first, write
 
 from bireme.aio.clock import RealClock
 from bireme.api.times import rfc3339_micro
 from bireme.config import Config
+from bireme.simulation.access import Access
+from bireme.simulation.wire import WireRenewer
 
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
-LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 MERGE = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 WATCHED = "density-0"
 LIVES_S = 10.0
 GRACE_S = 5.0
-CALM = 0.25
+EVERY_S, TICK_S = 10.0, 0.1
+LOOK_S, CALM = 2.0, 0.6
+"""The core is calm when it uses less than this part of a core, renewals included."""
 MB = 1e6
 
 
@@ -62,10 +67,9 @@ AT_ONCE = {"gracePeriodSeconds": 0}
 class Life:
     """What goes on in the cluster, over connections of its own."""
 
-    def __init__(self, where: Target, nodes: int, pods: list[str]) -> None:
+    def __init__(self, where: Access, nodes: int, pods: list[str]) -> None:
         self._where, self._nodes, self._pods = where, nodes, pods
         self._dice = random.Random(7)
-        self.leases = Pace(nodes / 10)
         self.churn = Pace(0)
         self.gets, self.lists, self.watched = Pace(20), Pace(10), Pace(5)
 
@@ -76,16 +80,10 @@ class Life:
             self._ask, self._live = asks.ask, lives.ask
             with suppress(TimeoutError):  # what is not done by then counts as failed
                 async with asyncio.timeout(seconds + LIVES_S + GRACE_S), asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self.leases.run(self._renew, seconds))
                     tasks.create_task(self.churn.run(self._come_and_go, seconds))
                     tasks.create_task(self.gets.run(self._get, seconds))
                     tasks.create_task(self.lists.run(self._list, seconds))
                     tasks.create_task(self._watch(seconds))
-
-    async def _renew(self, number: int) -> bool:
-        body = {"spec": {"renewTime": rfc3339_micro(RealClock().now())}}
-        path = f"{LEASES}/density-{number % self._nodes}"
-        return (await self._live(message("PATCH", path, body, media=MERGE))).status == 200
 
     async def _come_and_go(self, number: int) -> bool:
         name, node = f"churn-{os.getpid()}-{number}", f"density-{self._dice.randrange(self._nodes)}"
@@ -130,80 +128,131 @@ class Life:
         watching.close()
 
 
-def calm_down(process: psutil.Process, *, most_s: float) -> float:
-    """Wait until the core has no more to do from its start; the CPU that it has used by then."""
+class Leases:
+    """All leases, renewed every ten seconds as nodes would, from when there is a server on."""
+
+    def __init__(self, where: Access, nodes: int) -> None:
+        self._renewer = WireRenewer(where)
+        self._names = [f"density-{number}" for number in range(nodes)]
+        self.renewed = 0
+
+    async def run(self) -> None:
+        """Renew until cancelled; who is behind does not skip."""
+        turn = max(1, round(len(self._names) * TICK_S / EVERY_S))
+        due = time.monotonic()
+        while True:
+            for place in range(0, len(self._names), turn):
+                names = self._names[place : place + turn]
+                failed = await self._renewer.renew(names, rfc3339_micro(RealClock().now()))
+                self.renewed += len(names) - len(failed)
+                due += EVERY_S * len(names) / len(self._names)
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
+
+
+async def calm_down(process: psutil.Process, *, most_s: float) -> float:
+    """Return once the core has no more to do from its start; the CPU that it has used by then."""
     deadline = time.monotonic() + most_s
-    used = cpu_s(process)
-    while time.monotonic() < deadline:
-        time.sleep(2.0)
+    used, calm = cpu_s(process), 0
+    while time.monotonic() < deadline and calm < 2:
+        await asyncio.sleep(LOOK_S)
         used, before = cpu_s(process), used
-        if (used - before) / 2.0 < CALM:
-            break
+        calm = calm + 1 if (used - before) / LOOK_S < CALM else 0
     return used
 
 
 @contextmanager
-def folder_of(given: Path | None) -> Iterator[Path]:
-    """The folder that was given, else one that goes with the block."""
-    if given is not None:
-        given.mkdir(parents=True, exist_ok=True)
-        yield given
-        return
+def scratch() -> Iterator[Path]:
+    """A folder that goes with the block."""
     with tempfile.TemporaryDirectory(prefix="bireme-bench-", dir="/var/tmp") as temporary:
         yield Path(temporary)
 
 
-async def state_in(folder: Path, nodes: int, pods: int) -> Config:
-    """The settings of a core with that state, which is made where it is not there yet."""
-    file = folder / "data" / "config.json"
-    if file.exists():
-        return Config.load(file)
-    config = await first(folder)
-    await write(config, nodes=nodes, pods=pods)
+async def state_in(folder: Path, arguments: argparse.Namespace) -> Config:
+    """The settings of a core with that state: a copy of one that is kept, which is made where it is not there yet."""
+    kept: Path = arguments.state or folder
+    if not (kept / "data" / "config.json").exists():
+        kept.mkdir(parents=True, exist_ok=True)
+        await write(await first(kept), nodes=arguments.nodes, pods=arguments.pods)
+    if kept != folder:
+        shutil.copytree(kept / "data", folder / "data")
+    config = Config.load(folder / "data" / "config.json")
+    config = msgspec.structs.replace(config, data=folder / "data", run=folder / "run")
+    config.save()
     return config
+
+
+@dataclass(slots=True)
+class Held:
+    """What was seen of one life of the core."""
+
+    serving_s: float
+    serving_cpu_s: float
+    calm_s: float = 0.0
+    calm_cpu_s: float = 0.0
+    at_rest_mb: float = 0.0
+    living_mb: float = 0.0
+    cpu: float = 0.0
+    renewed: float = 0.0
+    life: Life | None = None
+
+
+async def hold(config: Config, process: psutil.Process, held: Held, arguments: argparse.Namespace) -> None:
+    """Renew leases, wait until the core is calm, and let it live."""
+    where, began = own_target(config), time.monotonic()
+    leases = Leases(where, arguments.nodes)
+    async with asyncio.TaskGroup() as tasks:
+        renewing = tasks.create_task(leases.run())
+        held.calm_cpu_s = await calm_down(process, most_s=arguments.settle)
+        held.calm_s = held.serving_s + time.monotonic() - began
+        held.at_rest_mb = process.memory_info().rss / MB
+        tell(f"calm after {held.calm_s:.1f} s, {held.at_rest_mb:,.0f} MB")
+        used, renewed, began = cpu_s(process), leases.renewed, time.monotonic()
+        held.life = await lived(where, arguments.nodes, arguments)
+        took = time.monotonic() - began
+        held.cpu = 100 * (cpu_s(process) - used) / took
+        held.renewed = (leases.renewed - renewed) / took
+        held.living_mb = process.memory_info().rss / MB
+        renewing.cancel()
 
 
 def measure(folder: Path, arguments: argparse.Namespace) -> list[Figure]:
     """All figures, over one life of the core."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        nodes, pods = arguments.nodes, arguments.pods
-        config = runner.run(state_in(folder, nodes, pods))
+        config = runner.run(state_in(folder, arguments))
         began = time.monotonic()
-        with started_core(config, seconds=300) as process:
-            serving, cpu_serving = time.monotonic() - began, cpu_s(process)
-            tell(f"serving after {serving:.1f} s")
-            cpu_calm = calm_down(process, most_s=arguments.settle)
-            calm = time.monotonic() - began
-            resident = process.memory_info().rss / MB
-            tell(f"calm after {calm:.1f} s, {resident:,.0f} MB")
-            before = cpu_s(process)
-            life = runner.run(lived(own_target(config), nodes, arguments))
-            used = cpu_s(process) - before
-            after = process.memory_info().rss / MB
-    size = f"{nodes:,} nodes, {pods:,} pods"
-    notes: dict[str, object] = {"load_averages": os.getloadavg()}
-    paces = {"GET of a pod": (life.gets, 20), "LIST of a node's pods": (life.lists, 50), "watch": (life.watched, 250)}
-    figures = [
-        Figure(f"{size}: start to serving", "s", [serving], "at most 60", {**notes, "cpu_s": round(cpu_serving, 1)}),
-        Figure(f"{size}: start until all caches follow", "s", [calm], notes={"cpu_s": round(cpu_calm, 1)}),
-        Figure(f"{size}: memory of the core, at rest", "MB", [resident], "at most 4,000"),
-        Figure(f"{size}: memory of the core, living", "MB", [after], "at most 4,000"),
-        Figure(f"{size}: CPU of the core, living", "% of a core", [100 * used / arguments.seconds]),
+        with started_core(config, profile=arguments.profile, seconds=300) as process:
+            held = Held(time.monotonic() - began, cpu_s(process))
+            tell(f"serving after {held.serving_s:.1f} s")
+            runner.run(hold(config, process, held, arguments))
+    return figures(held, f"{arguments.nodes:,} nodes, {arguments.pods:,} pods", churn=arguments.churn)
+
+
+def figures(held: Held, size: str, *, churn: float) -> list[Figure]:
+    """What is told of it."""
+    life = held.life
+    assert life is not None
+    notes: dict[str, object] = {"load_averages": os.getloadavg(), "cpu_s": round(held.serving_cpu_s, 1)}
+    told = [
+        Figure(f"{size}: start to serving", "s", [held.serving_s], "at most 60", notes),
+        Figure(f"{size}: start until calm", "s", [held.calm_s], notes={"cpu_s": round(held.calm_cpu_s, 1)}),
+        Figure(f"{size}: memory of the core, at rest", "MB", [held.at_rest_mb], "at most 4,000"),
+        Figure(f"{size}: memory of the core, living", "MB", [held.living_mb], "at most 4,000"),
+        Figure(f"{size}: CPU of the core, living", "% of a core", [held.cpu]),
+        Figure(f"{size}: lease renewals", "1/s", [held.renewed]),
+        Figure(f"{size}: pods that came and went", "1/s", [churn * len(life.churn.took_s) / life.churn.begun]),
     ]
+    paces = {"GET of a pod": (life.gets, 20), "LIST of a node's pods": (life.lists, 50), "watch": (life.watched, 250)}
     for name, (pace, most) in paces.items():
-        told = {
-            "failed": pace.missing,
+        said = {
+            "missing": pace.missing,
             "asked": pace.begun,
             "p50_ms": round(statistics.median(pace.took_s) * 1e3, 1),
         }
-        figures.append(Figure(f"{size}: {name}, p99", "ms", [p99(pace.took_s)], f"at most {most}", told))
-    for name, pace in (("lease renewals", life.leases), ("pods that came and went", life.churn)):
-        told = {"failed": pace.missing, "begun": pace.begun}
-        figures.append(Figure(f"{size}: {name}", "1/s", [len(pace.took_s) / arguments.seconds], notes=told))
-    return figures
+        told.append(Figure(f"{size}: {name}, p99", "ms", [p99(pace.took_s)], f"at most {most}", said))
+    return told
 
 
-async def lived(where: Target, nodes: int, arguments: argparse.Namespace) -> Life:
+async def lived(where: Access, nodes: int, arguments: argparse.Namespace) -> Life:
     """A life of some time."""
     async with pipes(where, 1) as one:
         page = await one.ask(message("GET", f"{PODS}?limit=500&fieldSelector=spec.nodeName%3D{WATCHED}"))
@@ -231,12 +280,13 @@ def main() -> None:
     parser.add_argument("--churn", type=float, default=100, help="pods a second that come, and go")
     parser.add_argument("--seconds", type=float, default=40, help="how long the cluster lives")
     parser.add_argument("--settle", type=float, default=120, help="seconds to wait at most for the core to calm down")
-    parser.add_argument("--state", type=Path, help="a folder for the state; one that holds a state is used as it is")
+    parser.add_argument("--state", type=Path, help="a folder that keeps the state for the next time")
+    parser.add_argument("--profile", type=Path, help="where the core may write its stacks (sampled.py)")
     arguments = parser.parse_args()
     end_on_signal()
-    with folder_of(arguments.state) as folder:
-        figures = measure(folder, arguments)
-    report("Holding a cluster", figures)
+    with scratch() as folder:
+        told = measure(folder, arguments)
+    report("Holding a cluster", told)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import urlsplit
 
-from kubeconfigs import Target
+from bireme.simulation.access import Access
 
 HEAD_END = b"\r\n\r\n"
 CHUNK = 1 << 20
@@ -88,7 +88,7 @@ class Pipes:
 
 
 @asynccontextmanager
-async def pipes(where: Target, count: int) -> AsyncIterator[Pipes]:
+async def pipes(where: Access, count: int) -> AsyncIterator[Pipes]:
     """So many connections until the block is left."""
     made = [await Pipe.open(where.url, where.tls) for _ in range(count)]
     try:

@@ -47,7 +47,6 @@ class HollowPods:
         rules: Rules = DEFAULT_RULES,
         workers: int = WORKERS,
     ) -> None:
-        self._workers = workers
         self._client, self._nodes, self._clock, self._rules = client, nodes, clock, rules
         self._workers = workers
         self._queue: WorkQueue[Key] = WorkQueue(clock)
