@@ -135,11 +135,13 @@ class Columns:
 
     def fits(self, row: int, amounts: Mapping[str, int]) -> bool:
         """Whether every wanted amount is still free on the row."""
-        rest = self.allocatable[row] - self.promised[row]
-        return all(
-            amount <= 0 or (name in self._column and amount <= rest[self._column[name]])
-            for name, amount in amounts.items()
-        )
+        have, held = self.allocatable, self.promised
+        for name, amount in amounts.items():
+            if amount > 0:
+                index = self._column.get(name)
+                if index is None or amount > have.item(row, index) - held.item(row, index):
+                    return False
+        return True
 
     def touch(self, row: int) -> None:
         """The row changed: every reader will look at it again."""
