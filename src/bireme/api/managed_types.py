@@ -78,12 +78,18 @@ class TypeBook:
 
     def __init__(self) -> None:
         self._known: dict[tuple[Node, str, tuple[str, ...], str], Typed] = {}
+        self._whole: dict[Node, Typed] = {}
 
     def of(self, node: Node) -> Typed:
         """How an object of that shape is owned."""
+        whole = self._whole.get(node)
+        if whole is not None:
+            return whole
         if len(self._known) > MOST_TYPES:
             self._known.clear()  # definitions of custom kinds come and go
-        return self._typed(Field(node))
+            self._whole.clear()
+        whole = self._whole[node] = self._typed(Field(node))
+        return whole
 
     def _typed(self, said: Field) -> Typed:
         if said.node is DEDUCED:

@@ -30,6 +30,7 @@ BAD_ORDER = "invalid patch format of setElementOrder list"
 Map = dict[str, Any]
 Key = tuple[str, Any]
 
+_DIRECTIVES = (RETAIN_KEYS, f"{DELETE_PRIMITIVES}/", f"{SET_ORDER}/")
 _NO_FIELD = Field(Node(Form.ANY, "interface {}"))
 
 
@@ -270,7 +271,7 @@ def _cleaned(value: Any) -> Any:
 
 
 def _is_directive(key: str) -> bool:
-    return key == RETAIN_KEYS or key.startswith((f"{DELETE_PRIMITIVES}/", f"{SET_ORDER}/"))
+    return key.startswith(_DIRECTIVES) and (key == RETAIN_KEYS or not key.startswith(RETAIN_KEYS))
 
 
 def _shown(value: Any) -> str:

@@ -14,7 +14,9 @@ _SELECTING = frozenset({"list", "watch", "deletecollection"})
 
 def is_public(path: str) -> bool:
     """Whether anybody may see `path`."""
-    return any(path == public or path.startswith(public + "/") for public in PUBLIC_PATHS)
+    return path.startswith(PUBLIC_PATHS) and any(
+        path == public or path.startswith(public + "/") for public in PUBLIC_PATHS
+    )
 
 
 def attempt_of(route: Route, query: Query) -> Attempt:

@@ -41,8 +41,7 @@ class Listing(Generic[K]):
     more: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Change(Generic[K]):
+class Change(msgspec.Struct, Generic[K], frozen=True, gc=False):
     """One event of a watch. A BOOKMARK's object holds only its resource version."""
 
     type: Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]

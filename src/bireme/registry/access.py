@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+import msgspec
+
 from bireme.api.errors import Forbidden
 from bireme.http.interface import Identity
 from bireme.registry.options import NOBODY
@@ -16,8 +18,7 @@ from bireme.registry.options import NOBODY
 MASTERS = "system:masters"
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True, gc=False):
     """What somebody wants to do: a verb on a resource, or on a path that is none.
 
     `fields` are the requirements of a list's field selector, name to value.
@@ -55,6 +56,7 @@ class Decision:
 
 
 NO_OPINION = Decision(Verdict.NO_OPINION)
+_ALLOWED = Decision(Verdict.ALLOWED)
 
 
 class Authorizer(Protocol):
@@ -69,7 +71,7 @@ class Masters:
     """The administrators' group may do everything, and so may the registry itself, which asks as nobody."""
 
     def decide(self, user: Identity, attempt: Attempt) -> Decision:
-        return Decision(Verdict.ALLOWED) if user is NOBODY or MASTERS in user.groups else NO_OPINION
+        return _ALLOWED if user is NOBODY or MASTERS in user.groups else NO_OPINION
 
 
 class Union:
