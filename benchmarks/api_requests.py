@@ -106,12 +106,14 @@ def started_core(config: Config, *, profile: Path | None = None, seconds: float 
     command = [sys.executable, *program, "run-core", str(config.data / "config.json")]
     with started(command, config.data / "core.log") as process:
         for path in ("/readyz", "/api/v1/namespaces/default/serviceaccounts/default"):
-            wait_until(path, partial(answers, config, path), seconds=seconds)
+            wait_until(path, partial(answers, config, path, process), seconds=seconds)
         yield process
 
 
-def answers(config: Config, path: str) -> bool:
-    """Whether a GET of `path` succeeds."""
+def answers(config: Config, path: str, process: psutil.Process) -> bool:
+    """Whether a GET of `path` succeeds. Raises SystemExit when there is nobody who could answer."""
+    if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
+        raise SystemExit(f"the core has ended:\n{(config.data / 'core.log').read_text()[-2000:]}")
     try:
         with door(config) as one:
             return bool(one.ask(message("GET", path)))
