@@ -35,6 +35,7 @@ from state import first, write
 
 from bireme.aio.clock import RealClock
 from bireme.api.times import rfc3339_micro
+from bireme.assembly.core import STATUS_PATH
 from bireme.config import Config
 from bireme.simulation.access import Access
 from bireme.simulation.wire import WireRenewer
@@ -104,7 +105,7 @@ class Life:
         """Watch the pods of one node, change one of them by the clock, and wait each time until that was heard."""
         heard: dict[str, asyncio.Event] = {}
         node, name = WATCHED, self._pods[0]
-        watching = await Pipe.open(self._where.url, self._where.tls)
+        watching = await Pipe(self._where).open()
 
         async def listen() -> None:
             request = message("GET", f"/api/v1/pods?watch=1&fieldSelector=spec.nodeName%3D{node}")
@@ -149,14 +150,17 @@ class Leases:
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
 
 
-async def calm_down(process: psutil.Process, *, most_s: float) -> float:
-    """Return once the core has no more to do from its start; the CPU that it has used by then."""
+async def calm_down(where: Access, process: psutil.Process, pods: int, *, most_s: float) -> float:
+    """Return once the scheduler has booked all pods and the core has little to do; the CPU that it used by then."""
     deadline = time.monotonic() + most_s
-    used, calm = cpu_s(process), 0
-    while time.monotonic() < deadline and calm < 2:
-        await asyncio.sleep(LOOK_S)
-        used, before = cpu_s(process), used
-        calm = calm + 1 if (used - before) / LOOK_S < CALM else 0
+    used, calm, booked = cpu_s(process), 0, 0
+    async with pipes(where, 1) as one:
+        while time.monotonic() < deadline and calm < 2:
+            await asyncio.sleep(LOOK_S)
+            used, before = cpu_s(process), used
+            if booked < pods and (said := await one.ask(message("GET", STATUS_PATH))).status == 200:
+                booked = json.loads(said.body)["ledger"]["pods"]
+            calm = calm + 1 if booked >= pods and (used - before) / LOOK_S < CALM else 0
     return used
 
 
@@ -202,7 +206,7 @@ async def hold(config: Config, process: psutil.Process, held: Held, arguments: a
     leases = Leases(where, arguments.nodes)
     async with asyncio.TaskGroup() as tasks:
         renewing = tasks.create_task(leases.run())
-        held.calm_cpu_s = await calm_down(process, most_s=arguments.settle)
+        held.calm_cpu_s = await calm_down(where, process, arguments.pods, most_s=arguments.settle)
         held.calm_s = held.serving_s + time.monotonic() - began
         held.at_rest_mb = process.memory_info().rss / MB
         tell(f"calm after {held.calm_s:.1f} s, {held.at_rest_mb:,.0f} MB")

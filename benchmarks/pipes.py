@@ -5,7 +5,6 @@ busy waits for one; how long an answer took counts from when the request was due
 """
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -27,16 +26,29 @@ class Said:
 
 
 class Pipe:
-    """One connection that is kept."""
+    """One connection that is kept, and made anew when it breaks."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
+    def __init__(self, where: Access) -> None:
+        self._where = where
+        self._reader: asyncio.StreamReader
+        self._writer: asyncio.StreamWriter
 
-    @classmethod
-    async def open(cls, url: str, tls: ssl.SSLContext) -> Self:
-        """A connection to the server of that URL."""
-        place = urlsplit(url)
-        return cls(*await asyncio.open_connection(place.hostname, place.port, ssl=tls, limit=CHUNK))
+    async def open(self) -> Self:
+        """Connect."""
+        place = urlsplit(self._where.url)
+        self._reader, self._writer = await asyncio.open_connection(
+            place.hostname, place.port, ssl=self._where.tls, limit=CHUNK
+        )
+        return self
+
+    async def ask_or_mend(self, request: bytes) -> Said:
+        """As `ask`; status 0 where the connection broke."""
+        try:
+            return await self.ask(request)
+        except (OSError, asyncio.IncompleteReadError):
+            self.close()
+            await self.open()
+            return Said(0, b"")
 
     async def ask(self, request: bytes) -> Said:
         """The whole answer."""
@@ -82,7 +94,7 @@ class Pipes:
     async def ask(self, request: bytes) -> Said:
         """The answer, by whichever connection is free first."""
         pipe = await self._free.get()
-        said = await pipe.ask(request)
+        said = await pipe.ask_or_mend(request)
         self._free.put_nowait(pipe)
         return said
 
@@ -90,7 +102,7 @@ class Pipes:
 @asynccontextmanager
 async def pipes(where: Access, count: int) -> AsyncIterator[Pipes]:
     """So many connections until the block is left."""
-    made = [await Pipe.open(where.url, where.tls) for _ in range(count)]
+    made = [await Pipe(where).open() for _ in range(count)]
     try:
         yield Pipes(made)
     finally:
