@@ -2,11 +2,13 @@
 
 import asyncio
 
+import pytest
 from tests.support.cluster import cluster
 
 from bireme.aio.clock import RealClock, VirtualClock
 from bireme.api.errors import Expired, ServiceUnavailable
 from bireme.api.kinds import core, meta
+from bireme.client import informer as informers
 from bireme.client.client import Change, Client, Listing
 from bireme.client.informer import Informer, Key
 
@@ -83,3 +85,20 @@ async def test_lost_history_lists_again_and_tells_only_what_differs() -> None:
         running.cancel()
     assert told == ["None->a", "None->b", "a->None"]
     assert informer.statistics().lists == 2
+
+
+async def test_a_long_list_comes_in_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(informers, "PAGE", 3)
+    async with cluster() as c, asyncio.TaskGroup() as tasks:
+        for number in range(7):
+            await c.client.create(config_map(f"a-{number}"))
+        informer = Informer(c.client, core.ConfigMap, clock=RealClock(), namespace="default")
+        running = tasks.create_task(informer.run())
+        await informer.wait_synced()
+        assert [obj.metadata.name for obj in informer.items()] == [f"a-{number}" for number in range(7)]
+        gone = asyncio.Event()
+        informer.on_change(lambda old, new: gone.set() if new is None else None)
+        await c.client.delete(core.ConfigMap, "a-5", namespace="default")
+        await until(gone)
+        assert informer.get(Key("default", "a-5")) is None
+        running.cancel()

@@ -24,6 +24,8 @@ R = TypeVar("R", apps.ReplicaSet, core.ReplicationController)
 # A look at a set costs about this much for each pod: large sets gather changes for that long.
 REST_PER_POD_S = 100e-6
 REST_FROM = 200
+# Requests begun at once: each takes some 0.4 ms before it waits, and nobody is served meanwhile.
+AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +141,17 @@ class PodReplicator(Controller, Generic[R]):
             metadata = owner.metadata
             pod = replicas.pod_from(template, owner_name=metadata.name, namespace=metadata.namespace)
             pod.metadata.owner_references = [ownership.reference_to(owner)]
-            made = await acting.in_batches(range(plan.create), functools.partial(self._create, owner, pod))
+            made = await acting.in_batches(
+                range(plan.create), functools.partial(self._create, owner, pod), limit=AT_ONCE
+            )
             if made.error is not None:
                 message = f"Error creating: {made.error}"
                 self.events.event(owner, "Warning", "FailedCreate", message)
                 return Failure("FailedCreate", made.error)
         if plan.delete:
-            gone = await acting.in_batches(plan.delete, functools.partial(self._delete, owner), first=256)
+            gone = await acting.in_batches(
+                plan.delete, functools.partial(self._delete, owner), first=AT_ONCE, limit=AT_ONCE
+            )
             if gone.error is not None:
                 self.events.event(owner, "Warning", "FailedDelete", f"Error deleting: {gone.error}")
                 return Failure("FailedDelete", gone.error)
