@@ -20,11 +20,12 @@ from bireme.api.times import parse_time, rfc3339
 from bireme.client.client import object_path
 from bireme.client.informer import Key, key_of
 from bireme.controllers.changes import Update
-from bireme.controllers.controller import Controller, Watch
+from bireme.controllers.controller import Context, Controller, Watch
 from bireme.controllers.informers import Informers
 from bireme.controllers.ownership import controller_of
 from bireme.controllers.pods import is_ready
 from bireme.controllers.rollout import scaled
+from bireme.controllers.selecting import SELECTS, filed_selector, may_select
 
 ALLOWED = "DisruptionAllowed"
 DELETION_TIMEOUT = timedelta(minutes=2)
@@ -125,12 +126,16 @@ def _selector(budget: policy.PodDisruptionBudget) -> LabelSelector:
     return LabelSelector.from_struct(budget.spec.selector)
 
 
+def _filed(budget: policy.PodDisruptionBudget) -> Iterable[str]:
+    return filed_selector(budget.metadata.namespace, budget.spec.selector)
+
+
 def budgets_of(cache: Informers, old: core.Pod | None, new: core.Pod | None) -> Iterable[Key]:
     """The budgets that a changed pod counts for, or did."""
     there = [pod for pod in (old, new) if pod is not None]
     return {
         key_of(budget)
-        for budget in cache.within(policy.PodDisruptionBudget, there[0].metadata.namespace)
+        for budget in may_select(cache, policy.PodDisruptionBudget, old, new)
         if any(_selector(budget).matches(pod.metadata.labels) for pod in there)
     }
 
@@ -159,6 +164,10 @@ class DisruptionController(Controller):
         Watch(core.ReplicationController, keys=budgets_of_owner),
         Watch(apps.StatefulSet, keys=budgets_of_owner),
     )
+
+    def __init__(self, context: Context) -> None:
+        context.informers.index(policy.PodDisruptionBudget, SELECTS, _filed)
+        super().__init__(context)
 
     async def reconcile(self, key: Key) -> timedelta | None:
         budget = self.cache.get(policy.PodDisruptionBudget, key)

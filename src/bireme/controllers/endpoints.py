@@ -13,7 +13,8 @@ from bireme.client.informer import Key
 from bireme.controllers import pods as pod_facts
 from bireme.controllers import service_endpoints as common
 from bireme.controllers.changes import Create, Delete, Update
-from bireme.controllers.controller import Controller, Watch
+from bireme.controllers.controller import Context, Controller, Watch
+from bireme.controllers.selecting import SELECTS
 
 MANAGED_BY = "endpoints.kubernetes.io/managed-by"
 MANAGER = "endpoint-controller"
@@ -119,6 +120,10 @@ class EndpointsController(Controller):
         Watch(core.Endpoints),
         Watch(core.Pod, keys=common.services_of),
     )
+
+    def __init__(self, context: Context) -> None:
+        context.informers.index(core.Service, SELECTS, common.filed_service)
+        super().__init__(context)
 
     async def reconcile(self, key: Key) -> timedelta | None:
         service = self.cache.get(core.Service, key)

@@ -13,6 +13,7 @@ from bireme.controllers import service_endpoints as common
 from bireme.controllers import slices
 from bireme.controllers.controller import Context, Controller, Watch, nobody
 from bireme.controllers.informers import Informers
+from bireme.controllers.selecting import SELECTS
 
 MANAGER = "endpointslice-controller.k8s.io"
 ZONE = "topology.kubernetes.io/zone"
@@ -110,6 +111,7 @@ class EndpointSliceController(Controller):
     )
 
     def __init__(self, context: Context) -> None:
+        context.informers.index(core.Service, SELECTS, common.filed_service)
         super().__init__(context)
         self.cache.index(discovery.EndpointSlice, BY_SERVICE, by_service)
 

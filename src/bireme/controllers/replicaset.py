@@ -18,6 +18,7 @@ from bireme.controllers import acting, changes, ownership, pods, replicas
 from bireme.controllers.controller import Context, Controller, Watch, owner_key
 from bireme.controllers.informers import Informers
 from bireme.controllers.own_writes import OwnWrites
+from bireme.controllers.selecting import SELECTS, filed_selector, may_select
 
 R = TypeVar("R", apps.ReplicaSet, core.ReplicationController)
 
@@ -200,11 +201,25 @@ def _told(
 def would_adopt(cache: Informers, old: core.Pod | None, new: core.Pod | None) -> Iterable[Key]:
     """ReplicaSets to look at after a change of a pod: its controller, or those that would adopt it."""
     keys = {key for pod in (old, new) if pod is not None and (key := owner_key(pod, apps.ReplicaSet))}
-    if new is not None and ownership.controller_of(new) is None:
-        for replica_set in cache.within(apps.ReplicaSet, new.metadata.namespace):
+    if new is not None and ownership.controller_of(new) is None and not _stays_as_it_was(old, new):
+        for replica_set in may_select(cache, apps.ReplicaSet, new):
             if LabelSelector.from_struct(replica_set.spec.selector).matches(new.metadata.labels):
                 keys.add(key_of(replica_set))
     return keys
+
+
+def _stays_as_it_was(old: core.Pod | None, new: core.Pod) -> bool:
+    """The pod had nobody before either, and the same labels: who would adopt it was told then."""
+    return (
+        old is not None
+        and old.metadata.uid == new.metadata.uid
+        and ownership.controller_of(old) is None
+        and old.metadata.labels == new.metadata.labels
+    )
+
+
+def _filed(replica_set: apps.ReplicaSet) -> Iterable[str]:
+    return filed_selector(replica_set.metadata.namespace, replica_set.spec.selector)
 
 
 class ReplicaSetController(PodReplicator[apps.ReplicaSet]):
@@ -212,6 +227,10 @@ class ReplicaSetController(PodReplicator[apps.ReplicaSet]):
 
     name = "replicaset-controller"
     watches = Watch(apps.ReplicaSet), Watch(core.Pod, keys=would_adopt)
+
+    def __init__(self, context: Context) -> None:
+        context.informers.index(apps.ReplicaSet, SELECTS, _filed)
+        super().__init__(context)
 
     def get(self, key: Key) -> apps.ReplicaSet | None:
         return self.cache.get(apps.ReplicaSet, key)

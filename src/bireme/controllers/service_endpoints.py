@@ -8,6 +8,7 @@ from bireme.api.times import parse_time
 from bireme.client.informer import Key, key_of
 from bireme.controllers import pods
 from bireme.controllers.informers import Informers
+from bireme.controllers.selecting import filed, may_select
 
 HEADLESS = "service.kubernetes.io/headless"
 LAST_CHANGE = "endpoints.kubernetes.io/last-change-trigger-time"
@@ -20,7 +21,7 @@ PodPort = tuple[str, str, int, str]
 
 def services_of(cache: Informers, old: core.Pod | None, new: core.Pod | None) -> Iterable[Key]:
     """The services whose endpoints a change of a pod may touch."""
-    services = cache.within(core.Service, (new or old or core.Pod()).metadata.namespace)
+    services = list(may_select(cache, core.Service, old, new))
     if not services or (old is not None and new is not None and _looks(old) == _looks(new)):
         return ()
     labels = [pod.metadata.labels.items() for pod in (old, new) if pod is not None]
@@ -29,6 +30,11 @@ def services_of(cache: Informers, old: core.Pod | None, new: core.Pod | None) ->
         for service in services
         if service.spec.selector and any(service.spec.selector.items() <= items for items in labels)
     ]
+
+
+def filed_service(service: core.Service) -> Iterable[str]:
+    """Index values: where a service is found by pods that it may mean."""
+    return filed(service.metadata.namespace, service.spec.selector) if service.spec.selector else ()
 
 
 def _looks(pod: core.Pod) -> tuple[object, ...]:

@@ -1,0 +1,43 @@
+"""Who selects a pod, found by the pod's own labels: nobody asks thousands of selectors at each change.
+
+Each selector is filed under one pair of a key and a value that it asks for; a pod can only be meant by what is filed
+under one of its pairs, or under none. Those are then asked in full.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
+
+from bireme.api.kinds import core
+from bireme.api.kinds.meta import LabelSelector, Object
+from bireme.controllers.informers import Informers
+
+K = TypeVar("K", bound=Object)
+
+SELECTS = "controllers/selects"
+TEMPLATE = "pod-template-hash"
+
+
+def filed(namespace: str, labels: Mapping[str, str]) -> Iterable[str]:
+    """Index values: where something is filed that asks for all of these labels. A template's hash is its own."""
+    if not labels:
+        return (f"{namespace}/",)
+    key = TEMPLATE if TEMPLATE in labels else min(labels)
+    return (f"{namespace}/{key}={labels[key]}",)
+
+
+def filed_selector(namespace: str, selector: LabelSelector | None) -> Iterable[str]:
+    """The same for a selector as a structure; none selects nothing, and is not filed."""
+    return filed(namespace, selector.match_labels) if selector is not None else ()
+
+
+def may_select(cache: Informers, kind: type[K], *pods: core.Pod | None) -> Iterator[K]:
+    """The objects of `kind`, which has the index SELECTS, that may mean one of the pods; each once."""
+    values: dict[str, None] = {}
+    for pod in pods:
+        if pod is not None:
+            namespace = pod.metadata.namespace
+            values[f"{namespace}/"] = None
+            for key, value in pod.metadata.labels.items():
+                values[f"{namespace}/{key}={value}"] = None
+    for value in values:
+        yield from cache.find(kind, SELECTS, value)
