@@ -11,10 +11,12 @@ from bireme.api.errors import NotFound
 from bireme.api.kinds import core, meta, resource
 from bireme.client.informer import Key
 from bireme.controllers.resource_claims import ResourceClaimController
-from bireme.scheduler.claims import ELSEWHERE, NO_DEVICES, DynamicResources
+from bireme.scheduler import claims_columns
+from bireme.scheduler.claims import ELSEWHERE, DynamicResources
 from bireme.scheduler.claims_cache import Devices
+from bireme.scheduler.claims_columns import NO_DEVICES
 from bireme.scheduler.claims_writing import FINALIZER
-from bireme.scheduler.interface import NotReady
+from bireme.scheduler.interface import Cold, NotReady, looked
 
 DRIVER = "gpu.example.com"
 
@@ -306,3 +308,46 @@ async def test_a_claim_of_a_deleted_pod_gives_its_devices_back() -> None:
         await until(free)
         await there.admin.delete(resource.ResourceClaim, "one", namespace="default")
         await until(lambda: not rules.devices.claims.items())
+
+
+async def test_many_nodes_are_asked_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with world(make) as (there, rules):
+        await there.add_nodes("a", "b", "c", "d", "e")
+        await stock(there, rules, *(slice_on(name, "x") for name in "abcde"))
+        one, two, three = await pods_with_claims(
+            there, rules, claim("one", "x"), claim("two", "x"), claim("three", "y")
+        )
+        monkeypatch.setattr(claims_columns, "FEW", 2)
+        with pytest.raises(Cold) as cold:
+            rules.rule.look(one)
+        steps = iter(cold.value.steps)
+        next(steps)
+        assert rules.rule.reserve(two, "a")  # on a node that was asked already
+        assert len(list(steps)) == 2
+        assert verdict(rules.rule, one, there.columns) == {"a": NO_DEVICES}
+        await there.add_nodes("f")
+        assert verdict(rules.rule, one, there.columns) == {"a": NO_DEVICES, "f": NO_DEVICES}
+        assert len(looked(rules.rule, three)) == 1
+
+
+async def test_a_pod_that_went_while_its_claims_were_written_gets_no_more_of_them() -> None:
+    async with world(make) as (there, rules):
+        await there.add_nodes("a")
+        await stock(there, rules, slice_on("a", "x", "x"))
+        for name in ("one", "two"):
+            await there.admin.create(claim(name, "x"))
+        await until(lambda: len(rules.devices.claims.items()) == 2)
+        entries = [core.PodResourceClaim(name=name, resource_claim_name=name) for name in ("one", "two")]
+        pod = await user(there, "p", *entries)
+        assert rules.rule.reserve(pod, "a")
+        write = rules.rule._writer.write
+
+        async def write_and_lose(*args: Any) -> None:
+            await write(*args)
+            rules.rule.release(pod)
+
+        rules.rule._writer.write = write_and_lose
+        with pytest.raises(NotReady, match="is gone"):
+            await rules.rule.prepare(pod, "a")
+        assert (await stored(there, "one")).status.allocation is not None  # `run` takes it back
+        assert (await stored(there, "two")).status.allocation is None

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bireme.client.informer import Key
 from bireme.scheduler.interface import NOTHING, Lack
-from bireme.scheduler.queue import QueueLengths, SchedulingQueue, State, Waiting
+from bireme.scheduler.queue import SWEEP_AT, QueueLengths, SchedulingQueue, State, Waiting
 
 A, B, C = Key("default", "a"), Key("default", "b"), Key("default", "c")
 
@@ -207,3 +207,31 @@ def test_no_pod_is_lost_or_doubled(history: list[tuple[str, int]]) -> None:
 def test_any_part_of_what_was_lacking_will_do(lack: Lack) -> None:
     queue = parked(A, lack=lack | Lack.NODE)
     assert queue.wake(lack, now=1.0) == 1
+
+
+def test_pods_that_come_and_go_behind_one_that_stays_leave_nothing_behind() -> None:
+    queue = parked(A, group="twins")
+    for number in range(5000):
+        key = Key("default", str(number))
+        queue.add(key, priority=0, now=1.0)
+        waiting = taken(queue, now=1.0)
+        waiting.group = "twins"
+        queue.give_back(waiting, Lack.AMOUNTS, now=1.0)
+        queue.remove(key)
+    (group,) = queue._groups.values()
+    assert len(group.order) <= SWEEP_AT
+    queue.wake(Lack.AMOUNTS, now=1.0)
+    assert taken(queue, now=1.0).key == A
+
+
+def test_who_settles_leaves_another_of_his_name_alone() -> None:
+    queue = SchedulingQueue()
+    queue.add(A, priority=0, now=0.0)
+    first = taken(queue, now=0.0)
+    queue.bind(first)
+    queue.remove(A)
+    queue.add(A, priority=0, now=1.0)
+    queue.settle(first)
+    second = taken(queue, now=1.0)
+    queue.settle(second)
+    assert queue.get(A) is None

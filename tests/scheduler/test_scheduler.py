@@ -227,3 +227,62 @@ async def test_a_rule_is_asked_at_every_step() -> None:
         assert await s.placed("p") == "n"
         steps = ["look", "look", "reserve n", "prepare n", "release", "look", "reserve n", "prepare n"]
         assert leash.done == steps
+
+
+class Slow:
+    """A rule that holds up the binding of the pods of an app until it is told."""
+
+    def __init__(self) -> None:
+        self.begun, self.go = asyncio.Event(), asyncio.Event()
+
+    def concerns(self, pod: core.Pod) -> bool:
+        return pod.metadata.labels.get("app") == "slow"
+
+    def look(self, pod: core.Pod) -> Sequence[Mask] | Stop:
+        return ()
+
+    def reserve(self, pod: core.Pod, node: str) -> bool:
+        return True
+
+    async def prepare(self, pod: core.Pod, node: str) -> None:
+        self.begun.set()
+        await self.go.wait()
+
+    def release(self, pod: core.Pod) -> None: ...
+
+
+async def test_a_pod_that_took_the_name_of_one_being_bound_still_waits() -> None:
+    slow = Slow()
+    async with scheduling_alone(rules=[slow]) as s, asyncio.timeout(20):
+        await s.register(node("n", cpu="1"))
+        await s.create(pod("p", labels="slow"))
+        await slow.begun.wait()
+        await s.end("p")
+        await s.create(pod("p", cpu="2"))
+        await s.refused("p")
+        slow.go.set()
+        await s.create(pod("after"))
+        await s.placed("after")
+        await s.register(node("m", cpu="4"))
+        assert await s.placed("p") == "m"
+
+
+async def test_a_pod_that_is_relabelled_is_in_nobodys_way_any_more() -> None:
+    async with scheduling_alone() as s:
+        await s.register(node("n"))
+        await s.create(pod("first", labels="web"))
+        await s.placed("first")
+        lonely = pod("lonely")
+        selector = meta.LabelSelector(match_labels={"app": "web"})
+        term = core.PodAffinityTerm(label_selector=selector, topology_key="kubernetes.io/hostname")
+        apart = core.PodAntiAffinity(required_during_scheduling_ignored_during_execution=[term])
+        lonely.spec.affinity = core.Affinity(pod_anti_affinity=apart)
+        await s.cluster.client.patch(
+            core.Node, "n", {"metadata": {"labels": {"kubernetes.io/hostname": "n"}}}, how=Patch.MERGE
+        )
+        await s.create(lonely)
+        assert "anti-affinity" in await s.refused("lonely")
+        await s.cluster.client.patch(
+            core.Pod, "first", {"metadata": {"labels": {"app": "db"}}}, namespace="default", how=Patch.MERGE
+        )
+        assert await s.placed("lonely") == "n"

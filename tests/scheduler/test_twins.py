@@ -189,3 +189,16 @@ def test_nominated_pods_are_counted_by_row_and_priority() -> None:
     assert [each.uid for each in nominated.forget_node("b")] == ["z", "x"]
     assert cpu(5) == [500, 0]
     assert nominated.node_of("x") == ""
+
+
+def test_a_nominated_pod_holds_its_room_on_a_node_that_comes_later() -> None:
+    setting = Setting()
+    nominated = setting.nominated
+    nominated.set(pod("urgent", cpu=4000, priority=10), "late")
+    setting.world.set_facts(NodeFacts("late", {HOST: "late"}), ROOM)
+    nominated.node_came("late")
+    template = setting.templates.of(pod("p"))
+    assert nominated.mask(template, least=0, but="p") is not None
+    nominated.remove("urgent")
+    assert nominated.mask(template, least=0, but="p") is None
+    assert nominated._levels == {}

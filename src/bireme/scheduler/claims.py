@@ -1,8 +1,8 @@
 """DynamicResources: a pod goes where devices for all its claims can be had, and has them before it is bound.
 
 Which devices those are is found by `claims_allocator.py`. Pods whose claims ask for the same share an answer for each
-node, and only nodes where a device was taken, given back or published are asked again. Left to others: making claims
-from templates and taking back what nobody uses (`controllers/resource_claims.py`), and what drivers do on nodes.
+node (`claims_columns.py`). Left to others: making claims from templates and taking back what nobody uses
+(`controllers/resource_claims.py`), and what drivers do on nodes.
 
 Not done: waiting for a device's binding conditions; attributes that are derived; amounts of a node that devices use.
 Source: the Kubernetes documentation on dynamic resource allocation; reasons as the original words them.
@@ -12,11 +12,8 @@ import asyncio
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 
-import numpy as np
 import structlog
-from numpy.typing import NDArray
 
 from bireme.aio.clock import Clock
 from bireme.api.cel.errors import CelError
@@ -26,6 +23,7 @@ from bireme.client.client import Client
 from bireme.client.informer import Informer, Key, key_of
 from bireme.scheduler.claims_allocator import Pick, Wanted, allocate
 from bireme.scheduler.claims_cache import Devices
+from bireme.scheduler.claims_columns import ClaimColumns
 from bireme.scheduler.claims_spec import (
     Unanswerable,
     claim_name,
@@ -39,22 +37,9 @@ from bireme.scheduler.volumes import stop
 
 log = structlog.get_logger(__name__)
 
-NO_DEVICES = "cannot allocate all claims"
 ELSEWHERE = "resourceclaim not available on the node"
 MOST_USERS = 256
 RETRY_S = 5.0
-COLUMNS = 200
-
-
-@dataclass(slots=True)
-class Column:
-    """The answer for claims of some shapes: nodes that will do, and what went wrong where it was an expression."""
-
-    allowed: set[str] = field(default_factory=set)
-    faults: dict[str, str] = field(default_factory=dict)
-    position: int = -1
-    nodes: int = -1
-    mask: NDArray[np.bool_] | None = None
 
 
 @dataclass(slots=True)
@@ -81,11 +66,11 @@ class DynamicResources:
     ) -> None:
         self._devices, self._nodes, self._clock = devices, nodes, clock
         self._writer = ClaimWriter(client, devices, clock=clock, uid=uid)
-        self._columns: dict[tuple[bytes, ...], Column] = {}
+        self._columns = ClaimColumns(devices, nodes)
         self._held: dict[str, Held] = {}
         self._regretted: asyncio.Queue[tuple[Key, str]] = asyncio.Queue()
         pods.on_change(self._pod_changed)
-        devices.classes.on_change(lambda old, new: self._columns.clear())
+        devices.classes.on_change(lambda old, new: self._columns.forget())
 
     async def run(self) -> None:
         """Take the names of pods that went nowhere off their claims, until cancelled."""
@@ -119,9 +104,9 @@ class DynamicResources:
             if selector is not None:
                 found.append(Mask(self._nodes.mask(self._nodes.selected(selector)), _elsewhere, Lack.DEVICES))
         if waiting:
-            column = self._column(tuple(map(shape_of, waiting)), wanted)
-            if len(column.allowed) < total:
-                found.append(self._mask(column))
+            column = self._columns.of(tuple(map(shape_of, waiting)), wanted)
+            if not column.everywhere:
+                found.append(self._columns.mask(column))
         return found
 
     def reserve(self, pod: core.Pod, node: str) -> bool:
@@ -150,6 +135,8 @@ class DynamicResources:
         for claim in self._claims(pod, fault=NotReady):
             key = key_of(claim)
             _, picks = held.picks.get(key, ("", None))
+            if self._held.get(pod.metadata.uid) is not held:  # meanwhile its devices may be another's
+                raise NotReady(f'pod "{pod.metadata.name}" is gone')
             held.written.append(key)
             try:
                 await self._writer.write(claim, pod, picks)
@@ -233,59 +220,6 @@ class DynamicResources:
 
     def _allocate(self, wanted: Sequence[Wanted], node: str) -> list[list[Pick]] | None:
         return allocate(wanted, self._devices.on(node), self._devices.taken, self._devices.pools)
-
-    def _column(self, shapes: tuple[bytes, ...], wanted: Sequence[Wanted]) -> Column:
-        column = self._columns.pop(shapes, None) or Column()
-        self._columns[shapes] = column
-        if len(self._columns) > COLUMNS:
-            del self._columns[next(iter(self._columns))]
-        position, version = self._devices.position, self._nodes.version
-        if (column.position, column.nodes) == (position, version):
-            return column
-        changed = self._devices.changed_since(column.position) if column.nodes == version else None
-        if changed is None:
-            column.allowed.clear()
-            column.faults.clear()
-        self._ask(column, self._devices.candidates() if changed is None else changed, wanted)
-        if changed is None or column.mask is None or not self._nodes.fits(column.mask):
-            column.mask = self._nodes.mask(column.allowed)
-        else:
-            self._nodes.update(column.mask, changed, column.allowed)
-        column.position, column.nodes = position, version
-        return column
-
-    def _ask(self, column: Column, names: Any, wanted: Sequence[Wanted]) -> None:
-        """Ask these nodes; those that reach the very same devices are asked once."""
-        everyone = self._nodes.everyone()
-        answers: dict[tuple[int, ...], bool | str] = {}
-        for name in names:
-            devices = self._devices.on(name)
-            same = tuple(map(id, devices))
-            answer = answers.get(same)
-            if answer is None:
-                try:
-                    picks = allocate(wanted, devices, self._devices.taken, self._devices.pools)
-                    answer = picks is not None
-                except CelError as error:
-                    answer = f"{NO_DEVICES}: {error}"
-                answers[same] = answer
-            column.allowed.discard(name)
-            column.faults.pop(name, None)
-            if answer is True and name in everyone:
-                column.allowed.add(name)
-            elif isinstance(answer, str):
-                column.faults[name] = answer
-
-    def _mask(self, column: Column) -> Mask:
-        faults = dict(column.faults)
-        names = self._nodes.names_of_rows() if faults else {}
-        assert column.mask is not None
-        return Mask(
-            column.mask.copy(),
-            lambda row: faults.get(names.get(row, ""), NO_DEVICES),
-            Lack.DEVICES,
-            curable=True,
-        )
 
     def _pod_changed(self, old: core.Pod | None, new: core.Pod | None) -> None:
         if old is not None and (new is None or new.metadata.uid != old.metadata.uid):

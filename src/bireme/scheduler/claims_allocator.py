@@ -93,9 +93,12 @@ class Taken:
             self.whole.discard(device.id)
         if (before > 0) != (self.holders[device.id] > 0):  # a shared device draws on its pool once
             for draw in device.draws:
-                drawn = self.drawn[PoolId(device.id.driver, device.id.pool), draw.counter_set]
+                place = PoolId(device.id.driver, device.id.pool), draw.counter_set
+                drawn = self.drawn[place]
                 for name, amount in draw.counters.items():
                     drawn[name] += sign * amount
+                if not any(drawn.values()):
+                    del self.drawn[place]
         if not self.holders[device.id]:
             del self.holders[device.id]
             self.parts.pop(device.id, None)

@@ -93,7 +93,13 @@ class Devices:
         wide = [device for _, devices in sorted(self._wide.items()) for device in devices]
         return own + [device for device in wide if self._reaches(device, node)]
 
-    def candidates(self) -> Iterable[str]:
+    @property
+    def depend_on_labels(self) -> bool:
+        """Some devices can be used on all nodes with certain labels."""
+        self._refresh()
+        return bool(self._wide)
+
+    def candidates(self) -> Collection[str]:
         """The nodes that may have devices at all."""
         self._refresh()
         return self._nodes.everyone() if self._wide else [name for name, pools in self._near.items() if pools]
@@ -202,6 +208,8 @@ class Devices:
             del self._devices[device.id]
             if device.node:
                 self._near[device.node].pop(id, None)
+                if not self._near[device.node]:
+                    del self._near[device.node]
             self._touch(device.node or EVERYWHERE)
         self._wide.pop(id, None)
 

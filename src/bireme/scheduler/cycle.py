@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from bireme.api.kinds import core
 from bireme.scheduler.configuration import Settings
 from bireme.scheduler.explanation import Explanation, message
-from bireme.scheduler.interface import NOTHING, Lack, Mask, Rule, Stop
+from bireme.scheduler.interface import NOTHING, Cold, Lack, Mask, Rule, Stop, looked
 from bireme.scheduler.nominated import Nominated
 from bireme.scheduler.preempting import Preempting, Said
 from bireme.scheduler.preemption import NOT_HELPFUL, Choice
@@ -42,10 +42,6 @@ class Refused:
     choice: Choice | None = None
     wants_offers: bool = False
     gives_up: bool = False
-
-
-class Cold(Exception):
-    """The pods on the nodes must be read before it can be said who is to go: `Preempting.warm`, then ask again."""
 
 
 class Cycle:
@@ -111,7 +107,7 @@ class Cycle:
         """The reasons of each node that refuses the pod, by node name; an empty list for one that would take it."""
         masks: list[Mask] = []
         for rule in self._rules:
-            answer = rule.look(pod) if rule.concerns(pod) else ()
+            answer = looked(rule, pod) if rule.concerns(pod) else ()
             if isinstance(answer, Stop):
                 return {name: [answer.message] for name in self.world.ledger.nodes()}
             masks += answer
@@ -158,7 +154,7 @@ class Cycle:
         if objection := self.preempting.objection(pod):
             return Refused(f"{text} preemption: {objection}", lack, self._twins(pod, template, said))
         if self.preempting.is_cold(pod.spec.priority or 0):
-            raise Cold
+            raise Cold(self.preempting.warm())
         choice = self.preempting.choose(pod, template, found, said)
         if isinstance(choice, str):
             return Refused(f"{text} preemption: {choice}", lack, self._twins(pod, template, said), gives_up=True)

@@ -114,11 +114,13 @@ class Following:
             self._gone(pod)
             return
         old = self._world.placed.get(uid)
-        before = (old.labels, old.demand, old.started) if old is not None else None
+        before = (old.labels, old.demand, old.started, old.leaving) if old is not None else None
         self._world.place(pod, pod.spec.node_name)
         now = self._world.placed[uid]
-        if before is None or before[0] is not now.labels:
+        if before is None or before[0] is not now.labels or before[3] != now.leaving:
             self._changes.came(now)
+            if before is not None:
+                self._changes.labels.add(before[0])  # those that kept away from it as it was
         if before is not None and before[1].load.amounts != now.demand.load.amounts:
             self._changes.left(now)  # it was resized: there may be more room
         elif before is not None and before[2] != now.started and now.row >= 0:
@@ -152,7 +154,10 @@ class Following:
 
     def _node_changed(self, old: core.Node | None, new: core.Node | None) -> None:
         if new is not None:
-            if self._world.set_node(new):
+            changed = self._world.set_node(new)
+            if old is None:
+                self._cycle.nominated.node_came(new.metadata.name)
+            if changed:
                 self._changes.node_changed(self._world.nodes.row(new.metadata.name))
                 self._stir()
         elif old is not None:
@@ -191,4 +196,5 @@ def _wishes(pod: core.Pod) -> tuple[object, ...]:
         spec.affinity,
         spec.tolerations,
         spec.priority,
+        [each.resources for each in (*spec.containers, *spec.init_containers)],
     )

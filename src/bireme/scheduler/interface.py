@@ -5,7 +5,7 @@ is a `Rule`: it looks, reserves, prepares, or lets go, at the points of the sche
 documentation names PreFilter and Filter, Reserve, PreBind and Unreserve.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Flag, auto
 from typing import Protocol, runtime_checkable
@@ -68,6 +68,14 @@ class NotReady(ApiError):
     """What had to be made true before a pod is bound could not be: let go, and try the pod again later."""
 
 
+class Cold(Exception):
+    """There is much to be read before this can be answered: run through `steps`, with breaks, and ask again."""
+
+    def __init__(self, steps: Iterable[None]) -> None:
+        super().__init__("not read yet")
+        self.steps = steps
+
+
 class Rule(Protocol):
     """See the module. All but `prepare` are plain and must be quick; a rule keeps its own caches."""
 
@@ -75,7 +83,7 @@ class Rule(Protocol):
         """Whether the rule has anything to say about the pod."""
 
     def look(self, pod: core.Pod) -> Sequence[Mask] | Stop:
-        """Which nodes are left for the pod."""
+        """Which nodes are left for the pod. May raise Cold."""
 
     def reserve(self, pod: core.Pod, node: str) -> bool:
         """The pod goes to the node unless something fails: hold what it needs there. False when it can't be had."""
@@ -104,3 +112,13 @@ class Hearing(Protocol):
 
     def refused(self, pod: core.Pod) -> Lack:
         """No node was found for the pod, this time; gives what more may help it, as far as this rule goes."""
+
+
+def looked(rule: Rule, pod: core.Pod) -> Sequence[Mask] | Stop:
+    """What the rule's `look` says, however long it takes: for those whom nobody waits for."""
+    while True:
+        try:
+            return rule.look(pod)
+        except Cold as cold:
+            for _ in cold.steps:
+                continue

@@ -27,6 +27,7 @@ class _Level:
     def __init__(self, shape: tuple[int, int]) -> None:
         self.amounts: Amounts = np.zeros(shape, dtype=np.int64)
         self.pods: Rows = np.zeros(shape[0], dtype=np.intp)
+        self.total = 0
 
 
 class Nominated:
@@ -135,6 +136,12 @@ class Nominated:
         allowed[list(refused)] = False
         return Mask(allowed, refused.__getitem__, Lack.AMOUNTS | Lack.PORTS | Lack.PODS, curable=True)
 
+    def node_came(self, node: str) -> None:
+        """The node is here: pods that were to go there, of which was told before, hold their room from now on."""
+        for pod in self.on(node):
+            if pod.row < 0:
+                self._count(pod, 1)
+
     def forget_node(self, node: str) -> list[Placed]:
         """The node is gone. Gives the pods that were to go there."""
         pods = self.on(node)
@@ -172,6 +179,9 @@ class Nominated:
             level = self._levels[pod.priority] = _Level((columns.capacity, len(columns.names)))
         level.amounts[pod.row] += sign * amounts
         level.pods[pod.row] += sign
+        level.total += sign
+        if not level.total:
+            del self._levels[pod.priority]
         columns.touch(pod.row)
 
 

@@ -20,6 +20,7 @@ BACKOFF = Backoff(initial_s=1.0, limit_s=10.0)
 FLUSH_S = 300.0
 FLUSH_EVERY_S = 30.0
 ALL = 1 << 62
+SWEEP_AT = 1000
 
 
 class State(IntEnum):
@@ -62,13 +63,21 @@ class QueueLengths:
 
 
 class _Heap:
-    """Pods in an order. Those that have moved on meanwhile are dropped when they come up."""
+    """Pods in an order. Those that have moved on meanwhile are dropped when they come up, or are the greater part."""
 
     def __init__(self) -> None:
         self._entries: list[tuple[tuple[float, ...], int, Waiting]] = []
+        self._sweep_at = SWEEP_AT
+
+    def __len__(self) -> int:
+        return len(self._entries)
 
     def push(self, order: tuple[float, ...], waiting: Waiting) -> None:
         """Have the pod, as long as its turn is this one."""
+        if len(self._entries) >= self._sweep_at:
+            self._entries = [entry for entry in self._entries if entry[2].turn == entry[1]]
+            heapq.heapify(self._entries)
+            self._sweep_at = max(SWEEP_AT, 2 * len(self._entries))
         heapq.heappush(self._entries, (order, waiting.turn, waiting))
 
     def first(self) -> tuple[tuple[float, ...], Waiting] | None:
@@ -144,8 +153,13 @@ class SchedulingQueue:
         return waiting
 
     def bind(self, waiting: Waiting) -> None:
-        """The pod has its node; what is left is to write it. Answer with `remove` or `give_back`."""
+        """The pod has its node; what is left is to write it. Answer with `settle` or `give_back`."""
         self._enter(waiting, State.BINDING)
+
+    def settle(self, waiting: Waiting) -> None:
+        """It waits no more. Another pod that has come under its name since does."""
+        if self._waiting.get(waiting.key) is waiting:
+            self.remove(waiting.key)
 
     def put_back(self, waiting: Waiting) -> None:
         """It was not decided on after all: it comes first again."""

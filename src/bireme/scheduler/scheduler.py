@@ -24,10 +24,10 @@ from bireme.scheduler.acting import Acting, Writers
 from bireme.scheduler.adviser import Adviser
 from bireme.scheduler.caches import Caches
 from bireme.scheduler.configuration import Settings
-from bireme.scheduler.cycle import Cold, Cycle, Found, Refused
+from bireme.scheduler.cycle import Cycle, Found, Refused
 from bireme.scheduler.figures import Figures, Result
 from bireme.scheduler.following import Following
-from bireme.scheduler.interface import NOTHING, Hearing, Lack, Rule
+from bireme.scheduler.interface import NOTHING, Cold, Hearing, Lack, Rule
 from bireme.scheduler.preemption import Choice
 from bireme.scheduler.queue import ALL, QueueLengths, SchedulingQueue, Waiting
 from bireme.scheduler.spreading import Spreading
@@ -158,8 +158,8 @@ class Scheduler:
             return
         try:
             decision = self._cycle.decide(pod)
-        except Cold:
-            for _ in self._preempting.warm():
+        except Cold as cold:
+            for _ in cold.steps:
                 await asyncio.sleep(0)
             self._queue.put_back(waiting)
             return
@@ -237,7 +237,7 @@ class Scheduler:
             await self._acting.bind(pod, found.node, found.rules)
         except (NotFound, Conflict):
             self._release_unless_bound(pod)
-            self._queue.remove(waiting.key)
+            self._forget_or_retry(waiting, pod)
         except (ApiError, TimeoutError) as error:
             log.warning("binding failed", pod=str(waiting.key), node=found.node, error=str(error))
             self.figures.attempted(pod.spec.scheduler_name, Result.ERROR, 0.0)
@@ -245,7 +245,16 @@ class Scheduler:
             self._queue.give_back(waiting, NOTHING, now=self._clock.monotonic())
             self._stirred.set()
         else:
-            self._queue.remove(waiting.key)
+            self._queue.settle(waiting)
+
+    def _forget_or_retry(self, waiting: Waiting, pod: core.Pod) -> None:
+        """The server did not want the binding: the pod waits no more, unless as far as is known it is still there."""
+        now = self._caches.pods.get(waiting.key)
+        if now is not None and now.metadata.uid == pod.metadata.uid and self._following.is_ours(now):
+            self._queue.give_back(waiting, NOTHING, now=self._clock.monotonic())
+            self._stirred.set()
+        else:
+            self._queue.settle(waiting)
 
     def _release_unless_bound(self, pod: core.Pod) -> None:
         """Somebody else bound the pod, or it is gone: the cache knows, or will tell."""

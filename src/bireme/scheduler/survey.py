@@ -18,7 +18,7 @@ from bireme.client.client import Client
 from bireme.client.informer import Informer
 from bireme.ledger.ledger import Ledger
 from bireme.scheduler.caches import Caches
-from bireme.scheduler.interface import Mask, Rule, Stop
+from bireme.scheduler.interface import Mask, Rule, Stop, looked
 from bireme.scheduler.pod_pages import PodReader, pod_pages
 from bireme.scheduler.rules import Rules
 from bireme.scheduler.spreading import Spreading
@@ -67,7 +67,7 @@ def _look(pod: core.Pod, seen: Survey, rules: list[Rule]) -> None:
     for rule in rules:
         if not rule.concerns(pod):
             continue
-        answer = rule.look(pod)
+        answer = looked(rule, pod)
         if isinstance(answer, Stop):
             seen.stop = answer.message
             return

@@ -12,7 +12,8 @@ from bireme.scheduler.interface import Mask, Rule, Stop
 
 
 class Together:
-    """Tries pods on over a cycle's world. Within `unheard` it goes unnoticed that something was given back."""
+    """Tries pods on over a cycle's world, as `Rule.look` may raise Cold. What is given back within `unheard` goes
+    unnoticed."""
 
     def __init__(
         self, cycle: Cycle, rules: Sequence[Rule], *, unheard: Callable[[], AbstractContextManager[None]]
