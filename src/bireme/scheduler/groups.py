@@ -219,6 +219,8 @@ class PodGroups:
     def _pod_changed(self, old: core.Pod | None, new: core.Pod | None) -> None:
         if old is not None and (new is None or new.metadata.uid != old.metadata.uid):
             self.release(old)
+            if (left := group_of(old)) is not None:
+                self._no_room.pop(left, None)
         if new is None:
             return
         if new.spec.node_name:

@@ -24,6 +24,8 @@ Numbers = NDArray[np.floating[Any]]
 NAME_FIELD = "\0metadata.name"
 """The label under which a node's own name stands, for rules about fields."""
 STALE_VALUES = 1000
+LABELS = 500
+"""Columns that are kept; a rule that names one more has the oldest made again when it is next asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,8 @@ class Nodes:
         """The column of a label."""
         column = self._labels.get(key)
         if column is None or len(column.values) > 2 * len(self.facts) + STALE_VALUES:
+            if key not in self._labels and len(self._labels) >= LABELS:
+                del self._labels[next(iter(self._labels))]
             column = self._labels[key] = LabelColumn(key, self.capacity)
             for row, facts in self.facts.items():
                 column.set(row, _value(facts, key))
@@ -159,10 +163,18 @@ class Nodes:
 
     def _taint_set(self, taints: tuple[core.Taint, ...]) -> int:
         key = tuple((taint.key, taint.value, taint.effect) for taint in taints)
+        if len(self.taint_sets) > 2 * len(self.facts) + STALE_VALUES:
+            self._number_taints_anew()
         number = self._taint_numbers.setdefault(key, len(self.taint_sets))
         if number == len(self.taint_sets):
             self.taint_sets.append(taints)
         return number
+
+    def _number_taints_anew(self) -> None:
+        """Forget sets that no node has any more."""
+        self.taint_sets, self._taint_numbers = [()], {(): 0}
+        for row, facts in self.facts.items():
+            self.taint_ids[row] = self._taint_set(facts.taints)
 
     def grow(self) -> None:
         """Have as many rows as the ledger, to which others may have added some."""

@@ -69,13 +69,15 @@ class Spreading:
             return
         key = Key(service.metadata.namespace, service.metadata.name)
         selector = new.spec.selector if new is not None else {}
-        here = self._by_namespace.setdefault(key.namespace, {})
+        here = self._by_namespace.get(key.namespace, {})
         if here.get(key, {}) == selector:
             return
         if selector:
-            here[key] = selector
+            self._by_namespace.setdefault(key.namespace, here)[key] = selector
         else:
-            here.pop(key, None)
+            del here[key]
+            if not here:
+                del self._by_namespace[key.namespace]
         self._known.clear()
 
     def _owner_changed(self, old: Any, new: Any) -> None:

@@ -181,6 +181,8 @@ class Storage:
             if place < len(shelf) and shelf[place][1] == old.metadata.name:
                 del shelf[place]
                 self._withdraw(old.metadata.name)
+            if not shelf:
+                del self._free[words.class_of(old)]
         if new is not None and words.is_free(new):
             if new.metadata.name not in self._taken:
                 self._offer(new)

@@ -211,6 +211,8 @@ class NodeVolumeLimits:
         self._used[driver][node] += sign
         if not self._used[driver][node]:
             del self._used[driver][node]
+        if sign < 0 and not self._users.nodes_of(claim) and self._storage.claim(claim) is None:
+            del self._driver[claim]
 
     def _claim_written(self, old: core.PersistentVolumeClaim | None, new: core.PersistentVolumeClaim | None) -> None:
         if new is not None:

@@ -20,6 +20,9 @@ from bireme.scheduler.nodes import NodeFacts, Nodes, node_facts
 from bireme.scheduler.tallies import Tally
 from bireme.scheduler.terms import Bond, Side, Term, bonds_of
 
+HELD = 100
+"""Demands of pods with equal labels whose bonds are kept at hand."""
+
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -52,7 +55,10 @@ class LabelSet:
         held = self._held.get(demand.key)
         if held is None:
             bonds = bonds_of(demand.spec, self.namespace, self.labels)
-            held = self._held[demand.key] = tuple(world.bond(side, bond) for side, bond in bonds.sides())
+            held = tuple(world.bond(side, bond) for side, bond in bonds.sides())
+            if len(self._held) >= HELD:
+                self._held.clear()
+            self._held[demand.key] = held
         return held
 
     def tell(self, tallies: Iterable[tuple[Question, Tally]]) -> None:
@@ -63,7 +69,9 @@ class LabelSet:
 
     def tell_also(self, question: Question, tally: Tally) -> None:
         """This tally counts such pods too."""
-        (self._of_all if question.leaving_count else self._of_staying).append(weakref.ref(tally))
+        told = self._of_all if question.leaving_count else self._of_staying
+        told[:] = [reference for reference in told if reference() is not None]
+        told.append(weakref.ref(tally))
 
     def counts(self, question: Question) -> Iterator[tuple[int, int]]:
         """Rows, and how many of these pods count on each."""
