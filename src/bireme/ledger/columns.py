@@ -5,6 +5,7 @@ cluster is compared in a few vector operations. A row of a node that left is use
 row into a log; a reader keeps its own place in it and looks only at rows that changed since (see ADR 0012).
 """
 
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -47,7 +48,7 @@ class Columns:
         self.promised = _blank(capacity, len(FIRST))
         self.scored = _blank(capacity, 2)
         self._free = list(range(capacity - 1, -1, -1))
-        self._log: list[int] = []
+        self._log = array("q")
         self._log_start = 0
         self.generation = 0
 
@@ -158,10 +159,14 @@ class Columns:
 
     def changed_since(self, position: int) -> list[int] | None:
         """The rows changed since `position`, each once; None when the log no longer reaches back so far."""
+        rows = self.log_since(position)
+        return None if rows is None else list(dict.fromkeys(rows.tolist()))
+
+    def log_since(self, position: int) -> NDArray[np.int64] | None:
+        """As `changed_since`, in the order of the changes and as often as a row changed."""
         if position < self._log_start:
             return None
-        tail = self._log[position - self._log_start :]
-        return tail if len(tail) < 2 else list(dict.fromkeys(tail))
+        return np.frombuffer(self._log[position - self._log_start :], dtype=np.int64)
 
     def live_rows(self) -> Iterator[tuple[str, int]]:
         """Names and rows of all nodes, by row."""

@@ -70,16 +70,15 @@ class Column:
         position = columns.position
         if self._position == position:
             return
-        changed = columns.changed_since(self._position)
+        rows = columns.log_since(self._position)
         self._position = position
-        if changed is None or len(changed) * 4 > len(self.score):
+        if rows is None or len(rows) * 4 > len(self.score):
             self._weigh(np.flatnonzero(self.allowed))
-        elif len(changed) <= FEW and self._is_usual:
-            for row in changed:
+        elif len(rows) <= FEW and self._is_usual:
+            for row in rows.tolist():
                 self._weigh_one(row)
         else:
-            rows = np.array(changed, dtype=np.intp)
-            self._weigh(rows[self.allowed[rows]])
+            self._weigh(rows if self._allows_all else rows[self.allowed[rows]])
 
     def _start_anew(self) -> None:
         columns, nodes, demand, profile = self._columns, self._nodes, self.demand, self._profile
@@ -91,6 +90,7 @@ class Column:
         self._balanced = [columns.index(name) for name in profile.balanced]
         self._generation, self._version, self._position = columns.generation, nodes.version, columns.position
         self.allowed = filters.allowed(demand.spec, nodes)
+        self._allows_all = bool(np.array_equal(self.allowed, nodes.present))
         avoided = filters.avoided_taints(demand.spec, nodes)
         self.avoided = avoided if avoided.any() else None
         self.preferred = filters.affinity_weight(demand.spec, nodes)
@@ -162,7 +162,13 @@ class Column:
             scored[:2] = used  # pods without requests are taken to use some cpu and memory
             fit = scores.fit(scored[self._fitted], have[self._fitted], self._profile.fit)
             even = scores.balance(taken[self._balanced], have[self._balanced])
-        total = self._static.take(rows) + fit * self._fit_weight + even * self._balance_weight
+        if self._fit_weight != 1:
+            fit = fit * self._fit_weight
+        if self._balance_weight != 1:
+            even = even * self._balance_weight
+        total = self._static.take(rows)
+        total += fit
+        total += even
         total[~fits] = REFUSED
         self.open[rows] = fits
         self.score[rows] = total
