@@ -96,6 +96,10 @@ class Informer(Generic[K]):
     def by_index(self, index: str, value: str) -> list[K]:
         return list(self._indexes[index].get(value, {}).values())
 
+    def is_filed(self, index: str) -> bool:
+        """Whether an index has anything at all."""
+        return bool(self._indexes[index])
+
     def add_index(self, name: str, values: Callable[[K], Iterable[str]]) -> None:
         """One more index, filled from what is there."""
         self._indexers[name] = values

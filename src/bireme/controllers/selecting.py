@@ -32,6 +32,8 @@ def filed_selector(namespace: str, selector: LabelSelector | None) -> Iterable[s
 
 def may_select(cache: Informers, kind: type[K], *pods: core.Pod | None) -> Iterator[K]:
     """The objects of `kind`, which has the index SELECTS, that may mean one of the pods; each once."""
+    if not cache.of(kind).is_filed(SELECTS):
+        return
     values: dict[str, None] = {}
     for pod in pods:
         if pod is not None:
