@@ -82,6 +82,18 @@ def test_what_cannot_be_used(tree: dict[str, Any], context: str, said: str, tmp_
         read_access([written(tmp_path / "config", tree)], context)
 
 
+@pytest.mark.parametrize("named", ["exec", "auth-provider"])
+def test_commands_are_refused_by_who_asks_for_long(named: str, tmp_path: Path) -> None:
+    path = written(tmp_path / "config", config({named: {"command": "none"}}))
+    with pytest.raises(KubeconfigError, match=rf"credentials of a command \({named}\)"):
+        read_access([path], may_run=False)
+
+
+def test_the_name_that_a_certificate_must_bear(tmp_path: Path) -> None:
+    path = written(tmp_path / "config", config({}, **{"tls-server-name": "inner"}))
+    assert read_access([path]).server_name == "inner"
+
+
 def test_no_file_and_no_yaml(tmp_path: Path) -> None:
     with pytest.raises(KubeconfigError, match="there is no kubeconfig at"):
         read_access([tmp_path / "none"])

@@ -5,25 +5,22 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 import uvloop
-import yaml
 
 from bireme.aio.clock import RealClock, VirtualClock
 from bireme.api.errors import AlreadyExists, NotFound, ServiceUnavailable
 from bireme.api.kinds import coordination, core, meta
 from bireme.client.client import Client
+from bireme.client.kubeconfig import Access, read_access
 from bireme.client.transport import InProcessTransport
 from bireme.http.interface import Answer, Identity, Request, Response
-from bireme.simulation.access import Access, read_kubeconfig
 from bireme.simulation.cluster import SimulatedCluster, Wishes, simulated
 from bireme.simulation.foreign import Fleet, hollow_nodes, remove
 from bireme.simulation.leases import NAMESPACE
 from bireme.simulation.nodes import HollowNodes
-from bireme.simulation.reading import ScenarioError
 from bireme.simulation.shapes import Shape
 from bireme.simulation.wire import WireRenewer
 
@@ -33,7 +30,7 @@ MOMENT = "2040-01-02T03:04:05.000000Z"
 @asynccontextmanager
 async def cluster() -> AsyncIterator[tuple[SimulatedCluster, Access]]:
     async with simulated(Wishes(), clock=RealClock()) as there:
-        yield there, read_kubeconfig(there.kubeconfig)
+        yield there, read_access([there.kubeconfig])
 
 
 async def until(claim: Callable[[], Any]) -> None:
@@ -134,9 +131,13 @@ def test_leases_are_renewed_on_the_loop_that_processes_run_on() -> None:
 async def test_a_server_that_is_gone_fails_all() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    renewer = WireRenewer(Access(f"https://127.0.0.1:{port}", ssl.create_default_context()))
+    gone = Access("gone", f"https://127.0.0.1:{port}", "default", ssl.create_default_context(), {})
+    renewer = WireRenewer(gone)
     failed = await renewer.renew(["a", "b"], MOMENT)
     assert {name: type(error) for name, error in failed.items()} == dict.fromkeys("ab", ServiceUnavailable)
+    with pytest.raises(ServiceUnavailable, match="cannot reach"):
+        async with hollow_nodes(gone, Fleet(1), clock=RealClock()):
+            pass
 
 
 ANSWERS = {
@@ -157,34 +158,3 @@ def test_answers_are_read_however_they_come(pieces: list[bytes]) -> None:
         assert not heard, number
         line.data_received(piece)
     assert len(heard) == 1
-
-
-def test_a_token_and_a_context_are_read(tmp_path: Path) -> None:
-    path = tmp_path / "config"
-    (tmp_path / "token").write_text("secret\n")
-    tree = {
-        "current-context": "a",
-        "clusters": [{"name": "c", "cluster": {"server": "https://x:1/", "insecure-skip-tls-verify": True}}],
-        "users": [
-            {"name": "u", "user": {"tokenFile": "token"}},
-            {"name": "e", "user": {"exec": {"command": "aws"}}},
-        ],
-        "contexts": [
-            {"name": "a", "context": {"cluster": "c", "user": "u"}},
-            {"name": "b", "context": {"cluster": "c", "user": "e"}},
-            {"name": "d", "context": {"cluster": "none"}},
-        ],
-    }
-    path.write_text(yaml.safe_dump(tree))
-    access = read_kubeconfig(path)
-    assert (access.url, dict(access.headers)) == ("https://x:1", {"authorization": "Bearer secret"})
-    assert access.tls.verify_mode == ssl.CERT_NONE
-    for context, expected in (
-        ("b", "credentials of a program"),
-        ("d", "'none' among its clusters"),
-        ("z", "contexts"),
-    ):
-        with pytest.raises(ScenarioError, match=expected):
-            read_kubeconfig(path, context)
-    with pytest.raises(ScenarioError, match="No such file"):
-        read_kubeconfig(tmp_path / "nothing")

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bireme.cli.access import find_access
 from bireme.cli.errors import CliError
 
 if TYPE_CHECKING:
-    from bireme.simulation.access import Access
+    from bireme.client.kubeconfig import Access
     from bireme.simulation.foreign import Fleet
     from bireme.simulation.nodes import NodeStatistics
 
@@ -151,8 +152,6 @@ def nodes(
 
     from bireme.api.errors import ApiError
     from bireme.assembly.process import run_until_stopped, set_up_logs
-    from bireme.cli.kubeconfig import default_path
-    from bireme.simulation.access import read_kubeconfig
     from bireme.simulation.foreign import Fleet, remove
     from bireme.simulation.reading import ScenarioError
     from bireme.simulation.scripts import DEFAULT_RULES, Rules
@@ -161,13 +160,13 @@ def nodes(
     set_up_logs("hollow", level="warning")
     try:
         fleet = Fleet(count, Shape(cpu, memory, pods), prefix, Rules.load(stages) if stages else DEFAULT_RULES)
-        access = read_kubeconfig(kubeconfig or default_path(), context)
+        access = find_access(kubeconfig, context, may_run=False)
         if do_remove:
             click.echo(f" {asyncio.run(remove(access, fleet))} nodes deleted")
         else:
             run_until_stopped(_serve(access, fleet))
     except ScenarioError as error:
-        raise CliError("BIR-100", str(error), remedy="--kubeconfig FILE") from error
+        raise CliError("BIR-100", str(error), remedy="docs/simulation.md lists every field") from error
     except (ApiError, ExceptionGroup) as error:
         first: Exception = error
         while isinstance(first, ExceptionGroup):
@@ -193,6 +192,6 @@ async def _serve(access: "Access", fleet: "Fleet") -> None:
 
     async with hollow_nodes(access, fleet, clock=clock, told=told):
         clear = "\r" if sys.stdout.isatty() else ""
-        click.echo(f"{clear} {fleet.count} nodes registered in {clock.monotonic() - began:.1f}s at {access.url}")
+        click.echo(f"{clear} {fleet.count} nodes registered in {clock.monotonic() - began:.1f}s at {access.server}")
         settle_memory()
         await asyncio.Event().wait()

@@ -4,16 +4,14 @@ The cluster is only read: what is found is thought through in this process, so a
 """
 
 import asyncio
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from bireme.cli.clusters import root_of
+from bireme.cli.access import find_access
 from bireme.cli.errors import CliError
-from bireme.cli.kubeconfig import default_path
 
 if TYPE_CHECKING:
     from bireme.api.errors import ApiError
@@ -64,22 +62,6 @@ def target(words: Sequence[str]) -> tuple[str, str]:
     if len(parts) > 2 or not name:
         raise CliError("BIR-111", f"{' '.join(words)} names no object", remedy="bireme why pod/NAME", exit_code=2)
     return kind.lower(), name
-
-
-def find_access(kubeconfig: Path | None, context: str) -> "Access":
-    """Where the cluster is: as kubectl would find it, or else the cluster of this machine."""
-    from bireme.client.kubeconfig import KubeconfigError, read_access
-
-    listed = [Path(part) for part in os.environ.get("KUBECONFIG", "").split(os.pathsep) if part]
-    paths = [kubeconfig] if kubeconfig else listed or [default_path()]
-    own = root_of("bireme") / "bireme" / "admin.kubeconfig"
-    if not kubeconfig and not any(path.exists() for path in paths) and os.access(own, os.R_OK):
-        paths = [own]
-    try:
-        return read_access(paths, context)
-    except KubeconfigError as error:
-        remedy = "kubectl config get-contexts" if context else "bireme up, or --kubeconfig FILE"
-        raise CliError("BIR-110", str(error), remedy=remedy) from error
 
 
 async def explained(

@@ -23,6 +23,7 @@ from bireme.http.certificates import Pair, client_context
 from bireme.http.requests import Session
 
 CREDENTIALS_S = 60.0
+BY_COMMAND = ("exec", "auth-provider")
 Read = tuple[Path, dict[str, Any]]
 """A file, or a part of it, and where it stands."""
 
@@ -33,21 +34,29 @@ class KubeconfigError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """A server, and the way to it. `namespace` is the context's own."""
+    """A server, and the way to it. `namespace` is the context's own.
+
+    `server_name` is what the server's certificate must bear, if that is not its host.
+    """
 
     context: str
     server: str
     namespace: str
     tls: ssl.SSLContext
     headers: Mapping[str, str]
+    server_name: str | None = None
 
     def transport(self, *, timeout_s: float) -> HttpTransport:
-        """A way to ask the server."""
-        return HttpTransport(Session(tls=self.tls, headers=self.headers, timeout_s=timeout_s), self.server)
+        """A way to ask the server. Closing it closes its session."""
+        session = Session(tls=self.tls, headers=self.headers, timeout_s=timeout_s)
+        return HttpTransport(session, self.server, server_name=self.server_name)
 
 
-def read_access(paths: Sequence[Path], context: str = "") -> Access:
-    """What the files say of the context, or of the current one. Raises KubeconfigError."""
+def read_access(paths: Sequence[Path], context: str = "", *, may_run: bool = True) -> Access:
+    """What the files say of the context, or of the current one. Raises KubeconfigError.
+
+    Without `may_run` a command that gives credentials is not run: they would not last as long as the access is used.
+    """
     trees = [(path, _tree(path)) for path in paths if path.exists()]
     if not trees:
         raise KubeconfigError(f"there is no kubeconfig at {', '.join(map(str, paths))}")
@@ -58,6 +67,8 @@ def read_access(paths: Sequence[Path], context: str = "") -> Access:
     home, cluster = _entry(trees, "clusters", "cluster", str(chosen.get("cluster", "")))
     try:
         user_home, user = _entry(trees, "users", "user", str(chosen["user"])) if chosen.get("user") else (home, {})
+        if not may_run and (command := next((name for name in BY_COMMAND if user.get(name)), "")):
+            raise ValueError(f"its user has credentials of a command ({command}): write a token down")
         pair, headers = _credentials(user, user_home)
         trusted = _bytes(cluster, "certificate-authority", home)
         tls = client_context(trusted, pair)
@@ -68,7 +79,8 @@ def read_access(paths: Sequence[Path], context: str = "") -> Access:
         tls.verify_mode = ssl.CERT_NONE
     if not cluster.get("server"):
         raise KubeconfigError(f'context "{name}" names no server')
-    return Access(name, str(cluster["server"]), str(chosen.get("namespace") or "default"), tls, headers)
+    server, namespace = str(cluster["server"]), str(chosen.get("namespace") or "default")
+    return Access(name, server, namespace, tls, headers, cluster.get("tls-server-name") or None)
 
 
 def _tree(path: Path) -> dict[str, Any]:

@@ -29,10 +29,21 @@ class Transport(Protocol):
 
 
 class HttpTransport:
-    """Over a socket to `base_url`, with whatever credentials the session and `headers` carry."""
+    """Over a socket to `base_url`, with whatever credentials the session and `headers` carry.
 
-    def __init__(self, session: Session, base_url: str, *, headers: Mapping[str, str] | None = None) -> None:
+    `server_name` is what the server's certificate must bear, if that is not the host of the URL.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        base_url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        server_name: str | None = None,
+    ) -> None:
         self._session = session
+        self._server_name = server_name
         self._base = base_url.rstrip("/")
         self._headers = dict(headers or {})
 
@@ -42,7 +53,11 @@ class HttpTransport:
     async def request(self, method: str, path: str, query: Pairs, headers: Mapping[str, str], body: bytes) -> Reply:
         try:
             return await self._session.request(
-                method, self._url(path, query), headers={**self._headers, **headers}, body=body
+                method,
+                self._url(path, query),
+                headers={**self._headers, **headers},
+                body=body,
+                server_name=self._server_name,
             )
         except RequestFailed as error:
             raise ServiceUnavailable(f"cannot reach {self._base}: {error}") from error
@@ -50,7 +65,7 @@ class HttpTransport:
     async def stream(self, method: str, path: str, query: Pairs, headers: Mapping[str, str]) -> AsyncIterator[bytes]:
         try:
             async with self._session.stream(
-                method, self._url(path, query), headers={**self._headers, **headers}
+                method, self._url(path, query), headers={**self._headers, **headers}, server_name=self._server_name
             ) as answer:
                 if answer.status >= 400:
                     raise from_answer(answer.status, await answer.read())

@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 
 from bireme.aio.clock import Clock
 from bireme.aio.supervise import supervise
+from bireme.api.kinds import core
 from bireme.client.client import Client
-from bireme.client.transport import HttpTransport
-from bireme.http.requests import Session
-from bireme.simulation.access import Access
-from bireme.simulation.nodes import HollowNodes, NodeStatistics
+from bireme.client.kubeconfig import Access
+from bireme.simulation.nodes import AT_ONCE, MARK, HollowNodes, NodeStatistics
 from bireme.simulation.pods import HollowPods
 from bireme.simulation.scripts import DEFAULT_RULES, Rules
 from bireme.simulation.several import on_each
@@ -24,6 +23,7 @@ from bireme.simulation.shapes import Shape
 from bireme.simulation.wire import WireRenewer
 
 POD_WORKERS = 24
+ANSWER_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,35 +45,39 @@ async def hollow_nodes(
     `told` hears now and then how many are registered.
     """
     renewer = WireRenewer(access)
-    async with Session(tls=access.tls, headers=access.headers) as session:
-        client = Client(HttpTransport(session, access.url), user_agent="bireme-hollow")
+    client = _client(access)
+    try:
+        await client.list(core.Node, limit=1)  # a server that is away, or refuses, is not waited for
         nodes = HollowNodes(client, clock=clock, renewer=renewer)
         pods = HollowPods(client, nodes, clock=clock, rules=fleet.rules, workers=POD_WORKERS)
         parts = {"hollow nodes": nodes.run, "hollow pods": pods.run, "progress": lambda: _tell(nodes, told, clock)}
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                started = [tasks.create_task(supervise(name, part, clock), name=name) for name, part in parts.items()]
-                try:
-                    await nodes.add(fleet.count, fleet.shape, prefix=fleet.prefix)
-                    yield nodes
-                finally:
-                    for task in started:
-                        task.cancel()
-        finally:
-            await renewer.close()
+        async with asyncio.TaskGroup() as tasks:
+            started = [tasks.create_task(supervise(name, part, clock), name=name) for name, part in parts.items()]
+            try:
+                await nodes.add(fleet.count, fleet.shape, prefix=fleet.prefix)
+                yield nodes
+            finally:
+                for task in started:
+                    task.cancel()
+    finally:
+        await renewer.close()
+        await client.close()
 
 
 async def remove(access: Access, fleet: Fleet) -> int:
     """Delete the fleet's nodes; how many there were. Raises ApiError."""
-    from bireme.api.kinds import core
-    from bireme.simulation.nodes import AT_ONCE, MARK
-
-    async with Session(tls=access.tls, headers=access.headers) as session:
-        client = Client(HttpTransport(session, access.url), user_agent="bireme-hollow")
+    client = _client(access)
+    try:
         page = await client.list(core.Node, labels=f"{MARK}=true")
         names = [node.metadata.name for node in page.items if node.metadata.name.startswith(f"{fleet.prefix}-")]
         await on_each(names, lambda name: client.delete(core.Node, name), workers=AT_ONCE)
         return len(names)
+    finally:
+        await client.close()
+
+
+def _client(access: Access) -> Client:
+    return Client(access.transport(timeout_s=ANSWER_S), user_agent="bireme-hollow")
 
 
 async def _tell(nodes: HollowNodes, told: Callable[[NodeStatistics], None], clock: Clock) -> None:

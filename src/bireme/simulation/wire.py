@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from bireme.api.errors import ApiError, ServiceUnavailable
 from bireme.client.client import Patch
 from bireme.client.errors import from_answer
-from bireme.simulation.access import Access
+from bireme.client.kubeconfig import Access
 from bireme.simulation.leases import PATH, patch_of
 
 LINES = 8
@@ -85,7 +85,7 @@ class WireRenewer:
 
     def __init__(self, access: Access, *, lines: int = LINES) -> None:
         self._access = access
-        url = urlsplit(access.url)
+        url = urlsplit(access.server.rstrip("/"))
         self._host, self._port = url.hostname or "", url.port or 443
         headers = {"Host": url.netloc, "User-Agent": "bireme-hollow", "Accept": "application/json", **access.headers}
         headers["Content-Type"] = Patch.MERGE.value
@@ -166,7 +166,7 @@ class WireRenewer:
                 waiting.append(line.name)
                 line.name = ""
                 line.abort()
-        reason = ServiceUnavailable(f"cannot reach {self._access.url}: {error or type(error).__name__}")
+        reason = ServiceUnavailable(f"cannot reach {self._access.server}: {error or type(error).__name__}")
         self._failed.update(dict.fromkeys(waiting, reason))
         if self._all is not None and not self._all.done():
             self._all.set_result(None)
