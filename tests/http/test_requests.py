@@ -127,6 +127,9 @@ async def test_nobody_there() -> None:
             await client.request("GET", "http://127.0.0.1:1/")
         with pytest.raises(RequestFailed):
             await client.upgrade("GET", "http://127.0.0.1:1/")
+        with pytest.raises(RequestFailed) as failed:
+            await client.request("GET", "https://127.0.0.1:1/")
+        assert "SSLContext" not in str(failed.value)
 
 
 async def test_a_cut_answer_fails() -> None:

@@ -417,3 +417,19 @@ async def test_an_operator_follows_the_cluster() -> None:
         await running_task(w, scheduler)
         kinds = [event["type"] for event in await operator.pump()]
         assert kinds == ["FRAMEWORK_ADDED", "TASK_ADDED", "TASK_UPDATED", "TASK_UPDATED"]
+
+
+@pytest.mark.parametrize(
+    ("capability", "call"),
+    [("QUOTA_V2", "UPDATE_QUOTA"), ("AGENT_DRAINING", "DRAIN_AGENT")],
+    ids=["quotas", "draining"],
+)
+async def test_what_is_not_done_is_not_announced(capability: str, call: str) -> None:
+    bodies: dict[str, Any] = {"UPDATE_QUOTA": {}, "DRAIN_AGENT": {"agent_id": {"value": "a"}}}
+    async with world() as w:
+        answer = await w.post("/api/v1", {"type": call, call.lower(): bodies[call]})
+        assert isinstance(answer, Response)
+        assert answer.status == 501
+        assert capability not in (await w.get("/state"))["capabilities"]
+        told = (await subscribed(w)).events[0]["subscribed"]["master_info"]["capabilities"]
+        assert {"type": capability} not in told

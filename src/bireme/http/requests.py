@@ -289,7 +289,9 @@ def _translated(url: str) -> Iterator[None]:
     except TimeoutError as error:
         raise RequestTimedOut(f"{url}: timed out") from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise RequestFailed(f"{url}: {error or type(error).__name__}") from error
+        # aiohttp's own words for a failed connection show the TLS context by its address in memory.
+        reason = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+        raise RequestFailed(f"{url}: {reason or type(error).__name__}") from error
 
 
 async def _parts(url: str, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
