@@ -33,7 +33,7 @@ from sampled import COLLECTOR, for_whom, read, where
 from bireme.api.errors import NotFound
 from bireme.api.kinds import apps, core, meta
 from bireme.client.client import Client
-from bireme.simulation.access import read_kubeconfig
+from bireme.client.kubeconfig import read_access
 from bireme.simulation.shapes import Shape
 
 NAMESPACE = "density"
@@ -205,7 +205,7 @@ def one_run(arguments: argparse.Namespace, nodes: int, pods: int) -> Run:
     with ExitStack() as stack:
         if arguments.kubeconfig:
             given = psutil.Process(arguments.pid) if arguments.pid else None
-            cluster = Cluster(read_kubeconfig(arguments.kubeconfig, arguments.context), process=given)
+            cluster = Cluster(read_access([arguments.kubeconfig], arguments.context), process=given)
         else:
             cluster = stack.enter_context(own_core(profile=arguments.profile))
         work = measure(cluster, nodes=nodes, pods=pods, each=arguments.each, profile=arguments.profile)

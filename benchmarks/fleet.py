@@ -20,10 +20,10 @@ from bireme.aio.clock import Clock, RealClock
 from bireme.aio.supervise import supervise
 from bireme.api.kinds import core as kinds
 from bireme.client.client import Client
+from bireme.client.kubeconfig import Access, read_access
 from bireme.client.transport import HttpTransport
 from bireme.config import Config
 from bireme.http.requests import Session
-from bireme.simulation.access import Access, read_kubeconfig
 from bireme.simulation.distributions import constant
 from bireme.simulation.nodes import HollowNodes
 from bireme.simulation.pods import HollowPods
@@ -80,14 +80,14 @@ def own_target(config: Config) -> Access:
     file = config.data / "admin.kubeconfig"
     file.unlink(missing_ok=True)
     kubeconfig.merge(config, file)
-    return read_kubeconfig(file)
+    return read_access([file])
 
 
 @asynccontextmanager
 async def connected(where: Access, *, name: str) -> AsyncIterator[Client]:
     """A client on connections of its own."""
     async with Session(tls=where.tls) as session:
-        yield Client(HttpTransport(session, where.url, headers=where.headers), user_agent=name)
+        yield Client(HttpTransport(session, where.server, headers=where.headers), user_agent=name)
 
 
 class Fleet:

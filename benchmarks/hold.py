@@ -36,8 +36,8 @@ from state import first, write
 from bireme.aio.clock import RealClock
 from bireme.api.times import rfc3339_micro
 from bireme.assembly.core import STATUS_PATH
+from bireme.client.kubeconfig import Access
 from bireme.config import Config
-from bireme.simulation.access import Access
 from bireme.simulation.wire import WireRenewer
 
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import urlsplit
 
-from bireme.simulation.access import Access
+from bireme.client.kubeconfig import Access
 
 HEAD_END = b"\r\n\r\n"
 CHUNK = 1 << 20
@@ -35,7 +35,7 @@ class Pipe:
 
     async def open(self) -> Self:
         """Connect."""
-        place = urlsplit(self._where.url)
+        place = urlsplit(self._where.server)
         self._reader, self._writer = await asyncio.open_connection(
             place.hostname, place.port, ssl=self._where.tls, limit=CHUNK
         )

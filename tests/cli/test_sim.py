@@ -79,3 +79,32 @@ def test_a_trace_that_is_made_can_be_played(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert " 0 placements" not in result.output
     assert "1 workloads" in typed("check", tmp_path / "s.yaml").output
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        pytest.param("workloads: [{name: t, arrivals: {trace: no.csv}}]", "no.csv: No such file", id="a trace"),
+        pytest.param("scheduler: {plugins: no.py}", "no.py: FileNotFoundError", id="a plug-in"),
+        pytest.param("events: [{at: 1m, fail: {nodes: x}}]", "events[0]: no node is meant by nodes x", id="a node"),
+    ],
+)
+def test_what_a_scenario_names_is_checked_too(more: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(f"nodes: [{{pool: n, count: 1}}]\n{more}\n")
+    error = typed("check", path).exception
+    assert isinstance(error, CliError)
+    assert said in error.message
+
+
+def test_a_folder_that_cannot_be_made_is_known_before_the_play(scenario: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    scenario.write_text("nodes: 1\n")
+    assert isinstance(typed("run", scenario, "--out", tmp_path / "file" / "out").exception, OSError)
+
+
+@pytest.mark.parametrize("words", [("--cpu", "many"), ("--memory", "0")])
+def test_hollow_nodes_have_amounts(words: tuple[str, str]) -> None:
+    error = typed("nodes", *words).exception
+    assert isinstance(error, CliError)
+    assert error.message.startswith(" ".join(words))

@@ -1,6 +1,7 @@
 """What people write is read strictly: errors name the place and what is allowed."""
 
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -69,6 +70,40 @@ def test_a_small_one_is_read_with_its_defaults() -> None:
         pytest.param(
             "nodes: []\nevents: [{at: 1h, update: web, template: {}}]", "there is no deployment web", id="target"
         ),
+        pytest.param(
+            "nodes: []\nexpect: {min_available: {web: 1}}",
+            "there is no deployment web; there are: none",
+            id="expected",
+        ),
+        pytest.param(
+            "nodes: [{pool: a, count: 1, failures: {mtbf: 0}}]",
+            "nodes[0].failures.mtbf: more than 0 is needed",
+            id="no time between",
+        ),
+        pytest.param(
+            SMALL + "    max_surge: many\n", "scenario:8: workloads[0].max_surge: 'many' is neither", id="part"
+        ),
+        pytest.param(SMALL + "    template: {cpu: 1e30}\n", "workloads[0].template.cpu: too much", id="too much"),
+        pytest.param(
+            SMALL + "    template: {spec: {nodeSelecter: {a: b}}}\n",
+            "scenario:8: workloads[0].template.spec.nodeSelecter: a PodSpec has no such field",
+            id="no field of a PodSpec",
+        ),
+        pytest.param(
+            SMALL + "    template: {spec: {nodeSelector: 3}}\n",
+            "scenario:8: workloads[0].template.spec: cannot be read as Pod: Expected `object`, got `int`",
+            id="wrong PodSpec",
+        ),
+        pytest.param(
+            SMALL + "    template: {spec: {nodeSelector: {a: !b c}}}\n",
+            "template.spec.nodeSelector.a: !b is no plain value",
+            id="tag",
+        ),
+        pytest.param(
+            SMALL + "    template: {duration: {lognormal: {median: 1, sigma: nan}}}\n",
+            "sigma: nan is not between",
+            id="no number",
+        ),
         pytest.param("nodes: []\nevents: [{at: 1h}]", "one of fail, drain, cordon, update, scale", id="no deed"),
         pytest.param(
             "nodes: []\nscheduler: {weights: {Best: 1}}",
@@ -127,3 +162,17 @@ def test_every_field_is_documented() -> None:
     for kind in sections:
         for name, without, doc in table_of(kind):
             assert f"| `{name}` | {doc} | {without} |" in text, f"{kind.__name__}.{name}"
+
+
+def test_what_is_no_text_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ScenarioError, match="s.yaml: no text in UTF-8"):
+        Scenario.load(path)
+
+
+def test_a_tail_is_never_more_than_a_float_holds() -> None:
+    drawn = "{pareto: {min: 1s, alpha: 0.000001}}"
+    (workload,) = Scenario.parse(SMALL + f"    template: {{duration: {drawn}}}\n").workloads
+    assert workload.template.duration is not None
+    assert workload.template.duration.of(Random(1)) == 1e15

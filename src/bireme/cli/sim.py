@@ -10,6 +10,7 @@ import click
 
 from bireme.cli.access import find_access
 from bireme.cli.errors import CliError
+from bireme.cli.simulated import check_amounts
 
 if TYPE_CHECKING:
     from bireme.client.kubeconfig import Access
@@ -64,6 +65,8 @@ def run(
     from bireme.simulation.simulation import Simulation
 
     set_up_logs("sim", level="error")
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)  # what can't be written is better known before the play
     _settle_hashes(scenario, full=full)
     began = RealClock().monotonic()
     try:
@@ -98,12 +101,14 @@ def _settle_hashes(scenario: Path, *, full: bool | None) -> None:
 @sim.command()
 @click.argument("scenario", type=FILE)
 def check(scenario: Path) -> None:
-    """Say whether SCENARIO can be read."""
+    """Say whether SCENARIO can be read, and all that it names."""
     from bireme.simulation.reading import ScenarioError
     from bireme.simulation.scenario import Scenario
+    from bireme.simulation.simulation import Simulation
 
     try:
         found = Scenario.load(scenario)
+        Simulation().check(found)
     except ScenarioError as error:
         raise CliError("BIR-100", str(error), remedy="docs/simulation.md lists every field") from error
     nodes, loads = sum(pool.count for pool in found.nodes), len(found.workloads)
@@ -133,7 +138,7 @@ def trace(jobs: int, hours: float, users: int, seed: int) -> None:
 @click.option("--prefix", default="hollow", show_default=True, help="Their names are PREFIX-NUMBER.")
 @click.option("--cpu", default="16", show_default=True, help="What each has.")
 @click.option("--memory", default="64Gi", show_default=True)
-@click.option("--pods", default=110, show_default=True)
+@click.option("--pods", type=click.IntRange(1), default=110, show_default=True)
 @click.option("--stages", type=FILE, help="How pods behave: a file of rules.")
 @click.option("--remove", "do_remove", is_flag=True, help="Delete these nodes, and end.")
 def nodes(
@@ -159,6 +164,7 @@ def nodes(
 
     set_up_logs("hollow", level="warning")
     try:
+        check_amounts(("--cpu", cpu), ("--memory", memory))
         fleet = Fleet(count, Shape(cpu, memory, pods), prefix, Rules.load(stages) if stages else DEFAULT_RULES)
         access = find_access(kubeconfig, context, may_run=False)
         if do_remove:
@@ -167,6 +173,8 @@ def nodes(
             run_until_stopped(_serve(access, fleet))
     except ScenarioError as error:
         raise CliError("BIR-100", str(error), remedy="docs/simulation.md lists every field") from error
+    except ValueError as error:
+        raise CliError("BIR-050", str(error), remedy="bireme sim nodes --help") from error
     except (ApiError, ExceptionGroup) as error:
         first: Exception = error
         while isinstance(first, ExceptionGroup):

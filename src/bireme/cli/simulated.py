@@ -47,15 +47,24 @@ def check_may(name: str, root: Path, *, simulated: bool) -> None:
 
 def check_hollow(config: Config) -> None:
     """Raises ValueError unless what simulated nodes are to have, and how pods are to behave, can be read."""
-    from bireme.api.quantity import milli
-
-    for text in (config.simulated_cpu, config.simulated_memory):
-        if milli(text) <= 0:
-            raise ValueError(f"{text!r} is too little for a node")
+    check_amounts(("--sim-cpu", config.simulated_cpu), ("--sim-memory", config.simulated_memory))
     if config.stages:
         from bireme.simulation.scripts import Rules
 
         Rules.load(config.stages)
+
+
+def check_amounts(*told: tuple[str, str]) -> None:
+    """Raises ValueError unless each option's amount is one that a node can have."""
+    from bireme.api.quantity import milli
+
+    for option, text in told:
+        try:
+            enough = milli(text) > 0
+        except ValueError:
+            enough = False
+        if not enough:
+            raise ValueError(f"{option} {text}: a quantity above 0 is needed, as 16, 500m or 64Gi")
 
 
 def nodes_detail(api: Door) -> str | None:

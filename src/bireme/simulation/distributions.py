@@ -14,6 +14,10 @@ from random import Random
 from bireme.simulation.reading import Element
 
 Unit = Callable[[Element], float]
+LEAST = 1e-6
+"""Of parameters that are bare numbers; the most is as far from 1."""
+MOST = 1e15
+"""Of what is drawn without a `max` of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,21 +93,33 @@ def _bare(element: Element) -> float:
         value = float(element.word())
     except ValueError as error:
         raise element.error(f"{element.word()!r} is no number") from error
-    if value <= 0:
-        raise element.error("more than 0 is needed")
+    if not LEAST <= value <= 1 / LEAST:
+        raise element.error(f"{value:g} is not between {LEAST:g} and {1 / LEAST:g}")
     return value
+
+
+def _tailed(most: float, draw: Callable[[Random], float]) -> Values:
+    """What is drawn, at most `most`: a tail may be so heavy that no float holds it."""
+
+    def of(random: Random) -> float:
+        try:
+            return min(most, draw(random))
+        except OverflowError:
+            return most
+
+    return Values(of)
 
 
 def _lognormal(element: Element, unit: Unit) -> Values:
     form = _parameters(element, unit, {"median": True, "sigma": False})
-    median, sigma, most = form["median"], form["sigma"], form.get("max", math.inf)
-    return Values(lambda random: min(most, median * math.exp(sigma * random.gauss(0.0, 1.0))))
+    median, sigma, most = form["median"], form["sigma"], form.get("max", MOST)
+    return _tailed(most, lambda random: median * math.exp(sigma * random.gauss(0.0, 1.0)))
 
 
 def _pareto(element: Element, unit: Unit) -> Values:
     form = _parameters(element, unit, {"min": True, "alpha": False})
-    least, alpha, most = form["min"], form["alpha"], form.get("max", math.inf)
-    return Values(lambda random: min(most, least * (1.0 - random.random()) ** (-1.0 / alpha)))
+    least, alpha, most = form["min"], form["alpha"], form.get("max", MOST)
+    return _tailed(most, lambda random: least * (1.0 - random.random()) ** (-1.0 / alpha))
 
 
 def _choice(element: Element, unit: Unit) -> Values:

@@ -47,7 +47,7 @@ class Player:
 
     def play(self) -> Recorder:
         """Play it to its end; the notes that were taken. Raises ScenarioError for files that can't be read."""
-        self._begin()
+        self.begin()
         end = self.scenario.duration
         while (due := self.agenda.next_time()) is not None and due <= end:
             self._pace(due)
@@ -72,7 +72,8 @@ class Player:
             self._randoms[name] = Random(f"{self._seed}/{name}")
         return self._randoms[name]
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Note what is to come; `play` does it. Raises ScenarioError for files and nodes that are not there."""
         from bireme.simulation.happenings import Happenings
 
         for machine in self.machines.values():

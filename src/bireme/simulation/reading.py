@@ -9,6 +9,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
@@ -73,7 +74,10 @@ class Element:
                 return {name: inner.plain() for name, inner in self.fields().items()}
             case yaml.SequenceNode():
                 return [inner.plain() for inner in self.items()]
-        return yaml.SafeLoader("").construct_object(self.node, deep=True)
+        try:
+            return yaml.SafeLoader("").construct_object(self.node, deep=True)
+        except yaml.YAMLError as error:
+            raise self.error(f"{self.node.tag} is no plain value") from error
 
     @property
     def is_map(self) -> bool:
@@ -158,6 +162,14 @@ def parse(text: str, kind: type[T], *, source: str) -> T:
     return section(kind)(Element(node, "", source))
 
 
+def text_of(path: Path) -> str:
+    """What the file says. Raises ScenarioError when that is no text, and OSError."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ScenarioError(f"{path.name}: no text in UTF-8") from error
+
+
 # How a text becomes a value
 
 
@@ -174,7 +186,7 @@ def flag(element: Element) -> bool:
     return word == "true"
 
 
-def number(low: float = 0.0, high: float = float("inf")) -> Callable[[Element], float]:
+def number(low: float = 0.0, high: float = 1e12) -> Callable[[Element], float]:
     """A number between these."""
 
     def convert(element: Element) -> float:
@@ -220,6 +232,14 @@ def duration(element: Element) -> float:
         return seconds_of(element.word())
     except ValueError as error:
         raise element.error(str(error)) from error
+
+
+def span(element: Element) -> float:
+    """A time in seconds that is more than none."""
+    found = duration(element)
+    if found <= 0:
+        raise element.error("more than 0 is needed")
+    return found
 
 
 def share(element: Element) -> float:

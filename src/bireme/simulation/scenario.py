@@ -11,38 +11,13 @@ from typing import Any, Self
 
 import yaml
 
-from bireme.api import quantity, resources
 from bireme.scheduler.profile import WEIGHTS, Score, Strategy
 from bireme.simulation import reading
 from bireme.simulation.distributions import Values, constant, values
-from bireme.simulation.reading import Element, said
+from bireme.simulation.quantities import bytes_of, cores, count_or_share, pod_spec, quantity
+from bireme.simulation.reading import said
 
 POD_LIMIT = 10_000_000
-
-
-def cores(element: Element) -> float:
-    """Millicores, from a quantity."""
-    return _amount(element, "cpu")
-
-
-def amount_of(name: str) -> Any:
-    """Reads an amount of that resource."""
-    return lambda element: _amount(element, name)
-
-
-def _amount(element: Element, name: str) -> float:
-    try:
-        found = resources.amount(name, element.word())
-    except ValueError as error:
-        raise element.error(f"{element.word()!r} is no quantity, as 500m, 2 or 4Gi") from error
-    if found < 0:
-        raise element.error("less than nothing")
-    return float(found)
-
-
-def _quantity(element: Element) -> str:
-    _amount(element, "cpu")
-    return quantity.canonical(element.word())
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +33,7 @@ class Taint:
 class Failures:
     """Failures of single nodes, by chance: exponential times between and to mend."""
 
-    mtbf: float = said(reading.duration, "mean time between the failures of one node")
+    mtbf: float = said(reading.span, "mean time between the failures of one node")
     mttr: float = said(reading.duration, "mean time until it is back", 3600.0)
 
 
@@ -68,10 +43,10 @@ class NodePool:
 
     pool: str = said(reading.text, "the pool's name, which begins the names of its nodes")
     count: int = said(reading.whole(0, 100_000), "how many")
-    cpu: str = said(_quantity, "cores of each", "16")
-    memory: str = said(_quantity, "memory of each", "64Gi")
+    cpu: str = said(quantity, "cores of each", "16")
+    memory: str = said(quantity, "memory of each", "64Gi")
     pods: int = said(reading.whole(1), "pods that each takes", 110)
-    extended: Mapping[str, str] = said(reading.mapped(_quantity), "other resources, as nvidia.com/gpu: 8", dict)
+    extended: Mapping[str, str] = said(reading.mapped(quantity), "other resources, as nvidia.com/gpu: 8", dict)
     labels: Mapping[str, str] = said(reading.mapped(reading.text), "labels of each", dict)
     taints: tuple[Taint, ...] = said(reading.listed(reading.section(Taint)), "taints of each", ())
     racks: int = said(reading.whole(0), "racks that the nodes stand in, in blocks; POOL-rack-N", 0)
@@ -84,15 +59,15 @@ class Template:
     """What the pods of a workload are like."""
 
     cpu: Values = said(values(cores), "request of each", constant(100.0))
-    memory: Values = said(values(amount_of("memory")), "request of each", constant(128.0 * 2**20))
-    extended: Mapping[str, str] = said(reading.mapped(_quantity), "other requests", dict)
+    memory: Values = said(values(bytes_of), "request of each", constant(128.0 * 2**20))
+    extended: Mapping[str, str] = said(reading.mapped(quantity), "other requests", dict)
     duration: Values | None = said(values(reading.duration), "from its start to its end; none: it never ends", None)
     start: Values = said(values(reading.duration), "from its placement to its start", constant(2.0))
     ready: Values = said(values(reading.duration), "from its start until it is ready", constant(0.0))
     fail: float = said(reading.share, "the chance that it ends badly", 0.0)
     image: str = said(reading.text, "its image", "work:1")
     labels: Mapping[str, str] = said(reading.mapped(reading.text), "labels of each", dict)
-    spec: Mapping[str, Any] = said(reading.plain, "more of its PodSpec, in the words of the API", dict)
+    spec: Mapping[str, Any] = said(pod_spec, "more of its PodSpec, in the words of the API", dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +116,8 @@ class Workload:
     template: Template = said(reading.section(Template), "what its pods are like", Template)
     replicas: int = said(reading.whole(0, POD_LIMIT), "of a deployment", 1)
     at: float = said(reading.duration, "when a deployment is made", 0.0)
-    max_surge: str = said(reading.text, "of a rolling update", "25%")
-    max_unavailable: str = said(reading.text, "of a rolling update, and of a drain", "25%")
+    max_surge: str = said(count_or_share, "of a rolling update", "25%")
+    max_unavailable: str = said(count_or_share, "of a rolling update, and of a drain", "25%")
     arrivals: Arrivals | None = said(reading.section(Arrivals), "when jobs come", None)
     pods: int = said(reading.whole(1, 10_000), "pods that one job has at once", 1)
     retries: int = said(reading.whole(0), "how often a pod of a job that failed is made anew", 6)
@@ -212,8 +187,8 @@ class Lifecycle:
 
     detect: float = said(reading.duration, "until a node that is silent is seen as lost", 40.0)
     evict: float = said(reading.duration, "from there until its pods are replaced", 300.0)
-    restart: float = said(reading.duration, "the first wait before a retry; twice as long each time", 10.0)
-    longest_restart: float = said(reading.duration, "the longest such wait", 300.0)
+    restart: float = said(reading.span, "the first wait before a retry; twice as long each time", 10.0)
+    longest_restart: float = said(reading.span, "the longest such wait", 300.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +197,7 @@ class Expectations:
 
     all_placed: bool | None = said(reading.flag, "no pod waits in the end", None)
     max_wait: float | None = said(reading.duration, "no pod waited longer", None)
-    p99_wait: float | None = said(reading.duration, "99 of 100 pods waited no longer", None)
+    p99_wait: float | None = said(reading.duration, "99 of 100 pods that were placed waited no longer", None)
     min_placements: int | None = said(reading.whole(), "so many pods were placed", None)
     min_cpu_utilisation: float | None = said(reading.share, "mean over the time", None)
     min_memory_utilisation: float | None = said(reading.share, "mean over the time", None)
@@ -243,7 +218,7 @@ class Scenario:
     name: str = said(reading.text, "a title", "")
     duration: float = said(reading.duration, "how long to play", 86400.0)
     seed: int = said(reading.whole(), "of everything that is drawn", 0)
-    step: float = said(reading.duration, "from one sample to the next in the tables", 60.0)
+    step: float = said(reading.span, "from one sample to the next in the tables", 60.0)
     fidelity: str = said(reading.one_of("lean", "full"), "the decisions alone, or the whole control plane", "lean")
     events: tuple[Event, ...] = said(reading.listed(reading.section(Event)), "what befalls it", ())
     scheduler: Scheduling = said(reading.section(Scheduling), "how pods are placed", Scheduling())
@@ -255,12 +230,11 @@ class Scenario:
         _distinct("pool", [pool.pool for pool in self.nodes])
         _distinct("workload", [workload.name for workload in self.workloads])
         deployments = {workload.name for workload in self.workloads if workload.kind == "deployment"}
-        for event in self.events:
-            named = event.update or event.scale
+        for named in (*(event.update or event.scale for event in self.events), *self.expect.min_available):
             if named and named not in deployments:
-                raise ValueError(f"there is no deployment {named}; there are: {', '.join(sorted(deployments))}")
-        if self.step <= 0:
-            raise ValueError("step must be more than 0")
+                raise ValueError(
+                    f"there is no deployment {named}; there are: {', '.join(sorted(deployments)) or 'none'}"
+                )
 
     @classmethod
     def parse(cls, text: str, *, source: str = "scenario", folder: Path = Path(".")) -> Self:
@@ -270,7 +244,7 @@ class Scenario:
     @classmethod
     def load(cls, path: Path) -> Self:
         """A scenario from a file; the files that it names are looked for beside it. Raises ScenarioError, OSError."""
-        return cls.parse(path.read_text(), source=path.name, folder=path.parent)
+        return cls.parse(reading.text_of(path), source=path.name, folder=path.parent)
 
     @classmethod
     def of(cls, tree: Mapping[str, Any], *, folder: Path = Path(".")) -> Self:

@@ -135,7 +135,7 @@ class Rules:
     @classmethod
     def load(cls, path: Path) -> "Rules":
         """The rules of a file; for pods that none of them fits the usual ones. Raises ScenarioError, OSError."""
-        found = reading.parse(path.read_text(), cls, source=path.name)
+        found = reading.parse(reading.text_of(path), cls, source=path.name)
         return replace(found, rules=(*found.rules, *DEFAULT_RULES.rules))
 
 

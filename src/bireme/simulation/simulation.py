@@ -61,6 +61,12 @@ class Simulation:
         ]
         return make_report(wanted, seed, notes, unplaced, len(player.machines))
 
+    def check(self, scenario: Given) -> None:
+        """Read all that it names, and play nothing. Raises ScenarioError, OSError."""
+        wanted = as_scenario(scenario)
+        player = Player(wanted, self.profile(wanted), seed=wanted.seed)
+        player.begin()
+
     def _run_fully(self, scenario: Scenario, seed: int) -> Report:
         """With the whole control plane, whose modules are imported only here."""
         from bireme.simulation.full import play

@@ -49,8 +49,10 @@ def read_trace(path: Path) -> list[Row]:
     try:
         with path.open(newline="") as file:
             return sorted(_rows(csv.reader(file), path.name), key=lambda row: row.at)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ScenarioError(f"{path}: {error}") from error
+    except OSError as error:
+        raise ScenarioError(f"{path}: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ScenarioError(f"{path}: no CSV: {error}") from error
 
 
 def _rows(lines: Iterator[list[str]], source: str) -> Iterator[Row]:
