@@ -6,9 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bireme.simulation.lean import Player
 from bireme.simulation.plugins import NodeTable, scorer
+from bireme.simulation.pod import State
 from bireme.simulation.reading import ScenarioError
 from bireme.simulation.report import Report
+from bireme.simulation.scenario import Scenario
 from bireme.simulation.simulation import Simulation
 
 
@@ -96,6 +99,30 @@ def test_pods_of_a_lost_node_are_replaced_after_it_was_seen_and_waited_for() -> 
     assert [(round(each.time), each.node != "n-0") for each in moved] == [(600 + 40 + 300, True)]
     assert report.summary["counts"] == {"node failures": 1, "displaced": 1}
     assert report.summary["least_available"] == {"web": 0.75}
+
+
+def test_failures_that_overlap_are_one_until_the_last_has_ended() -> None:
+    first = {"at": "10m", "fail": {"nodes": "n-0"}, "recover_after": "10m"}
+    second = {"at": "14m", "fail": {"nodes": "n-0"}, "recover_after": "10m"}
+    report = played({"workloads": [web()], "events": [first, second], "step": "1m"})
+    assert [round(each.time) for each in report.placements[4:]] == [600 + 40 + 300]  # as of the first
+    assert report.summary["counts"] == {"node failures": 1, "displaced": 1, "node recoveries": 1}
+    assert [sample.have["cpu"] for sample in report.samples[23:26]] == [12000, 16000, 16000]
+
+
+def test_of_pods_that_are_too_many_those_made_last_go() -> None:
+    tree = {
+        "nodes": [{"pool": "n", "count": 4}],
+        "duration": "1h",
+        "workloads": [web()],
+        "events": [{"at": "10m", "scale": "web", "replicas": 6}, {"at": "20m", "scale": "web", "replicas": 3}],
+    }
+    simulation, scenario = Simulation(), Scenario.of(tree)
+    player = Player(scenario, simulation.profile(scenario), seed=0)
+    player.play()
+    left = player.deployments["web"].groups[-1].pods
+    assert [(pod.created, pod.state) for pod in left.values()] == [(0.0, State.READY)] * 3
+    assert [pod.name for pod in left.values()] == [each.pod for each in player.recorder.placements[:3]]
 
 
 def test_a_node_that_is_back_in_time_keeps_its_pods() -> None:

@@ -167,7 +167,7 @@ def test_every_field_is_documented() -> None:
 def test_what_is_no_text_is_told(tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
     path.write_bytes(b"\xff\xfe")
-    with pytest.raises(ScenarioError, match="s.yaml: no text in UTF-8"):
+    with pytest.raises(ScenarioError, match=r"s\.yaml: no text in UTF-8"):
         Scenario.load(path)
 
 

@@ -6,6 +6,7 @@ readiness is, it learns at once, where a cluster's controllers would hear of it 
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 
 from bireme.api.kinds import apps, meta
 from bireme.controllers import rollout
@@ -21,6 +22,13 @@ class Group:
     template: Template
     sizes: apps.ReplicaSet
     pods: dict[str, SimPod] = field(default_factory=dict)
+
+    def first_to_go(self, count: int) -> list[SimPod]:
+        """Those without a node, those that don't serve, the youngest: of one age those that were made last."""
+        youngest = reversed(self.pods.values())
+        if self.sizes.status.available_replicas == len(self.pods):  # a rollout's usual step: nothing to sort
+            return list(islice(youngest, count))
+        return sorted(youngest, key=_rank)[:count]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +121,7 @@ class Deployment:
                 group.pods[pod.uid] = pod
             surplus = len(group.pods) - wanted
             if surplus > 0:
-                for pod in sorted(group.pods.values(), key=_first_to_go)[:surplus]:
+                for pod in group.first_to_go(surplus):
                     del group.pods[pod.uid]
                     self._means.remove(pod)
 
@@ -124,9 +132,8 @@ class Deployment:
             status.available_replicas = (status.available_replicas or 0) + change
 
 
-def _first_to_go(pod: SimPod) -> tuple[bool, bool, float]:
-    """Those without a node, those that don't serve, the youngest."""
-    return bool(pod.node), pod.state is State.READY, -pod.created
+def _rank(pod: SimPod) -> tuple[bool, bool]:
+    return bool(pod.node), pod.state is State.READY
 
 
 def _count(word: str) -> int | str:

@@ -1,7 +1,8 @@
 """What befalls a cluster in the lean player: failures and their end, drains, updates, changes of scale.
 
 A node that fails stops at once; that it is lost is seen after `detect`, its pods are replaced after `evict`. If it is
-back before that, its pods start again where they are, a job's work from its beginning.
+back before that, its pods start again where they are, a job's work from its beginning. What fails while it is down
+already only lets it be back later.
 """
 
 import math
@@ -74,13 +75,15 @@ class Happenings:
         self._agenda.after(mend, self._fail_by_chance, machine)
 
     def _fail(self, machines: list[Machine], recover_after: float | None) -> None:
+        back = math.inf if recover_after is None else self._agenda.now + recover_after
         for machine in machines:
-            machine.outage += 1
+            machine.back = back if machine.alive else max(machine.back, back)
             if machine.alive:
+                machine.outage += 1
                 self._power_off(machine)
-            self._agenda.after(self._cycle.detect, self._detect, machine, machine.outage)
+                self._agenda.after(self._cycle.detect, self._detect, machine, machine.outage)
             if recover_after is not None:
-                self._agenda.after(recover_after, self._recover, machine, machine.outage)
+                self._agenda.after(recover_after, self._recover, machine)
 
     def _power_off(self, machine: Machine) -> None:
         machine.alive = False
@@ -103,8 +106,8 @@ class Happenings:
             for pod in list(machine.pods.values()):
                 self._player.displace(pod)
 
-    def _recover(self, machine: Machine, outage: int) -> None:
-        if machine.outage != outage or machine.alive:
+    def _recover(self, machine: Machine) -> None:
+        if machine.alive or self._agenda.now < machine.back:
             return
         machine.alive, machine.lost = True, False
         self._recorder.count("node recoveries")

@@ -19,7 +19,10 @@ UNREACHABLE = core.Taint(key="node.kubernetes.io/unreachable", effect="NoExecute
 
 @dataclass(slots=True)
 class Machine:
-    """One node. `outage` counts the times it went down, so that what belongs to an earlier one is known."""
+    """One node. `outage` counts the times it went down, so that what belongs to an earlier one is known.
+
+    `back` is when its power is, while it is down.
+    """
 
     name: str
     pool: NodePool
@@ -31,6 +34,7 @@ class Machine:
     lost: bool = False
     cordoned: bool = False
     outage: int = 0
+    back: float = 0.0
     pods: dict[str, "SimPod"] = field(default_factory=dict)
 
     def labels(self) -> dict[str, str]:
