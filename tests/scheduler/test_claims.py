@@ -323,7 +323,7 @@ async def test_many_nodes_are_asked_a_few_at_a_time(monkeypatch: pytest.MonkeyPa
         steps = iter(cold.value.steps)
         next(steps)
         assert rules.rule.reserve(two, "a")  # on a node that was asked already
-        assert len(list(steps)) == 2
+        assert list(steps) == []
         assert verdict(rules.rule, one, there.columns) == {"a": NO_DEVICES}
         await there.add_nodes("f")
         assert verdict(rules.rule, one, there.columns) == {"a": NO_DEVICES, "f": NO_DEVICES}

@@ -66,7 +66,7 @@ class DynamicResources:
     ) -> None:
         self._devices, self._nodes, self._clock = devices, nodes, clock
         self._writer = ClaimWriter(client, devices, clock=clock, uid=uid)
-        self._columns = ClaimColumns(devices, nodes)
+        self._columns = ClaimColumns(devices, nodes, clock)
         self._held: dict[str, Held] = {}
         self._regretted: asyncio.Queue[tuple[Key, str]] = asyncio.Queue()
         pods.on_change(self._pod_changed)

@@ -4,13 +4,13 @@ Only nodes where a device was taken, given back or published since are asked aga
 every node with devices, which is done a few nodes at a time (`interface.Cold`).
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bireme.aio.clock import Clock
 from bireme.api.cel.errors import CelError
 from bireme.scheduler.claims_allocator import Wanted, allocate
 from bireme.scheduler.claims_cache import Devices
@@ -20,7 +20,8 @@ from bireme.scheduler.node_sets import NodeSets
 NO_DEVICES = "cannot allocate all claims"
 COLUMNS = 200
 FEW = 200
-"""Nodes that are asked before others get their turn."""
+SLICE_S = 0.01
+"""Nodes that are asked, at most, and the time that it may take, before others get their turn."""
 
 Answers = dict[tuple[int, ...], bool | str]
 """By what is taken, and by the devices."""
@@ -44,8 +45,8 @@ class Column:
 class ClaimColumns:
     """See the module. The least recently asked for are dropped first."""
 
-    def __init__(self, devices: Devices, nodes: NodeSets) -> None:
-        self._devices, self._nodes = devices, nodes
+    def __init__(self, devices: Devices, nodes: NodeSets, clock: Clock) -> None:
+        self._devices, self._nodes, self._clock = devices, nodes, clock
         self._columns: dict[tuple[bytes, ...], Column] = {}
 
     def forget(self) -> None:
@@ -67,9 +68,9 @@ class ClaimColumns:
         if changed is None:
             column.allowed.clear()
             column.faults.clear()
-        if len(names) > FEW:
-            raise Cold(self._ask_in_slices(column, names, wanted, position, version))
-        self._ask(column, names, wanted, {})
+        left, answers = iter(names), Answers()
+        if not self._ask(column, left, wanted, answers):
+            raise Cold(self._ask_the_rest(column, list(left), wanted, answers, position, version))
         if changed is None or column.mask is None or column.version != version or not self._nodes.fits(column.mask):
             column.mask = self._nodes.mask(column.allowed)
         else:
@@ -79,20 +80,28 @@ class ClaimColumns:
         column.position, column.version = position, version
         return column
 
-    def _ask_in_slices(
-        self, column: Column, names: Collection[str], wanted: Sequence[Wanted], position: int, version: int
+    def _ask_the_rest(
+        self,
+        column: Column,
+        names: Sequence[str],
+        wanted: Sequence[Wanted],
+        answers: Answers,
+        position: int,
+        version: int,
     ) -> Iterator[None]:
         """Ask these nodes, with breaks. What changes meanwhile comes after `position` in the log."""
-        answers: Answers = {}
-        left = iter(list(names))
-        while some := list(islice(left, FEW)):
-            self._ask(column, some, wanted, answers)
+        left = iter(names)
+        while not self._ask(column, left, wanted, answers):
             yield
         column.position, column.version, column.mask = position, version, None
 
-    def _ask(self, column: Column, names: Iterable[str], wanted: Sequence[Wanted], answers: Answers) -> None:
-        """Ask these nodes; those that reach the very same devices, with as much of them taken, are asked once."""
-        for name in names:
+    def _ask(self, column: Column, names: Iterator[str], wanted: Sequence[Wanted], answers: Answers) -> bool:
+        """Ask these nodes, but not for long; whether it was all of them.
+
+        Nodes that reach the very same devices, with as much of them taken, are asked once.
+        """
+        began = self._clock.monotonic()
+        for number, name in enumerate(names, start=1):
             devices = self._devices.on(name)
             same = (self._devices.position, *map(id, devices))
             answer = answers.get(same)
@@ -109,6 +118,9 @@ class ClaimColumns:
                 column.allowed.add(name)
             elif isinstance(answer, str):
                 column.faults[name] = answer
+            if number == FEW or self._clock.monotonic() - began > SLICE_S:
+                return False
+        return True
 
     def mask(self, column: Column) -> Mask:
         """The answer as a rule's."""

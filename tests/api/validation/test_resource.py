@@ -53,6 +53,21 @@ def exactly(name: str = "r", **more: Any) -> dict[str, Any]:
             id="a request that is not there",
         ),
         pytest.param(claim(exactly(), constraints=[{}]), ["spec.devices.constraints[0]"], id="an empty constraint"),
+        pytest.param(
+            claim(exactly(), constraints=[{"matchAttribute": "a/b"}] * 33),
+            ["spec.devices.constraints"],
+            id="too many constraints",
+        ),
+        pytest.param(
+            claim({"name": "r", "firstAvailable": [{"name": f"r{n}", "deviceClassName": "c"} for n in range(9)]}),
+            ["spec.devices.requests[0].firstAvailable"],
+            id="too many alternatives",
+        ),
+        pytest.param(
+            claim(exactly(tolerations=[{"operator": "Exists"}] * 17)),
+            ["spec.devices.requests[0].exactly.tolerations"],
+            id="too many tolerations",
+        ),
     ],
 )
 def test_claims(spec: dict[str, Any], expected: list[str]) -> None:

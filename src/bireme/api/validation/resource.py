@@ -1,6 +1,6 @@
 """The rules of the resource group: what claims may ask for, and what drivers may publish."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from typing import Any
 
 from bireme.api.cel.devices import LONGEST, selector
@@ -15,14 +15,20 @@ _MOST_REQUESTS = 32
 _MOST_DEVICES = 128
 _MOST_USERS = 256
 _MOST_SELECTORS = 32
+_MOST_ALTERNATIVES = 8
+_MOST_CONSTRAINTS = 32
+_MOST_CONFIGS = 32
+_MOST_TOLERATIONS = 16
+_MOST_TAINTS = 16
+_MOST_WORDS = 32
+"""Attributes and capacities of a device together."""
 
 
 def check_claim(problems: Problems, tree: Tree) -> None:
     """A ResourceClaim."""
     _check_devices(problems, (tree.get("spec") or {}).get("devices") or {}, "spec.devices")
     users = (tree.get("status") or {}).get("reservedFor") or ()
-    if len(users) > _MOST_USERS:
-        problems.too_many("status.reservedFor", len(users), _MOST_USERS)
+    _check_most(problems, users, "status.reservedFor", _MOST_USERS)
 
 
 def check_claim_update(problems: Problems, new: Tree, old: Tree) -> None:
@@ -33,8 +39,7 @@ def check_claim_update(problems: Problems, new: Tree, old: Tree) -> None:
 def check_claim_status(problems: Problems, tree: Tree) -> None:
     """A ResourceClaim's status: its users, each once."""
     users = (tree.get("status") or {}).get("reservedFor") or ()
-    if len(users) > _MOST_USERS:
-        problems.too_many("status.reservedFor", len(users), _MOST_USERS)
+    _check_most(problems, users, "status.reservedFor", _MOST_USERS)
     _check_once(problems, (user.get("uid") for user in users), "status.reservedFor", "uid")
 
 
@@ -58,8 +63,9 @@ def check_class(problems: Problems, tree: Tree) -> None:
 
 def _check_devices(problems: Problems, devices: Tree, path: str) -> None:
     requests = devices.get("requests") or ()
-    if len(requests) > _MOST_REQUESTS:
-        problems.too_many(f"{path}.requests", len(requests), _MOST_REQUESTS)
+    _check_most(problems, requests, f"{path}.requests", _MOST_REQUESTS)
+    _check_most(problems, devices.get("constraints") or (), f"{path}.constraints", _MOST_CONSTRAINTS)
+    _check_most(problems, devices.get("config") or (), f"{path}.config", _MOST_CONFIGS)
     _check_once(problems, (request.get("name") for request in requests), f"{path}.requests", "name")
     names = set()
     for index, request in enumerate(requests):
@@ -90,6 +96,7 @@ def _check_request(problems: Problems, request: Tree, path: str) -> None:
         problems.required(path, "exactly one of `exactly` or `firstAvailable` is required")
     if exact is not None:
         _check_asked(problems, exact, f"{path}.exactly")
+    _check_most(problems, several, f"{path}.firstAvailable", _MOST_ALTERNATIVES)
     _check_once(problems, (each.get("name") for each in several), f"{path}.firstAvailable", "name")
     for index, each in enumerate(several):
         _check_name(problems, each, f"{path}.firstAvailable[{index}]")
@@ -110,7 +117,9 @@ def _check_asked(problems: Problems, asked: Tree, path: str) -> None:
     elif count is not None and count <= 0:
         problems.invalid(f"{path}.count", count, POSITIVE)
     _check_selectors(problems, asked, path)
-    for index, toleration in enumerate(asked.get("tolerations") or ()):
+    tolerations = asked.get("tolerations") or ()
+    _check_most(problems, tolerations, f"{path}.tolerations", _MOST_TOLERATIONS)
+    for index, toleration in enumerate(tolerations):
         where = f"{path}.tolerations[{index}]"
         check_one_of(problems, toleration, "operator", where, ("Equal", "Exists"))
         check_one_of(problems, toleration, "effect", where, ("NoExecute", "NoSchedule"))
@@ -118,8 +127,7 @@ def _check_asked(problems: Problems, asked: Tree, path: str) -> None:
 
 def _check_selectors(problems: Problems, tree: Tree, path: str) -> None:
     selectors = tree.get("selectors") or ()
-    if len(selectors) > _MOST_SELECTORS:
-        problems.too_many(f"{path}.selectors", len(selectors), _MOST_SELECTORS)
+    _check_most(problems, selectors, f"{path}.selectors", _MOST_SELECTORS)
     for index, each in enumerate(selectors):
         where = f"{path}.selectors[{index}].cel"
         expression = (each.get("cel") or {}).get("expression")
@@ -155,14 +163,16 @@ def check_slice(problems: Problems, tree: Tree) -> None:
         problems.invalid("spec.pool.generation", pool["generation"], "must be greater than or equal to zero")
     _check_where(problems, spec, "spec", ("nodeName", "nodeSelector", "allNodes", "perDeviceNodeSelection"))
     devices = spec.get("devices") or ()
-    if len(devices) > _MOST_DEVICES:
-        problems.too_many("spec.devices", len(devices), _MOST_DEVICES)
+    _check_most(problems, devices, "spec.devices", _MOST_DEVICES)
     _check_once(problems, (device.get("name") for device in devices), "spec.devices", "name")
     for index, device in enumerate(devices):
         path = f"spec.devices[{index}]"
         _check_name(problems, device, path)
         if spec.get("perDeviceNodeSelection"):
             _check_where(problems, device, path, ("nodeName", "nodeSelector", "allNodes"))
+        words = (*(device.get("attributes") or ()), *(device.get("capacity") or ()))
+        _check_most(problems, words, path, _MOST_WORDS)
+        _check_most(problems, device.get("taints") or (), f"{path}.taints", _MOST_TAINTS)
         for number, taint in enumerate(device.get("taints") or ()):
             _check_taint(problems, taint, f"{path}.taints[{number}]")
 
@@ -201,6 +211,11 @@ def _check_name(problems: Problems, tree: Tree, path: str) -> None:
         problems.required(at(path, "name"))
     else:
         problems.invalid_each(at(path, "name"), name, dns_label(name))
+
+
+def _check_most(problems: Problems, entries: Sized, path: str, most: int) -> None:
+    if len(entries) > most:
+        problems.too_many(path, len(entries), most)
 
 
 def _check_once(problems: Problems, values: Iterable[Any], path: str, field: str) -> None:
