@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from bireme.api.kinds import core, meta
 from bireme.api.kinds import scheduling_v1alpha3 as scheduling
 from bireme.client.client import Client
 from bireme.client.informer import Informer
+from bireme.scheduler import groups
 from bireme.scheduler.groups import PodGroups
 from bireme.scheduler.groups_kinds import CUSTOM, LABEL, CustomPodGroup, CustomPodGroupSpec
 from bireme.scheduler.interface import Lack, NotReady, Stop
@@ -215,3 +216,23 @@ async def define(admin: Client) -> None:
         return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
 
     await until(served)
+
+
+async def test_members_are_sorted_when_one_of_them_changed_and_not_at_every_look(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sorted_times = Counter[str]()
+
+    def counting(pods: Iterable[core.Pod]) -> groups.Members:
+        sorted_times["all"] += 1
+        return sort_members(pods)
+
+    sort_members = groups.sort_members
+    monkeypatch.setattr(groups, "sort_members", counting)
+    async with world(make) as (there, slots):
+        slots.room = 3
+        await gang(there, slots, "g", 3)
+        pods = await members(there, "g", 3)
+        sorted_times.clear()
+        assert [slots.place(pod) for pod in pods] == ["", "", ""]
+        assert sorted_times["all"] == 1

@@ -48,10 +48,12 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """A group's pods: those on nodes, and those that wait for one, in the order in which they came."""
+    """A group's pods: those on nodes, and those that wait for one, in the order in which they came; `uids` are those
+    of the latter."""
 
     bound: frozenset[str]
     waiting: tuple[core.Pod, ...]
+    uids: frozenset[str]
 
 
 def sort_members(pods: Iterable[core.Pod]) -> Members:
@@ -59,7 +61,8 @@ def sort_members(pods: Iterable[core.Pod]) -> Members:
     alive = [pod for pod in pods if pod.status.phase not in ENDED and not pod.metadata.deletion_timestamp]
     waiting = [pod for pod in alive if not pod.spec.node_name and not pod.spec.scheduling_gates]
     waiting.sort(key=lambda pod: (-(pod.spec.priority or 0), pod.metadata.creation_timestamp, pod.metadata.name))
-    return Members(frozenset(pod.metadata.uid for pod in alive if pod.spec.node_name), tuple(waiting))
+    bound = frozenset(pod.metadata.uid for pod in alive if pod.spec.node_name)
+    return Members(bound, tuple(waiting), frozenset(pod.metadata.uid for pod in waiting))
 
 
 class PodGroups:
@@ -81,6 +84,7 @@ class PodGroups:
     ) -> None:
         self._pods, self._clock, self._nodes, self._state, self._told = pods, clock, nodes, state, told
         self._no_room: dict[GroupKey, Hashable] = {}
+        self._sorted: dict[GroupKey, Members] = {}
         self.caches = PodGroupCaches(client, clock=clock, told=lambda: told(Lack.GROUP, anybody))
         self.trial: Trial | None = None
         self._rounds: dict[GroupKey, Round] = {}
@@ -104,14 +108,15 @@ class PodGroups:
         lacking = gang.minimum - self._placed(key, members) if gang is not None else 0
         if gang is None or lacking <= 0:
             return ()
-        free = [each for each in members.waiting if each.metadata.uid not in self._of_pod]
+        free = members.uids - self._of_pod.keys()
         if len(free) < lacking:
             have = gang.minimum - lacking + len(free)
             return self._stop(f'pod group "{key.name}" has {have} of {gang.minimum} pods')
         other = self._in_the_way(key)
         if other is not None:
             return self._stop(f'pod group "{other.name}" is being placed')
-        if key not in self._rounds and not self._has_room(key, free, lacking):
+        wanting = [each for each in members.waiting if each.metadata.uid in free] if key not in self._rounds else []
+        if wanting and not self._has_room(key, wanting, lacking):
             reason = f'no room for {lacking} pods of pod group "{key.name}" together'
             return Stop(f"0/{self._nodes()} nodes are available: {reason}.", ANYTHING)
         return ()
@@ -175,16 +180,17 @@ class PodGroups:
         return Stop(f"0/{self._nodes()} nodes are available: {reason}.", Lack.GROUP)
 
     def _members(self, key: GroupKey) -> Members:
-        return sort_members(self._pods.by_index(INDEX, str(key)))
+        members = self._sorted.get(key)
+        if members is None:
+            members = sort_members(self._pods.by_index(INDEX, str(key)))
+            if members.bound or members.uids:
+                self._sorted[key] = members
+        return members
 
     def _placed(self, key: GroupKey, members: Members) -> int:
         """The members that are on nodes, or on their way."""
-        held = [
-            uid
-            for uid in (pod.metadata.uid for pod in members.waiting)
-            if (round := self._of_pod.get(uid)) is not None and not round.failure
-        ]
-        return len(members.bound) + len(held)
+        held = members.uids & self._of_pod.keys()
+        return len(members.bound) + sum(not self._of_pod[uid].failure for uid in held)
 
     def _in_the_way(self, key: GroupKey) -> GroupKey | None:
         """Another group that has places for some of its members only, and has not been at it for too long."""
@@ -221,6 +227,9 @@ class PodGroups:
             self.release(old)
             if (left := group_of(old)) is not None:
                 self._no_room.pop(left, None)
+        for pod in (old, new):
+            if pod is not None and (changed := group_of(pod)) is not None:
+                self._sorted.pop(changed, None)
         if new is None:
             return
         if new.spec.node_name:
