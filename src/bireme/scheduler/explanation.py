@@ -117,7 +117,7 @@ def _stages(template: Template, masks: Sequence[Mask]) -> Iterable[Stage]:
     every = np.arange(nodes.capacity)
     if template.demand.ports:
         free = np.array([not column.clashes(row) for row in every.tolist()], dtype=bool)
-        yield Stage(Rule.PORTS, free, lambda row: [NO_PORTS], Lack.PORTS | Lack.NODE, curable=True)
+        yield _for_one_reason(Rule.PORTS, free, NO_PORTS, Lack.PORTS | Lack.NODE, curable=True)
     room = column.has_room(every)
     yield Stage(Rule.ROOM, room, column.short_of, Lack.AMOUNTS | Lack.NODE, curable=True, count=column.short_counts)
     for mask in masks:
@@ -144,8 +144,9 @@ def _topology(template: Template) -> Iterable[Stage]:
         template.spread.refresh()
         balanced = template.spread.balanced()
         if balanced is not None:
-            yield Stage(Rule.SPREAD, template.spread.labelled(), lambda row: [spread.NO_LABEL], Lack.NODE)
-            yield Stage(Rule.SPREAD, balanced, lambda row: [spread.TOO_SKEWED], Lack.PODS | Lack.NODE, curable=True)
+            labelled, lack = template.spread.labelled(), Lack.PODS | Lack.NODE
+            yield _for_one_reason(Rule.SPREAD, labelled, spread.NO_LABEL, Lack.NODE, curable=False)
+            yield _for_one_reason(Rule.SPREAD, balanced, spread.TOO_SKEWED, lack, curable=True)
     between = template.affinity
     for rule, passed, reason, curable in (
         (Rule.NEAR, between.near(), affinity.NOT_NEAR, False),
@@ -153,7 +154,12 @@ def _topology(template: Template) -> Iterable[Stage]:
         (Rule.REPELLED, between.unrepelled(), affinity.REPELLED, True),
     ):
         if passed is not None:
-            yield Stage(rule, passed, lambda row, reason=reason: [reason], Lack.PODS | Lack.NODE, curable)  # type: ignore[misc]
+            yield _for_one_reason(rule, passed, reason, Lack.PODS | Lack.NODE, curable=curable)
+
+
+def _for_one_reason(rule: Rule, passed: Flags, reason: str, lack: Lack, *, curable: bool) -> Stage:
+    """A stage that says the same of every node that it refuses."""
+    return Stage(rule, passed, lambda row: [reason], lack, curable, count=lambda rows: {reason: len(rows)})
 
 
 def refusal_if(
