@@ -12,9 +12,11 @@ from tests.scheduler.test_like_plain import Both, histories, kinds
 from bireme.api.kinds import core, meta
 from bireme.scheduler.advice import Advice, advise
 from bireme.scheduler.candidates import smallest
-from bireme.scheduler.changes import AddNode, AskLess, Change, Evict, NodeChange, Skew, asking
+from bireme.scheduler.changes import Change
+from bireme.scheduler.changes_of_nodes import AddNode, Evict, NodeChange
+from bireme.scheduler.changes_of_pods import AskLess, Skew, asking
 from bireme.scheduler.nodes import node_facts
-from bireme.scheduler.templates import REFUSED
+from bireme.scheduler.score_column import REFUSED
 from bireme.scheduler.trial import Trial
 
 

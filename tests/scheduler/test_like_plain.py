@@ -16,7 +16,8 @@ from bireme.api.selectors import LabelSelector
 from bireme.api.times import rfc3339
 from bireme.ledger.ledger import Ledger
 from bireme.scheduler.explanation import Explanation, refusal_if
-from bireme.scheduler.templates import REFUSED, Templates
+from bireme.scheduler.score_column import REFUSED
+from bireme.scheduler.templates import Templates
 from bireme.scheduler.world import World
 
 GIB, MIB = 2**30, 2**20

@@ -14,9 +14,10 @@ from bireme.ledger.columns import Amounts
 from bireme.ledger.ledger import Ledger
 from bireme.scheduler.budgets import Budget, Budgets, budget_of
 from bireme.scheduler.nodes import NodeFacts
+from bireme.scheduler.placed import Placed
 from bireme.scheduler.preemption import Choice, Costs, choose_exactly
 from bireme.scheduler.residents import Residents
-from bireme.scheduler.world import Placed, World
+from bireme.scheduler.world import World
 
 NODE = {"cpu": 10_000, "memory": 10_000, "pods": 5}
 

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from bireme.scheduler.nodes import Flags, Nodes, Numbers, Rows
+from bireme.scheduler.placed import Held, LabelSet, Question
 from bireme.scheduler.tallies import Domains, Tally
 from bireme.scheduler.terms import Bond, Bonds, Side
-from bireme.scheduler.world import Held, LabelSet, Question, World
+from bireme.scheduler.world import World
 
 NOT_NEAR = "node(s) didn't match pod affinity rules"
 NOT_APART = "node(s) didn't match pod anti-affinity rules"

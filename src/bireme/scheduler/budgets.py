@@ -9,7 +9,7 @@ from bireme.api.errors import BadRequest
 from bireme.api.kinds import policy
 from bireme.api.selectors import NOTHING, LabelSelector
 from bireme.client.informer import Key, key_of
-from bireme.scheduler.world import LabelSet, Placed
+from bireme.scheduler.placed import LabelSet, Placed
 
 
 @dataclass(frozen=True, slots=True)

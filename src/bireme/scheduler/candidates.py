@@ -8,27 +8,23 @@ import numpy as np
 
 from bireme.api import resources
 from bireme.api.kinds import core
-from bireme.scheduler.changes import (
-    AddNode,
+from bireme.scheduler.changes import Change
+from bireme.scheduler.changes_of_nodes import AddNode, Evict, Label, Recover, Uncordon
+from bireme.scheduler.changes_of_pods import (
     AskLess,
-    Change,
     DropAffinity,
     DropPorts,
     DropSelector,
-    Evict,
-    Label,
-    Recover,
     Skew,
     SpreadSoftly,
     Tolerate,
-    Uncordon,
 )
 from bireme.scheduler.explanation import Explanation, Rule, refusal_if
 from bireme.scheduler.nodes import NodeFacts, Rows
+from bireme.scheduler.placed import Placed
 from bireme.scheduler.refusals import SYSTEMS, clashes, pods_of, shortages, unmet_terms, unselected, untolerated
 from bireme.scheduler.templates import Template
 from bireme.scheduler.trial import Trial
-from bireme.scheduler.world import Placed
 
 FEW = 4
 LARGEST_SKEW = 1 << 16

@@ -15,7 +15,8 @@ from bireme.scheduler.interface import NOTHING, Cold, Lack, Mask, Rule, Stop, lo
 from bireme.scheduler.nominated import Nominated
 from bireme.scheduler.preempting import Preempting, Said
 from bireme.scheduler.preemption import NOT_HELPFUL, Choice
-from bireme.scheduler.templates import REFUSED, DefaultSelector, Template, Templates
+from bireme.scheduler.score_column import REFUSED
+from bireme.scheduler.templates import DefaultSelector, Template, Templates
 from bireme.scheduler.twins import Twins
 from bireme.scheduler.world import World
 

@@ -15,8 +15,9 @@ import numpy as np
 from bireme.scheduler import affinity, filters, spread
 from bireme.scheduler.interface import NOTHING, Lack, Mask
 from bireme.scheduler.nodes import Flags, Rows
-from bireme.scheduler.templates import NO_PORTS, Template
-from bireme.scheduler.world import Placed
+from bireme.scheduler.placed import Placed
+from bireme.scheduler.score_column import NO_PORTS
+from bireme.scheduler.templates import Template
 
 
 class Rule(StrEnum):

@@ -14,9 +14,10 @@ from bireme.api.kinds import core
 from bireme.ledger.columns import Amounts
 from bireme.scheduler.explanation import refusal_if
 from bireme.scheduler.interface import Lack, Mask
+from bireme.scheduler.placed import Placed
 from bireme.scheduler.templates import Template
 from bireme.scheduler.terms import Side
-from bireme.scheduler.world import Placed, World
+from bireme.scheduler.world import World
 
 Rows = NDArray[np.intp]
 
@@ -71,7 +72,7 @@ class Nominated:
             demand=demand,
             leaving=False,
             generation=None,
-            held=labels.held(demand, self._world) if demand.has_terms else (),
+            held=labels.held(demand, self._world.bond) if demand.has_terms else (),
         )
         self._pods[meta.uid] = placed
         self._by_node.setdefault(node, {})[meta.uid] = placed

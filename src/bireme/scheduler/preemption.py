@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from bireme.ledger.columns import Amounts
 from bireme.scheduler.budgets import Budgets
+from bireme.scheduler.placed import Placed
 from bireme.scheduler.residents import Residents, Stack, by_importance, stacked, start_of
-from bireme.scheduler.world import Placed, World
+from bireme.scheduler.world import World
 
 EXACT = 100
 """How many nodes are looked at one by one: the least that kube-scheduler looks at."""

@@ -15,9 +15,10 @@ from bireme.scheduler import filters
 from bireme.scheduler.changes import spelled, tainted
 from bireme.scheduler.explanation import Explanation, Rule
 from bireme.scheduler.nodes import NAME_FIELD, NodeFacts, Numbers, Rows
+from bireme.scheduler.placed import Placed
 from bireme.scheduler.templates import Template
 from bireme.scheduler.terms import Bond, Term, bonds_of
-from bireme.scheduler.world import Placed, World
+from bireme.scheduler.world import World
 
 FEW = 3
 SYSTEMS = "node.kubernetes.io/"

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from bireme.api.times import parse_time
 from bireme.ledger.columns import Amounts, Columns
-from bireme.scheduler.world import Placed, World
+from bireme.scheduler.placed import Placed
+from bireme.scheduler.world import World
 
 NOT_YET = np.inf
 

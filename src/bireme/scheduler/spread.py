@@ -15,10 +15,11 @@ from bireme.api.kinds import core
 from bireme.api.selectors import LabelSelector
 from bireme.scheduler import filters
 from bireme.scheduler.nodes import Flags, Nodes, Numbers, Rows
+from bireme.scheduler.placed import LabelSet, Question
 from bireme.scheduler.profile import HOSTNAME, Profile
 from bireme.scheduler.tallies import Domains, Tally
 from bireme.scheduler.terms import Term, selector_of, with_own_labels
-from bireme.scheduler.world import LabelSet, Question, World
+from bireme.scheduler.world import World
 
 TOO_SKEWED = "node(s) didn't match pod topology spread constraints"
 NO_LABEL = "node(s) didn't match pod topology spread constraints (missing required label)"

@@ -13,12 +13,14 @@ import numpy as np
 from bireme.api.kinds import core
 from bireme.ledger.ledger import Ledger
 from bireme.scheduler import filters
-from bireme.scheduler.changes import AddNode, Change, Evict, NodeChange
+from bireme.scheduler.changes import Change
+from bireme.scheduler.changes_of_nodes import AddNode, Evict, NodeChange
 from bireme.scheduler.explanation import Explanation, Rule, refusal_if
 from bireme.scheduler.interface import Mask
 from bireme.scheduler.nodes import Flags, NodeFacts
 from bireme.scheduler.profile import DEFAULT, HOSTNAME, Profile
-from bireme.scheduler.templates import REFUSED, DefaultSelector, Template, Templates, no_selector
+from bireme.scheduler.score_column import REFUSED
+from bireme.scheduler.templates import DefaultSelector, Template, Templates, no_selector
 from bireme.scheduler.world import World
 
 NEW = "\0new"

@@ -14,10 +14,11 @@ import numpy as np
 from bireme.scheduler.explanation import refusal_if
 from bireme.scheduler.interface import NOTHING, Lack
 from bireme.scheduler.nominated import Nominated, amounts_decide
+from bireme.scheduler.placed import LabelSet, Placed
 from bireme.scheduler.queue import ALL, Waiting
 from bireme.scheduler.templates import Template
 from bireme.scheduler.terms import Bond, Side, Term, selector_of, with_own_labels
-from bireme.scheduler.world import LabelSet, Placed, World
+from bireme.scheduler.world import World
 
 MANY = 64
 RULES = Lack.VOLUMES | Lack.DEVICES | Lack.GROUP

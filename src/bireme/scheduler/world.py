@@ -1,14 +1,12 @@
 """Nodes and the pods on them, as the scheduler counts both.
 
-Amounts and ports stand in the ledger, which the Mesos master shares; here is what pods say of each other: how many
-with which labels are on which row, and whose affinity is about whom. Pods with equal namespace and labels share a
-`LabelSet`; a question about labels is asked of each set once and not of each pod.
+Amounts and ports stand in the ledger, which the Mesos master shares; here is who is where, and what pods say of each
+other (`placed.py`): how many with which labels are on which row, and whose affinity is about whom.
 """
 
 import weakref
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -17,113 +15,11 @@ from bireme.api.kinds import core
 from bireme.ledger.ledger import Ledger
 from bireme.scheduler.demand import Demand, Demands
 from bireme.scheduler.nodes import NodeFacts, Nodes, node_facts
+from bireme.scheduler.placed import Held, LabelSet, Placed, Question, count_in
 from bireme.scheduler.tallies import Tally
-from bireme.scheduler.terms import Bond, Side, Term, bonds_of
-
-HELD = 100
-"""Demands of pods with equal labels whose bonds are kept at hand."""
+from bireme.scheduler.terms import Bond, Side
 
 _encode = msgspec.msgpack.Encoder().encode
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """Pods that all the terms mean. Those that are being deleted count or not."""
-
-    terms: tuple[Term, ...]
-    leaving_count: bool = True
-
-
-class LabelSet:
-    """The pods with one namespace and equal labels: how many are on which row, and how many of them are leaving.
-
-    It tells the tallies that count such pods of each that comes or goes, as long as somebody keeps them.
-    """
-
-    __slots__ = ("__weakref__", "_held", "_of_all", "_of_staying", "labels", "leaving", "namespace", "rows")
-
-    def __init__(self, namespace: str, labels: Mapping[str, str]) -> None:
-        self.namespace, self.labels = namespace, labels
-        self.rows: Counter[int] = Counter()
-        self.leaving: Counter[int] = Counter()
-        self._of_all: list[weakref.ref[Tally]] = []
-        self._of_staying: list[weakref.ref[Tally]] = []
-        self._held: dict[bytes, tuple[Held, ...]] = {}
-
-    def held(self, demand: Demand, world: "World") -> "tuple[Held, ...]":
-        """The bonds of a placed pod with these labels and this demand."""
-        held = self._held.get(demand.key)
-        if held is None:
-            bonds = bonds_of(demand.spec, self.namespace, self.labels)
-            held = tuple(world.bond(side, bond) for side, bond in bonds.sides())
-            if len(self._held) >= HELD:
-                self._held.clear()
-            self._held[demand.key] = held
-        return held
-
-    def tell(self, tallies: Iterable[tuple[Question, Tally]]) -> None:
-        """These tallies, and no others, count such pods from now on."""
-        self._of_all, self._of_staying = [], []
-        for question, tally in tallies:
-            self.tell_also(question, tally)
-
-    def tell_also(self, question: Question, tally: Tally) -> None:
-        """This tally counts such pods too."""
-        told = self._of_all if question.leaving_count else self._of_staying
-        told[:] = [reference for reference in told if reference() is not None]
-        told.append(weakref.ref(tally))
-
-    def counts(self, question: Question) -> Iterator[tuple[int, int]]:
-        """Rows, and how many of these pods count on each."""
-        for row, count in self.rows.items():
-            counted = count if question.leaving_count else count - self.leaving[row]
-            if counted:
-                yield row, counted
-
-    def add(self, row: int, count: int, *, leaving: bool) -> None:
-        """So many more pods on the row."""
-        _count(self.rows, row, count)
-        if leaving:
-            _count(self.leaving, row, count)
-        for references in (self._of_all,) if leaving else (self._of_all, self._of_staying):
-            for reference in references:
-                tally = reference()
-                if tally is not None:
-                    tally.add(row, count)
-
-
-def _count(counter: Counter[int], row: int, count: int) -> None:
-    counter[row] += count
-    if not counter[row]:
-        del counter[row]
-
-
-@dataclass(slots=True, eq=False)
-class Placed:
-    """A pod on a node. `row` is -1 while the node is not here."""
-
-    uid: str
-    namespace: str
-    name: str
-    node: str
-    row: int
-    priority: int
-    started: str
-    labels: LabelSet
-    demand: Demand
-    leaving: bool
-    generation: int | None
-    held: "tuple[Held, ...]" = ()
-
-
-@dataclass(slots=True, eq=False, weakref_slot=True)
-class Held:
-    """The placed pods with one bond, counted: what the bond does to newcomers that it is about."""
-
-    side: Side
-    bond: Bond
-    tally: Tally
-    pods: int = 0
 
 
 class World:
@@ -210,7 +106,7 @@ class World:
             demand,
             bool(meta.deletion_timestamp),
             meta.generation,
-            labels.held(demand, self) if demand.has_terms else (),
+            labels.held(demand, self.bond) if demand.has_terms else (),
         )
         self.placed[meta.uid] = placed
         self.priorities[placed.priority] += 1
@@ -285,7 +181,7 @@ class World:
     def _forget(self, placed: Placed) -> None:
         self._uncount(placed)
         del self.placed[placed.uid]
-        _count(self.priorities, placed.priority, -1)
+        count_in(self.priorities, placed.priority, -1)
         held = self._by_node[placed.node]
         del held[placed.uid]
         if not held:
