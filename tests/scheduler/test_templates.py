@@ -1,5 +1,9 @@
 """What templates say of nodes, in the words that events count. That they choose rightly is `test_like_plain.py`'s."""
 
+import math
+from fractions import Fraction
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -205,3 +209,46 @@ def test_what_pods_differ_in_without_meaning_is_no_part_of_a_template() -> None:
     two.spec.volumes = [core.Volume(name="kube-api-access-x")]
     assert demand_of(one).key == demand_of(two).key
     assert demand_of(one).key != demand_of(pod("2")).key
+
+
+def plain_fit(used: tuple[int, ...], have: tuple[int, ...], by: Fit) -> int:
+    """The strategies as the documentation tells them, for one node: whole numbers, one resource after the other."""
+    total = weights = 0
+    for taken, size, (_, weight) in zip(used, have, by.resources, strict=True):
+        if not size:
+            continue
+        score = min(taken, size) * 100 // size
+        if by.strategy is Strategy.SHAPE:
+            percent = taken * 100 // size if taken <= size else 100
+            score = plain_shape(percent, [(x, 10 * y) for x, y in by.shape])
+            if not score:
+                continue
+        total, weights = total + score * weight, weights + weight
+    if by.strategy is Strategy.SHAPE:
+        return math.floor(Fraction(total, weights or 1) + Fraction(1, 2))
+    return total // (weights or 1)
+
+
+def plain_shape(percent: int, points: list[tuple[int, int]]) -> int:
+    if percent <= points[0][0]:
+        return points[0][1]
+    for (x0, y0), (x1, y1) in pairwise(points):
+        if percent <= x1:
+            return y0 + int(Fraction((y1 - y0) * (percent - x0), x1 - x0))
+    return points[-1][1]
+
+
+@st.composite
+def shapes(draw: st.DrawFn) -> Fit:
+    places = sorted(draw(st.sets(st.integers(0, 100), min_size=1, max_size=4)))
+    shape = tuple((place, draw(st.integers(0, 10))) for place in places)
+    weights = draw(st.tuples(st.integers(1, 5), st.integers(1, 5)))
+    strategy = draw(st.sampled_from((Strategy.MOST, Strategy.SHAPE)))
+    return Fit(strategy, tuple(zip(("cpu", "memory"), weights, strict=True)), shape)
+
+
+@given(shapes(), st.lists(st.tuples(*(st.integers(0, 9000),) * 4), min_size=1, max_size=6))
+def test_other_strategies_score_as_told_one_by_one(by: Fit, each: list[tuple[int, ...]]) -> None:
+    columns = np.array(each, dtype=np.int64).T
+    expected = [plain_fit(numbers[:2], numbers[2:], by) for numbers in each]
+    assert scores.fit(columns[:2], columns[2:], by).tolist() == expected
