@@ -69,3 +69,26 @@ def test_the_lean_model_is_near() -> None:
     full, lean = played(full=True), played(full=False)
     assert full.summary["placements"] == pytest.approx(lean.summary["placements"], abs=2)
     assert full.summary["utilisation"]["cpu"] == pytest.approx(lean.summary["utilisation"]["cpu"], abs=0.03)
+
+
+def test_nodes_fail_by_chance_here_too_and_outages_that_overlap_are_one() -> None:
+    pools = [
+        {"pool": "n", "count": 1, "failures": {"mtbf": "2m", "mttr": "2m"}},
+        {"pool": "m", "count": 1},
+    ]
+    events = [
+        {"at": "2m", "fail": {"nodes": "m-0"}, "recover_after": "2m"},
+        {"at": "3m", "fail": {"nodes": "m-0"}, "recover_after": "4m"},
+    ]
+    tree = {"duration": "30m", "step": "1m", "nodes": pools, "events": events}
+    report = Simulation(seed=3, full=True).run({**tree, "events": []})
+    assert report.summary["counts"]["nodes lost"] >= 2
+    report = Simulation(seed=3, full=True).run({**tree, "nodes": [{"pool": "m", "count": 1}]})
+    down = [sample.time / 60 for sample in report.samples if not sample.have.get("cpu")]
+    assert report.summary["counts"]["nodes lost"] == 1
+    assert (down[0], down[-1]) == (3, 7)
+
+
+def test_what_the_api_server_refuses_is_told() -> None:
+    with pytest.raises(ScenarioError, match="the API server refuses it: Deployment"):
+        Simulation(full=True).run({**STORY, "workloads": [{**STORY["workloads"][0], "name": "J b"}], "events": []})

@@ -39,6 +39,8 @@ from bireme.controllers.settings import Settings
 
 log = structlog.get_logger(__name__)
 
+SOON_S = 0.001
+
 K = TypeVar("K", bound=Object)
 Keys = Callable[[Informers, K | None, K | None], Iterable[Key]]
 
@@ -211,4 +213,5 @@ class Controller(ABC):
         else:
             self.queue.forget(key)
             if again is not None:
-                self.queue.add_after(key, again.total_seconds())
+                # What rounds to no time at all would be asked for ever on a clock that only sleepers move.
+                self.queue.add_after(key, max(again.total_seconds(), SOON_S))

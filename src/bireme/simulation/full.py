@@ -7,6 +7,8 @@ of ten nodes, so it is for hundreds of nodes and hours.
 
 import asyncio
 import itertools
+import math
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from random import Random
@@ -32,7 +34,7 @@ from bireme.simulation.machines import Machine, chosen, machines_of
 from bireme.simulation.nodes import HollowNodes
 from bireme.simulation.pods import HollowPods
 from bireme.simulation.reading import ScenarioError
-from bireme.simulation.scenario import Event, Scenario, Workload
+from bireme.simulation.scenario import Event, NodePool, Scenario, Workload
 from bireme.simulation.virtual_loop import LoopClock, VirtualLoop
 
 log = structlog.get_logger(__name__)
@@ -47,10 +49,12 @@ def play(scenario: Scenario, profile: Profile, *, seed: int, speed: float | None
         try:
             return runner.run(FullPlayer(scenario, profile, seed=seed).play())
         except ExceptionGroup as group:
-            found: Exception = group.subgroup(ScenarioError) or group
-            while isinstance(found, ExceptionGroup) and found is not group:
+            found: Exception | None = group.subgroup((ScenarioError, ApiError))
+            while isinstance(found, ExceptionGroup):
                 found = found.exceptions[0]
-            raise found from group
+            if isinstance(found, ApiError):
+                raise ScenarioError(f"the API server refuses it: {found}") from group
+            raise found or group from group
 
 
 def seeded_uids(random: Random) -> Callable[[], str]:
@@ -70,6 +74,7 @@ class FullPlayer:
         self._numbers = itertools.count()
         self._ended: asyncio.Queue[core.Pod] = asyncio.Queue()
         self._made: dict[str, tuple[Workload, int]] = {}
+        self._outages: Counter[str] = Counter()
 
     def random(self, name: str) -> Random:
         """The generator of one part of the scenario."""
@@ -138,6 +143,9 @@ class FullPlayer:
                 tasks.create_task(self._come(workload))
             for number, event in enumerate(self.scenario.events):
                 tasks.create_task(self._happen(event, self._meant(event, number)))
+            for machine in self.machines.values():
+                if machine.pool.failures is not None:
+                    tasks.create_task(self._fail_by_chance(machine.name, machine.pool))
 
     async def _sample(self, notes: Notes) -> None:
         while True:
@@ -216,7 +224,7 @@ class FullPlayer:
             return
         for machine in machines:
             if event.fail:
-                self.nodes.play_dead(machine.name)
+                self._power_off(machine.name)
             else:
                 await self._cordon(machine, cordoned=True)
         async with asyncio.TaskGroup() as tasks:
@@ -228,9 +236,27 @@ class FullPlayer:
                 evicting.cancel()
         for machine in machines:
             if event.fail:
-                self.nodes.revive(machine.name)
+                self._power_on(machine.name)
             else:
                 await self._cordon(machine, cordoned=False)
+
+    async def _fail_by_chance(self, name: str, pool: NodePool) -> None:
+        random, failures = self.random(f"failures/{pool.pool}"), pool.failures
+        while failures is not None:
+            await self.clock.sleep(-failures.mtbf * math.log(1.0 - random.random()))
+            self._power_off(name)
+            await self.clock.sleep(-failures.mttr * math.log(1.0 - random.random()))
+            self._power_on(name)
+
+    def _power_off(self, name: str) -> None:
+        self._outages[name] += 1
+        self.nodes.play_dead(name)
+
+    def _power_on(self, name: str) -> None:
+        """One outage is over; the node is back when all are."""
+        self._outages[name] -= 1
+        if not self._outages[name]:
+            self.nodes.revive(name)
 
     async def _cordon(self, machine: Machine, *, cordoned: bool) -> None:
         await self._client.patch(core.Node, machine.name, {"spec": {"unschedulable": cordoned or None}})

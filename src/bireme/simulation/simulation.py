@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from bireme.aio.clock import RealClock
 from bireme.scheduler.profile import WEIGHTS, Fit, Profile, Score, Scorer, Strategy
 from bireme.simulation import plugins
@@ -69,8 +71,11 @@ class Simulation:
 
     def _run_fully(self, scenario: Scenario, seed: int) -> Report:
         """With the whole control plane, whose modules are imported only here."""
+        from bireme.assembly.process import set_up_logs
         from bireme.simulation.full import play
 
+        if not structlog.is_configured():
+            set_up_logs("sim", level="error")
         notes = play(scenario, self.profile(scenario), seed=seed, speed=self._speed)
         unplaced = [
             Unplaced(

@@ -80,4 +80,5 @@ class LoopClock:
 
     async def sleep(self, seconds: float) -> None:
         """Return once so many seconds of the loop have passed."""
-        await asyncio.sleep(max(0.0, seconds))
+        # What is due within the resolution is due at once: who sleeps for less would wake before time has moved.
+        await asyncio.sleep(max(seconds, 2 * RESOLUTION_S) if seconds > 0 else 0.0)
