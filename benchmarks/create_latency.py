@@ -16,7 +16,7 @@ from api_requests import cpu_s
 from cluster import end_on_signal
 from density import NAMESPACE, deployment, populated
 from door import message
-from fleet import Cluster, own_core
+from fleet import Cluster, endable, own_core
 from report import Figure, report
 
 from bireme.api.codec.json import to_tree
@@ -70,15 +70,14 @@ def main() -> None:
     arguments = parser.parse_args()
     end_on_signal()
     with own_core() as cluster, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        figures = runner.run(
-            measure(
-                cluster,
-                rate=arguments.rate,
-                seconds=arguments.seconds,
-                connections=arguments.connections,
-                repeats=arguments.repeats,
-            )
+        work = measure(
+            cluster,
+            rate=arguments.rate,
+            seconds=arguments.seconds,
+            connections=arguments.connections,
+            repeats=arguments.repeats,
         )
+        figures = runner.run(endable(work))
     report("Creating at a steady rate", figures)
 
 

@@ -26,7 +26,7 @@ import psutil
 import uvloop
 from api_requests import cpu_s
 from cluster import end_on_signal
-from fleet import Cluster, Fleet, connected, own_core
+from fleet import Cluster, Fleet, connected, endable, own_core
 from report import Figure, report
 from sampled import COLLECTOR, for_whom, read, where
 
@@ -210,7 +210,7 @@ def one_run(arguments: argparse.Namespace, nodes: int, pods: int) -> Run:
             cluster = stack.enter_context(own_core(profile=arguments.profile))
         work = measure(cluster, nodes=nodes, pods=pods, each=arguments.each, profile=arguments.profile)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(work)
+            return runner.run(endable(work))
 
 
 def figures(runs: list[Run], nodes: int, *, at_least: str = "") -> list[Figure]:

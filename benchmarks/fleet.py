@@ -5,12 +5,14 @@ what became of them. One watch of all pods stands for one of each node, since no
 """
 
 import asyncio
+import signal
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 import psutil
@@ -30,6 +32,8 @@ from bireme.simulation.pods import HollowPods
 from bireme.simulation.scripts import Rule, Rules
 from bireme.simulation.shapes import Shape
 from bireme.simulation.wire import WireRenewer
+
+T = TypeVar("T")
 
 POD_RANGE = "10.128.0.0/9"
 """Room for a /24 of each of 32,768 nodes."""
@@ -88,6 +92,14 @@ async def connected(where: Access, *, name: str) -> AsyncIterator[Client]:
     """A client on connections of its own."""
     async with Session(tls=where.tls) as session:
         yield Client(HttpTransport(session, where.server, headers=where.headers), user_agent=name)
+
+
+async def endable(work: Coroutine[Any, Any, T]) -> T:
+    """The same, cancelled by SIGTERM: an exception raised by a signal's handler would get lost in uvloop."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await work
 
 
 class Fleet:

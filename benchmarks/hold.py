@@ -29,7 +29,7 @@ from api_requests import cpu_s, started_core
 from cluster import end_on_signal
 from density import NAMESPACE
 from door import message
-from fleet import own_target
+from fleet import endable, own_target
 from report import Figure, report
 from state import first, write
 
@@ -234,7 +234,7 @@ def measure(folder: Path, arguments: argparse.Namespace) -> list[Figure]:
         with started_core(config, profile=arguments.profile, seconds=300) as process:
             held = Held(time.monotonic() - began, cpu_s(process))
             tell(f"serving after {held.serving_s:.1f} s")
-            runner.run(hold(config, process, held, arguments))
+            runner.run(endable(hold(config, process, held, arguments)))
     return figures(held, f"{arguments.nodes:,} nodes, {arguments.pods:,} pods", churn=arguments.churn)
 
 
