@@ -5,7 +5,7 @@ A check is a plain function that gives "" for well, else what is wrong. Source: 
 
 from collections.abc import Callable, Mapping
 
-from bireme.apiserver.exposition import MEDIA, family, sample
+from bireme.http.exposition import MEDIA, family, sample
 from bireme.http.interface import Request, Response
 
 Check = Callable[[], str]

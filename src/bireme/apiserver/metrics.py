@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from bireme.apiserver.exposition import MEDIA, Histogram, family, sample
 from bireme.apiserver.fair_queues import Level
 from bireme.apiserver.flowcontrol import WAIT_BUCKETS, Flow, FlowControl
 from bireme.apiserver.routes import Route
 from bireme.apiserver.warnings import deprecation_of
+from bireme.http.exposition import MEDIA, Histogram, family, sample
 from bireme.http.interface import Response
 from bireme.registry.kinds import Kinds
 from bireme.registry.watch_cache import WatchCache

@@ -7,7 +7,7 @@ import os
 import resource
 from pathlib import Path
 
-from bireme.apiserver.exposition import family, sample
+from bireme.http.exposition import family, sample
 
 _PROC = Path("/proc")
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import orjson
 
-from bireme.apiserver.exposition import family, sample
+from bireme.http.exposition import family, sample
 
 BIREME_VERSION = "0.1.0"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}

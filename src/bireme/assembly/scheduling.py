@@ -4,10 +4,9 @@ from collections.abc import Iterator
 
 import structlog
 
-from bireme.apiserver.exposition import Histogram, family, sample
 from bireme.config import Config
+from bireme.http.exposition import family, sample
 from bireme.scheduler.configuration import Settings, default_settings, read_settings
-from bireme.scheduler.figures import Distribution
 from bireme.scheduler.plugins import scorers
 from bireme.scheduler.scheduler import Scheduler
 
@@ -49,16 +48,10 @@ def _lines(scheduler: Scheduler) -> Iterator[str]:
     seconds = [
         line
         for (profile, result), spread in counted.seconds.items()
-        for line in _histogram(spread).samples(name, {"profile": profile, "result": result})
+        for line in spread.samples(name, {"profile": profile, "result": result})
     ]
     yield from family(name, "histogram", text, seconds)
     name, text = "scheduler_preemption_attempts_total", "Total preemption attempts in the cluster till now."
     yield from family(name, "counter", text, [sample(name, {}, counted.preemptions)])
     name, text = "scheduler_preemption_victims", "Number of selected preemption victims."
-    yield from family(name, "histogram", text, _histogram(counted.victims).samples(name, {}))
-
-
-def _histogram(distribution: Distribution) -> Histogram:
-    made = Histogram(distribution.bounds)
-    made.counts, made.total = distribution.counts, distribution.total
-    return made
+    yield from family(name, "histogram", text, counted.victims.samples(name, {}))
