@@ -4,8 +4,8 @@ import asyncio
 from typing import Any
 
 import pytest
-from story import Story, running
-from test_faults import CLOCK, Crash, LateClient, MortalClient
+from story import Story
+from test_faults import LateClient, MortalClient, live_on
 from test_persistent_volume import KINDS, claim, fresh, volume
 
 from bireme.api.kinds import core
@@ -13,18 +13,6 @@ from bireme.client.client import Client
 from support.cluster import cluster
 
 Claim, Volume = core.PersistentVolumeClaim, core.PersistentVolume
-
-
-async def live_on(client: Client, plain: Client) -> None:
-    """The binder's process; after its death another takes its place."""
-    try:
-        async with running(client, KINDS, clock=CLOCK):
-            await asyncio.Event().wait()
-    except BaseExceptionGroup as group:
-        if group.split(Crash)[1] is not None:
-            raise
-    async with running(plain, KINDS, clock=CLOCK):
-        await asyncio.Event().wait()
 
 
 async def phases(client: Client) -> dict[str, tuple[str, str]]:
@@ -76,7 +64,7 @@ async def play(client: Client) -> None:
 async def played(mortal: Any) -> int:
     async with cluster() as there, asyncio.TaskGroup() as tasks:
         client = mortal(there.client)
-        living = tasks.create_task(live_on(client, there.client))
+        living = tasks.create_task(live_on(client, there.client, kinds=KINDS))
         try:
             await play(there.client)
         finally:

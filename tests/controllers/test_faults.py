@@ -6,7 +6,7 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
@@ -92,15 +92,15 @@ class Tally:
                 self.most = max(self.most, len(ready))
 
 
-async def live_on(client: MortalClient, plain: Client) -> None:
+async def live_on(client: Client, plain: Client, *, kinds: Sequence[type[Controller]] = KINDS) -> None:
     """The controllers' process; after its death another takes its place."""
     try:
-        async with running(client, KINDS, clock=CLOCK):
+        async with running(client, kinds, clock=CLOCK):
             await asyncio.Event().wait()
     except BaseExceptionGroup as group:
         if group.split(Crash)[1] is not None:
             raise
-    async with running(plain, KINDS, clock=CLOCK):
+    async with running(plain, kinds, clock=CLOCK):
         await asyncio.Event().wait()
 
 
