@@ -154,6 +154,31 @@ async def test_following_through_a_rotation_to_the_end(log: Path, tmp_path: Path
     await stream.aclose()
 
 
+async def test_lines_written_just_before_a_rotation_are_not_lost(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = os.pread
+
+    def read_then_rotate(file: int, size: int, offset: int) -> bytes:
+        """The end is reached; before anything else is done, a line comes and the file is moved aside."""
+        data = read(file, size, offset)
+        if not data and not Path(f"{log}.1").exists():
+            with log.open("ab") as old:
+                old.write(b"2026-01-01T00:00:03.000000000Z stdout F last\n")
+            log.rename(f"{log}.1")
+            log.write_bytes(b"2026-01-01T00:00:04.000000000Z stdout F first\n")
+        return data
+
+    monkeypatch.setattr(os, "pread", read_then_rotate)
+    clock = VirtualClock()
+    options = LogOptions(follow=True, tail=0)
+    stream = LogStream(tmp_path, PATH, options, clock=clock, is_running=Container().is_running)
+    async with asyncio.TaskGroup() as tasks:
+        assert await settled(clock, tasks.create_task(anext(stream))) == b"last\n"
+        assert await settled(clock, tasks.create_task(anext(stream))) == b"first\n"
+    await stream.aclose()
+
+
 @pytest.mark.parametrize("part", ["ns_pod_uid", "ns_pod_uid/c", PATH])
 def test_links_are_refused(log: Path, tmp_path: Path, part: str) -> None:
     place = tmp_path / part

@@ -181,6 +181,7 @@ class LogStream:
         self._clock = clock
         self._is_running = is_running
         self._file = open_beneath(root, path)
+        self._next = -1
         self._parts = self._read()
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -192,9 +193,10 @@ class LogStream:
     async def aclose(self) -> None:
         """Stop reading."""
         await self._parts.aclose()
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        for file in (self._file, self._next):
+            if file >= 0:
+                os.close(file)
+        self._file = self._next = -1
 
     async def _read(self) -> AsyncGenerator[bytes, None]:
         formatter = Formatter(self._options)
@@ -211,8 +213,13 @@ class LogStream:
                 continue
             if not self._options.follow:
                 return
-            if self._reopened():
+            if self._next >= 0:
+                self._go_over()
                 offset = 0
+                continue
+            if self._is_rotated():
+                # once more around before going over: the old file's last lines may have come after it was last read
+                await self._clock.sleep(POLL_S)
                 continue
             if not running:
                 return
@@ -222,16 +229,18 @@ class LogStream:
                 continue
             await self._clock.sleep(POLL_S)
 
-    def _reopened(self) -> bool:
-        """Go over to the new file once the old one, read to its end, has been moved aside."""
+    def _is_rotated(self) -> bool:
+        """Whether the file has been moved aside. The one in its place, which is written to now, is then open."""
         try:
-            new = open_beneath(self._root, self._path)
+            found = open_beneath(self._root, self._path)
         except NotFound:
             return False
-        old, fresh = os.fstat(self._file), os.fstat(new)
-        if (old.st_dev, old.st_ino) == (fresh.st_dev, fresh.st_ino):
-            os.close(new)
+        if os.path.sameopenfile(found, self._file):
+            os.close(found)
             return False
-        os.close(self._file)
-        self._file = new
+        self._next = found
         return True
+
+    def _go_over(self) -> None:
+        os.close(self._file)
+        self._file, self._next = self._next, -1
