@@ -6,7 +6,13 @@ cd "$(dirname "$0")/.."
 UV_VERSION=0.13.9
 lock=$1 mark=$2
 
-python=$(command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+# The distribution's interpreter first: it is built with profile-guided optimisation and without a shared library, and
+# runs this program about 1.4 times as fast as one compiled with the defaults (pyenv's, say).
+find_python() {
+  local name
+  for name in python3.11 python3.12 python3.13 python3; do PATH="/usr/bin:$PATH" command -v "$name" && return; done
+}
+python=$(find_python)
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
   echo "error: Python 3.11 or newer is needed; $python is $("$python" --version)" >&2
   echo "  fix: apt-get install -y python3.11" >&2
