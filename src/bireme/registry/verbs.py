@@ -350,6 +350,7 @@ class Registry(Reader):
         self.field_managers.keep_sound(new, kept)
         unchanged = (new == old or same_but_for_times(new, old)) and not is_over(kind.stored, new)
         if unchanged and not _is_outdated(kind, item):
+            await self.admission.validate(attributes)  # who may refuse is asked though nothing is to be written
             return await self.document(kind, item)
         count_generation(kind.strategy, new, old, has_status=kind.custom is None or kind.resource.has_status)
         rules = self.rules_of(kind.stored.kind)

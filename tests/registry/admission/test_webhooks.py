@@ -9,6 +9,7 @@ import pytest
 
 from bireme.api.errors import ApiError, Invalid
 from bireme.http.interface import Identity
+from bireme.registry.field_managers import Apply
 from bireme.registry.options import Call, DeleteOptions
 from bireme.registry.verbs import Registry
 from support.webhook_server import HookServer, add, allow, deny, hook_server, patch
@@ -169,6 +170,41 @@ async def test_an_injected_container_gets_its_defaults_and_its_account(opened, s
         mounts = [each["mountPath"] for each in init["volumeMounts"]]
         assert mounts == ["/var/run/secrets/kubernetes.io/serviceaccount"]
         assert len([v for v in pod["spec"]["volumes"] if v["name"].startswith("kube-api-access")]) == 1
+
+
+@pytest.mark.parametrize("verb", ["update", "patch", "apply"])
+async def test_a_write_that_changes_nothing_may_be_refused_all_the_same(opened, server, verb):
+    async with opened() as registry:
+        kind = registry.kind("", "v1", "configmaps")
+        config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"a": "1"}}
+
+        async def write(by: Call) -> None:
+            if verb == "apply":
+                await registry.apply(kind, "default", "c", Apply(config, force=False), by)
+            elif verb == "patch":
+                await registry.patch(kind, "default", "c", lambda tree: tree, by)
+            else:
+                await registry.update(kind, "default", "c", await got(registry), by)
+
+        if verb == "apply":
+            await write(Call(field_manager="ann"))  # the server itself may make what is not there
+        else:
+            await make(registry, data={"a": "1"}, by=call(field_manager="ann"))
+        before = (await got(registry))["metadata"]["resourceVersion"]
+        client = server.on("/deny", deny())
+        await validating(registry, client, rules=[rule("configmaps", "UPDATE")])
+        with pytest.raises(ApiError, match="denied the request"):
+            await write(call(field_manager="ann"))
+        (asked,) = server.asked["/deny"]
+        assert asked["operation"] == "UPDATE"
+        assert asked["object"]["data"] == asked["oldObject"]["data"] == {"a": "1"}
+        server.on("/deny", allow)
+        await write(call(field_manager="ann"))
+        assert (await got(registry))["metadata"]["resourceVersion"] == before
+
+
+async def got(registry: Registry) -> Tree:
+    return (await registry.get(registry.kind("", "v1", "configmaps"), "default", "c")).tree()
 
 
 async def test_a_patch_may_not_break_the_object(opened, server):
