@@ -160,6 +160,11 @@ class Events:
         wait_until(lambda: wanted(self.seen), what=f"events of {self.path}: {self.seen}", seconds=seconds)
         return list(self.seen)
 
+    def wait_over(self, *, seconds: float = 60.0) -> None:
+        """Return once the server has ended the watch."""
+        self._thread.join(seconds)
+        assert not self._thread.is_alive()
+
     def types(self) -> list[str]:
         return [event["type"] for event in self.seen]
 

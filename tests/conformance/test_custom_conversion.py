@@ -29,6 +29,7 @@ class Webhook(http.server.BaseHTTPRequestHandler):
         review = json.loads(self.rfile.read(int(self.headers["content-length"])))
         request = review["request"]
         self.server.asked.append(len(request["objects"]))
+        self.server.spoken.append(review["apiVersion"])
         objects = [converted(tree, request["desiredAPIVersion"]) for tree in request["objects"]]
         response = {"uid": request["uid"], "convertedObjects": objects, "result": {"status": "Success"}}
         if self.server.broken:
@@ -53,7 +54,7 @@ def webhook(tmp_path_factory):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "pair.pem")
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Webhook)
-    server.asked, server.broken = [], False
+    server.asked, server.spoken, server.broken = [], [], False
     server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -181,3 +182,40 @@ def test_a_webhook_that_fails_fails_the_request_alone(api, places, webhook):
     assert "conversion webhook for" in answer.json()["message"]
     assert "it is broken" in answer.json()["message"]
     assert api.get(f"{places('v1')}/a")["hostPort"] == "localhost:1"
+
+
+def test_a_watch_whose_objects_cannot_be_converted_says_so_and_ends(api, places, webhook):
+    make(api, places, "a", hostPort="localhost:1")
+    version = api.get(places("v2"))["metadata"]["resourceVersion"]
+    watch = api.watch(f"{places('v2')}?resourceVersion={version}", seconds=120)
+    api.patch(f"{places('v1')}/a", {"hostPort": "localhost:2"})
+    watch.wait(lambda seen: watch.types() == ["MODIFIED"], seconds=60)
+    webhook.broken = True
+    api.patch(f"{places('v1')}/a", {"hostPort": "localhost:3"})
+    watch.wait(lambda seen: watch.types() == ["MODIFIED", "ERROR"], seconds=60)
+    watch.wait_over()
+    said = watch.seen[-1]["object"]
+    assert (said["kind"], said["status"], said["code"]) == ("Status", "Failure", 500)
+    assert "conversion webhook for" in said["message"]
+    for path in (places("v2"), f"{places('v2')}?watch=true"):
+        answer = api.ask("GET", path)
+        assert (answer.status_code, answer.json()["message"]) == (500, said["message"])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "spoken"), [(["v1beta1", "v1"], "v1beta1"), (["v2", "v1", "v1beta1"], "v1"), (["v1beta1"], "v1beta1")]
+)
+def test_the_first_review_version_that_is_known_is_spoken(api, places, webhook, wanted, spoken):
+    path = f"{CRDS}/places.{places('v1').split('/')[2]}"
+    api.patch(path, {"spec": {"conversion": {"webhook": {"conversionReviewVersions": wanted}}}})
+    make(api, places, "a", hostPort="localhost:1")
+    assert api.get(f"{places('v2')}/a")["host"] == "localhost"
+    assert webhook.spoken[-1] == f"apiextensions.k8s.io/{spoken}"
+
+
+def test_some_review_version_must_be_known(api, places):
+    path = f"{CRDS}/places.{places('v1').split('/')[2]}"
+    change = {"spec": {"conversion": {"webhook": {"conversionReviewVersions": ["v2", "v3"]}}}}
+    answer = api.ask("PATCH", path, change, media="application/merge-patch+json")
+    assert answer.status_code == 422
+    assert "must include at least one of v1, v1beta1" in answer.json()["message"]

@@ -139,6 +139,7 @@ class ResourceDoor:
             timeout_s=options.timeout_s or self._random.uniform(SHORTEST_WATCH_S, LONGEST_WATCH_S),
             bookmarks=options.bookmarks,
             initial_events_end=bool(options.initial_events) and options.bookmarks,
+            media=wanted.media,
         )
         return _watched(request, frames, wanted.media, attach=watching.watcher.attach)
 

@@ -15,7 +15,7 @@ from bireme.aio.clock import Clock
 from bireme.api.codec import protobuf_encoder
 from bireme.api.errors import ApiError
 from bireme.apiserver.errors import status_of
-from bireme.apiserver.negotiation import PROTOBUF
+from bireme.apiserver.negotiation import JSON, PROTOBUF
 from bireme.apiserver.views import PIECE, ObjectView
 from bireme.http.interface import WebSocketConnection
 from bireme.registry.reader import Watching
@@ -34,6 +34,7 @@ async def watch_frames(
     timeout_s: float,
     bookmarks: bool,
     initial_events_end: bool,
+    media: str = JSON,
 ) -> AsyncIterator[bytes]:
     """The frames of one watch, until its time is over or its reader is dropped."""
     watcher = watching.watcher
@@ -61,6 +62,8 @@ async def watch_frames(
                 return
             else:
                 await watcher.wait()
+        if watcher.failure is not None:
+            yield watcher.take() + error_frame(watcher.failure, media)
     finally:
         watcher.close()
 
@@ -73,11 +76,15 @@ def _next_bookmark(now: float, end: float) -> float:
 
 async def error_frames(error: ApiError, media: str) -> AsyncIterator[bytes]:
     """The frames of a watch that cannot begin: one that says why."""
+    yield error_frame(error, media)
+
+
+def error_frame(error: ApiError, media: str) -> bytes:
+    """The event that says why a watch ends."""
     status = status_of(error)
     if media == PROTOBUF:
-        yield protobuf_encoder.watch_frame("ERROR", protobuf_encoder.encode(status))
-    else:
-        yield orjson.dumps({"type": "ERROR", "object": status}) + b"\n"
+        return protobuf_encoder.watch_frame("ERROR", protobuf_encoder.encode(status))
+    return orjson.dumps({"type": "ERROR", "object": status}) + b"\n"
 
 
 async def send_messages(socket: WebSocketConnection, frames: AsyncIterator[bytes], media: str) -> None:

@@ -21,7 +21,8 @@ Post = Callable[[Tree, Tree, float], Awaitable[Any]]
 D = TypeVar("D", bound=Document)
 
 TIMEOUT_S = 30.0
-REVIEW = "apiextensions.k8s.io/v1"
+GROUP = "apiextensions.k8s.io"
+REVIEWS = ("v1", "v1beta1")
 _MAY_CHANGE = ("labels", "annotations", "resourceVersion", "managedFields")
 
 
@@ -105,29 +106,38 @@ class Converter:
         webhook, wanted = custom.family.webhook or {}, custom.resource.api_version
         uid = self._uid()
         versions = webhook.get("conversionReviewVersions") or ["v1"]
-        if "v1" not in versions:
-            raise _failed(custom, f"unsupported conversion review versions: {', '.join(versions)}")
+        version = next((each for each in versions if each in REVIEWS), "")
+        if not version:
+            raise _failed(custom, "no supported conversion review versions")
         request = {"uid": uid, "desiredAPIVersion": wanted, "objects": trees}
-        review = {"kind": "ConversionReview", "apiVersion": REVIEW, "request": request}
+        review = {"kind": "ConversionReview", "apiVersion": f"{GROUP}/{version}", "request": request}
         try:
             answer = await self.post(webhook.get("clientConfig") or {}, review, TIMEOUT_S)
         except ApiError as error:
             raise _failed(custom, error.message) from error
-        return _answered(custom, trees, answer, uid)
+        return _answered(custom, trees, answer, review)
 
 
-def _answered(custom: Custom, trees: list[Tree], answer: Any, uid: str) -> list[Tree]:
-    """The converted objects of a review that came back. Raises ApiError where it breaks the rules."""
-    if not isinstance(answer, dict) or answer.get("kind") != "ConversionReview" or answer.get("apiVersion") != REVIEW:
-        raise _failed(custom, f"expected webhook response of {REVIEW}, Kind=ConversionReview")
+def _answered(custom: Custom, trees: list[Tree], answer: Any, asked: Tree) -> list[Tree]:
+    """The converted objects of a review that came back. Raises ApiError where it breaks the rules.
+
+    Webhooks of the first version never said what they answer to, and are not held to it.
+    """
+    title, uid = asked["apiVersion"], asked["request"]["uid"]
+    answer = answer if isinstance(answer, dict) else {}
+    known = answer.get("kind") == "ConversionReview" and answer.get("apiVersion") == title
+    strict = title == f"{GROUP}/v1"
+    if strict and not known:
+        raise _failed(custom, f"expected webhook response of {title}, Kind=ConversionReview")
     response = answer.get("response")
     if not isinstance(response, dict):
         raise _failed(custom, "no response provided")
-    if response.get("uid") != uid:
+    if strict and response.get("uid") != uid:
         raise _failed(custom, f'expected response.uid="{uid}", got "{response.get("uid")}"')
     result = response.get("result") or {}
     if result.get("status") != "Success":
-        raise _failed(custom, result.get("message") or "unknown reason")
+        why = f"response.result.status was '{result.get('status') or ''}', not 'Success'"
+        raise _failed(custom, result.get("message") or why)
     made = response.get("convertedObjects")
     if not isinstance(made, list) or len(made) != len(trees):
         count = len(made) if isinstance(made, list) else 0

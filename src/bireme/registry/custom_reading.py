@@ -1,8 +1,8 @@
 """Lists and watches of custom objects in a version that they are not stored in.
 
 Records are converted in batches before they are selected by fields and shown. A watch of such a version gathers
-changes, not frames: before and after are converted, and what the watcher is told follows from these. Source: the
-Kubernetes documentation on versions of CustomResourceDefinitions.
+changes, not frames: before and after are converted, and what the watcher is told follows from these. Where that
+fails the watch ends and says why. Source: the Kubernetes documentation on versions of CustomResourceDefinitions.
 """
 
 from collections.abc import Callable, Hashable
@@ -129,6 +129,7 @@ class ConvertingWatcher(Watcher):
                 await self._show(old, new, revision)
         except ApiError as error:
             log.warning("watch ended", kind=self._target.custom.resource.title, error=error.message)
+            self.failure = error
             self.drop()
 
     async def _show(self, old: Record | None, new: Record | None, revision: int) -> None:

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Hashable
 from typing import Protocol
 
+from bireme.api.errors import ApiError
 from bireme.registry.record import Record
 from bireme.registry.selection import Selection
 
@@ -137,6 +138,8 @@ class Channel:
 
 class Watcher:
     """One watch: what came before it joined its channel, and its place there. Made by `ResourceCache.watch`."""
+
+    failure: ApiError | None = None  # why it ended, where the reader is to be told
 
     def __init__(self, channel: Channel, close: Callable[["Watcher"], None], *, after: int) -> None:
         self.channel = channel
