@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from bireme.aio.supervise import supervise
+from bireme.controllers.bootstrap_signer import BootstrapSigner
 from bireme.controllers.certificate_signing import CertificateController
 from bireme.controllers.cluster_role_aggregation import ClusterRoleAggregationController
 from bireme.controllers.controller import Context, Controller
@@ -29,6 +30,7 @@ from bireme.controllers.root_ca import RootCaController
 from bireme.controllers.service_account import ServiceAccountController
 from bireme.controllers.storage_version_migrator import StorageVersionMigrator
 from bireme.controllers.taint_eviction import TaintEvictionController
+from bireme.controllers.token_cleaner import TokenCleaner
 from bireme.controllers.validating_admission_policy_status import ValidatingAdmissionPolicyStatusController
 
 # The garbage collector comes last: it uses the caches that the others made.
@@ -57,6 +59,8 @@ KINDS: tuple[type[Controller], ...] = (
     ValidatingAdmissionPolicyStatusController,
     CertificateController,
     LegacyTokenController,
+    TokenCleaner,
+    BootstrapSigner,
     GarbageCollector,
 )
 

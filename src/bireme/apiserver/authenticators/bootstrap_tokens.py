@@ -5,19 +5,15 @@ Source: the Kubernetes documentation on bootstrap tokens.
 
 import hmac
 import re
-from base64 import b64decode
-from binascii import Error as NotBase64
 from datetime import datetime
 from typing import Any
 
 from bireme.aio.clock import Clock
-from bireme.api.times import parse_time
+from bireme.api.bootstrap_tokens import NAMESPACE, PREFIX, SECRET_TYPE, has_expired, texts
 from bireme.http.interface import Identity
 from bireme.registry.admission.chain import Objects
 from bireme.registry.tokens import Proven
 
-SECRET_TYPE = "bootstrap.kubernetes.io/token"
-NAMESPACE = "kube-system"
 BOOTSTRAPPERS = "system:bootstrappers"
 _FORM = re.compile(r"([a-z0-9]{6})\.([a-z0-9]{16})")
 _EXTRA_GROUP = re.compile(r"system:bootstrappers:[a-z0-9:-]{0,255}[a-z0-9]")
@@ -33,14 +29,14 @@ class BootstrapTokens:
         form = _FORM.fullmatch(token)
         if form is None:
             return None
-        secret = self._objects.find("", "v1", "secrets", NAMESPACE, f"bootstrap-token-{form[1]}")
+        secret = self._objects.find("", "v1", "secrets", NAMESPACE, PREFIX + form[1])
         user = secret and user_of(secret, form[1], form[2], now=self._clock.now())
         return Proven(user, audiences) if user else None
 
 
 def user_of(secret: dict[str, Any], token_id: str, token_secret: str, *, now: datetime) -> Identity | None:
     """Whom the token speaks for by its Secret; None where that is not for this token, or no longer."""
-    data = {name: _text(value) for name, value in (secret.get("data") or {}).items()}
+    data = texts(secret.get("data"))
     if secret.get("type") != SECRET_TYPE or "deletionTimestamp" in secret["metadata"]:
         return None
     if not hmac.compare_digest(data.get("token-secret", "").encode(), token_secret.encode()):
@@ -53,20 +49,3 @@ def user_of(secret: dict[str, Any], token_id: str, token_secret: str, *, now: da
     if not all(_EXTRA_GROUP.fullmatch(group) for group in more):
         return None
     return Identity(f"system:bootstrap:{token_id}", tuple(sorted({BOOTSTRAPPERS, *more})))
-
-
-def has_expired(expiration: str, *, now: datetime) -> bool:
-    """Whether a token with this expiration ("" for none) is over; one that can't be read is."""
-    if not expiration:
-        return False
-    try:
-        return parse_time(expiration) <= now
-    except ValueError:
-        return True
-
-
-def _text(value: Any) -> str:
-    try:
-        return b64decode(str(value)).decode()
-    except (NotBase64, ValueError):
-        return ""
