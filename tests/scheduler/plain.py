@@ -23,6 +23,7 @@ class Plain:
     nodes: dict[str, core.Node] = field(default_factory=dict)
     pods: dict[str, tuple[core.Pod, str]] = field(default_factory=dict)
     namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    off: frozenset[str] = frozenset()
 
     def feasible(self, pod: core.Pod) -> list[str]:
         """The nodes that would do."""
@@ -45,15 +46,18 @@ class Plain:
     # What the node says of itself
 
     def fits(self, pod: core.Pod, node: core.Node) -> bool:
-        """Every filter at once."""
-        return (
-            (not node.spec.unschedulable or tolerated(pod, CORDON))
-            and untainted(pod, node)
-            and selected(pod, node)
-            and self.has_ports(pod, node)
-            and self.has_room(pod, node)
-            and self.is_spread(pod, node)
-            and self.likes_company(pod, node)
+        """Every filter at once, but those that are off."""
+        return all(
+            plugin in self.off or passes()
+            for plugin, passes in (
+                ("NodeUnschedulable", lambda: not node.spec.unschedulable or tolerated(pod, CORDON)),
+                ("TaintToleration", lambda: untainted(pod, node)),
+                ("NodeAffinity", lambda: selected(pod, node)),
+                ("NodePorts", lambda: self.has_ports(pod, node)),
+                ("NodeResourcesFit", lambda: self.has_room(pod, node)),
+                ("PodTopologySpread", lambda: self.is_spread(pod, node)),
+                ("InterPodAffinity", lambda: self.likes_company(pod, node)),
+            )
         )
 
     def on(self, node: core.Node) -> list[core.Pod]:
@@ -126,10 +130,10 @@ class Plain:
         )
 
     def honoured(self, pod: core.Pod, each: core.TopologySpreadConstraint, node: core.Node) -> bool:
-        """The constraint's policies let the node count."""
-        if each.node_affinity_policy != "Ignore" and not selected(pod, node):
+        """The constraint's policies let the node count; a filter that is off does not count here either."""
+        if each.node_affinity_policy != "Ignore" and "NodeAffinity" not in self.off and not selected(pod, node):
             return False
-        if each.node_taints_policy == "Honor":
+        if each.node_taints_policy == "Honor" and not {"TaintToleration", "NodeUnschedulable"} & self.off:
             return untainted(pod, node) and (not node.spec.unschedulable or tolerated(pod, CORDON))
         return True
 

@@ -13,6 +13,22 @@ from bireme.scheduler.plugins import PluginError, in_file, scorers
 from bireme.scheduler.profile import WEIGHTS, Fit, Score, Scorer, Spreading, Strategy
 
 HEAD = "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n"
+FILTERS = {
+    "NodeUnschedulable",
+    "NodeName",
+    "TaintToleration",
+    "NodeAffinity",
+    "NodePorts",
+    "NodeResourcesFit",
+    "VolumeRestrictions",
+    "NodeVolumeLimits",
+    "VolumeBinding",
+    "VolumeZone",
+    "PodTopologySpread",
+    "InterPodAffinity",
+    "DynamicResources",
+    "GangScheduling",
+}
 MINE = Scorer("Mine", score=lambda pod, nodes: np.zeros(1), filter=lambda pod, nodes: np.ones(1, dtype=bool))
 
 
@@ -81,6 +97,64 @@ def test_scores_can_be_chosen_from_nothing() -> None:
     assert settings.profiles[0].weights == {Score.FIT: 1}
 
 
+@pytest.mark.parametrize(
+    ("plugins", "off"),
+    [
+        pytest.param("{}", set(), id="all are on"),
+        pytest.param("{filter: {disabled: [{name: NodePorts}]}}", {"NodePorts"}, id="one filter"),
+        pytest.param("{multiPoint: {disabled: [{name: NodePorts}]}}", {"NodePorts"}, id="everywhere"),
+        pytest.param(
+            "{multiPoint: {disabled: [{name: NodePorts}]}, filter: {enabled: [{name: NodePorts}]},"
+            " preFilter: {enabled: [{name: NodePorts}]}}",
+            set(),
+            id="one point goes before all",
+        ),
+        pytest.param(
+            "{filter: {disabled: [{name: '*'}], enabled: [{name: NodeResourcesFit}]},"
+            " permit: {disabled: [{name: '*'}]}}",
+            FILTERS - {"NodeResourcesFit"},
+            id="all but one",
+        ),
+        pytest.param(
+            "{multiPoint: {disabled: [{name: '*'}], enabled: [{name: PrioritySort}, {name: DefaultBinder}]}}",
+            FILTERS,
+            id="from nothing",
+        ),
+    ],
+)
+def test_filters_can_be_switched_off(plugins: str, off: set[str]) -> None:
+    settings = read(f"profiles: [{{plugins: {plugins}}}]")
+    assert settings.profiles[0].off == off
+
+
+def test_a_filter_that_is_off_still_scores() -> None:
+    profile = read("profiles: [{plugins: {filter: {disabled: [{name: TaintToleration}]}}}]").profiles[0]
+    assert profile.weight(Score.TAINTS) == 3
+
+
+def test_without_scores_every_node_is_as_good() -> None:
+    """The example of the documentation."""
+    text = "profiles: [{plugins: {preScore: {disabled: [{name: '*'}]}, score: {disabled: [{name: '*'}]}}}]"
+    assert read(text).profiles[0].weights == {}
+
+
+def test_weights_of_one_point_go_before_those_of_all() -> None:
+    profile = read(
+        "profiles: [{plugins: {multiPoint: {enabled: [{name: NodeResourcesFit, weight: 3}, {name: ImageLocality,"
+        " weight: 4}]}, score: {enabled: [{name: NodeResourcesFit, weight: 5}]}}}]"
+    ).profiles[0]
+    assert profile.weight(Score.FIT) == 5
+    assert profile.weight(Score.IMAGES) == 4
+    assert profile.weight(Score.TAINTS) == 3
+
+
+def test_gates_hold_pods_in_any_case() -> None:
+    settings = read("profiles: [{plugins: {preEnqueue: {disabled: [{name: SchedulingGates}]}}}]")
+    assert settings.warnings == (
+        "profile default-scheduler: SchedulingGates stays on: a pod with gates cannot be bound",
+    )
+
+
 def test_a_shape_scores_by_its_points() -> None:
     shape = "[{utilization: 0, score: 0}, {utilization: 100, score: 10}]"
     args = f"{{scoringStrategy: {{type: RequestedToCapacityRatio, requestedToCapacityRatio: {{shape: {shape}}}}}}}"
@@ -95,6 +169,8 @@ def test_plugins_of_users_are_on_where_they_are_named() -> None:
     (profile,) = read("profiles: [{plugins: {filter: {enabled: [{name: Mine}]}}}]", MINE).profiles
     assert profile.scorers[0].score is None
     assert profile.scorers[0].filter is not None
+    (profile,) = read("profiles: [{plugins: {multiPoint: {enabled: [{name: Mine}]}}}]", MINE).profiles
+    assert profile.scorers == (MINE,)
     assert default_settings([MINE]).profiles[0].scorers == (MINE,)
 
 
@@ -116,10 +192,39 @@ def test_what_has_no_meaning_here_is_told_of() -> None:
         pytest.param("profiles: [{schedulerName: a}, {schedulerName: a}]", "'a' stands twice", id="a name twice"),
         pytest.param("profiles: [{schedulerName: a}, {}]", "schedulerName is required", id="a name missing"),
         pytest.param(
-            "profiles: [{plugins: {filter: {disabled: [{name: NodePorts}]}}}]", "cannot be switched off", id="filter"
+            "profiles: [{plugins: {multiPoint: {disabled: [{name: '*'}]}}}]",
+            "only one queue sort plugin required for profile with scheduler name 'default-scheduler', but got 0",
+            id="nothing sorts the queue",
         ),
         pytest.param(
-            "profiles: [{plugins: {multiPoint: {disabled: [{name: '*'}]}}}]", "cannot be switched off", id="all"
+            "profiles: [{plugins: {bind: {disabled: [{name: '*'}]}}}]",
+            "at least one bind plugin is needed for profile with scheduler name 'default-scheduler'",
+            id="nothing binds",
+        ),
+        pytest.param(
+            "profiles: [{plugins: {filter: {enabled: [{name: ImageLocality}]}}}]",
+            "profiles[0].plugins.filter: plugin 'ImageLocality' does not extend Filter plugin",
+            id="a point that the plugin has not",
+        ),
+        pytest.param(
+            "profiles: [{plugins: {preScore: {enabled: [{name: DefaultBinder}]}}}]",
+            "'DefaultBinder' does not extend PreScore plugin",
+            id="a point of two words",
+        ),
+        pytest.param(
+            "profiles: [{plugins: {score: {enabled: [{name: Mine}, {name: Mine}]}}}]",
+            "profiles[0].plugins.score: plugin 'Mine' already registered",
+            id="a plugin twice",
+        ),
+        pytest.param(
+            "profiles: [{plugins: {preFilter: {disabled: [{name: NodePorts}]}}}]",
+            "preFilter: NodePorts cannot be switched off there alone, but together with filter",
+            id="half a filter",
+        ),
+        pytest.param(
+            "profiles: [{plugins: {preScore: {disabled: [{name: '*'}]}}}]",
+            "cannot be switched off there alone, but together with score",
+            id="half a score",
         ),
         pytest.param(
             "profiles: [{pluginConfig: [{name: NodeResourcesFit, args: {scoringStrategy: {type: Best}}}]}]",
@@ -142,7 +247,7 @@ def test_what_has_no_meaning_here_is_told_of() -> None:
 )
 def test_what_is_wrong_is_refused(text: str, said: str) -> None:
     with pytest.raises(ConfigurationError, match=re.escape(said)):
-        read(text)
+        read(text, MINE)
 
 
 def test_another_kind_is_no_configuration(tmp_path: Path) -> None:

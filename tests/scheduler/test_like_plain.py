@@ -16,6 +16,7 @@ from bireme.api.selectors import LabelSelector
 from bireme.api.times import rfc3339
 from bireme.ledger.ledger import Ledger
 from bireme.scheduler.explanation import Explanation, refusal_if
+from bireme.scheduler.profile import Profile
 from bireme.scheduler.score_column import REFUSED
 from bireme.scheduler.templates import Templates
 from bireme.scheduler.world import World
@@ -27,6 +28,15 @@ LABELS = ((ZONE, ("a", "b")), ("rack", ("1", "2", "3")), ("disk", ("ssd",)), ("s
 WEB = LabelSelector.of({"app": "web"})
 NOW = rfc3339(datetime(2026, 1, 1, tzinfo=UTC))
 KEYS = (HOSTNAME, ZONE, "rack")
+FILTERS = (
+    "NodeUnschedulable",
+    "TaintToleration",
+    "NodeAffinity",
+    "NodePorts",
+    "NodeResourcesFit",
+    "PodTopologySpread",
+    "InterPodAffinity",
+)
 
 apps = st.sampled_from(APPS)
 spaces = st.sampled_from(("default", "other"))
@@ -216,12 +226,13 @@ def histories(draw: st.DrawFn) -> list[tuple[str, Any]]:
 class Both:
     """The world and the plain one, told the same."""
 
-    def __init__(self) -> None:
-        self.plain = Plain(namespaces={"default": {}, "other": {}})
+    def __init__(self, off: frozenset[str] = frozenset()) -> None:
+        self.plain = Plain(namespaces={"default": {}, "other": {}}, off=off)
         self.world = World(Ledger())
         self.selector = meta.LabelSelector(match_labels={"app": "web"})
         self.templates = Templates(
             self.world,
+            Profile(off=off),
             default_selector=lambda pod: WEB if pod.metadata.labels["app"] == "web" else None,
         )
         self.number = 0
@@ -288,11 +299,11 @@ class Both:
         for name in self.plain.nodes:
             row = self.world.nodes.row(name)
             assert bool(found.of(row)) == (name not in feasible), (name, found.of(row))
-            if not template.column.allowed[row]:
+            if not template.column.allowed[row]:  # what a node says of itself is not asked again
                 continue
             gone = [uid for uid, (_, node) in self.plain.pods.items() if node == name]
             kept = {uid: each for uid, each in self.plain.pods.items() if uid not in gone}
-            without = Plain(self.plain.nodes, kept, self.plain.namespaces)
+            without = Plain(self.plain.nodes, kept, self.plain.namespaces, self.plain.off)
             refusal = refusal_if(template, row, gone=[self.world.placed[uid] for uid in gone])
             assert (refusal is None) == without.fits(pod, self.plain.nodes[name])
 
@@ -301,5 +312,15 @@ class Both:
 @given(histories(), st.lists(kinds(), min_size=1, max_size=4))
 def test_the_same_nodes_and_the_same_best_score(history: list[tuple[str, Any]], pods: list[core.Pod]) -> None:
     both = Both()
+    for step, value in history:
+        both.play(step, value, pods)
+
+
+@settings(max_examples=80, deadline=None)
+@given(histories(), st.lists(kinds(), min_size=1, max_size=4), st.frozensets(st.sampled_from(FILTERS), min_size=1))
+def test_filters_that_are_off_are_not_asked(
+    history: list[tuple[str, Any]], pods: list[core.Pod], off: frozenset[str]
+) -> None:
+    both = Both(off)
     for step, value in history:
         both.play(step, value, pods)

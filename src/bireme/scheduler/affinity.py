@@ -25,9 +25,14 @@ Changes = Sequence[tuple[LabelSet, Sequence[Held], int]]
 
 
 class Affinity:
-    """What one kind of pod (its `bonds`) and those that are placed say of each other."""
+    """What one kind of pod (its `bonds`) and those that are placed say of each other. Without `requires`, what they
+    require of each other leaves no node out."""
 
-    def __init__(self, bonds: Bonds, labels: LabelSet, world: World, *, hard_weight: int) -> None:
+    def __init__(
+        self, bonds: Bonds, labels: LabelSet, world: World, *, hard_weight: int, requires: bool = True
+    ) -> None:
+        bonds = bonds if requires else Bonds(preferred=bonds.preferred)
+        self._requires = requires
         self.bonds, self._labels, self._world, self._hard_weight = bonds, labels, world, hard_weight
         self._together = (
             world.tally(Question(tuple(bond.term for bond in bonds.together))) if bonds.together else None
@@ -51,7 +56,7 @@ class Affinity:
             return
         self._version, self._named = world.held_version, world.namespaces_version
         held = world.holders(labels)
-        self._repelling = [each for each in held if each.side is Side.REPELS]
+        self._repelling = [each for each in held if each.side is Side.REPELS and self._requires]
         weights = {Side.REPELS: 0, Side.ATTRACTS: self._hard_weight}
         weighed = [(each.tally, each.bond.topology_key, weights.get(each.side, each.bond.weight)) for each in held]
         own = [(tally, bond.topology_key, bond.weight) for bond, tally in self._preferred]
@@ -154,7 +159,8 @@ class Affinity:
         labels, world, bond = self._labels, self._world, held.bond
         has_key = world.nodes.label(bond.topology_key).ids[row] >= 0
         return (
-            held.side is Side.REPELS
+            self._requires
+            and held.side is Side.REPELS
             and bool(has_key)
             and bond.term.matches(labels.namespace, labels.labels, world.namespaces)
         )

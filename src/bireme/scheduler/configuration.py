@@ -1,9 +1,8 @@
 """Profiles and limits from a KubeSchedulerConfiguration, the file that kube-scheduler takes as `--config`.
 
 Strict: an unknown field, plugin or value is an error that names its place. What has no meaning here (parallelism, a
-share of nodes to look at, leader election, connections) is accepted and told of. Filters that are built in stay on:
-to switch one off is an error, not a surprise; its score may be. Source: the Kubernetes documentation
-(kube-scheduler-config.v1).
+share of nodes to look at, leader election, connections) is accepted and told of. Which plugins are on is read in
+`configuration_plugins.py`. Source: the Kubernetes documentation (kube-scheduler-config.v1).
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,30 +16,10 @@ import msgspec
 from bireme.aio.backoff import Backoff
 from bireme.api.codec import yaml
 from bireme.api.errors import ApiError
-from bireme.scheduler.configuration_file import Arguments, File, FileProfile, Plugin, PluginSet
-from bireme.scheduler.profile import DEFAULT, WEIGHTS, Fit, Profile, Score, Scorer, Spreading, Strategy
+from bireme.scheduler.configuration_file import Arguments, File, FileProfile
+from bireme.scheduler.configuration_plugins import POINTS, ConfigurationError, camel, chosen_plugins
+from bireme.scheduler.profile import DEFAULT, Fit, Profile, Score, Scorer, Spreading, Strategy
 
-PREEMPTION = "DefaultPreemption"
-FILTERS = frozenset(
-    (
-        "NodeUnschedulable",
-        "NodeName",
-        "TaintToleration",
-        "NodeAffinity",
-        "NodePorts",
-        "NodeResourcesFit",
-        "VolumeRestrictions",
-        "NodeVolumeLimits",
-        "VolumeBinding",
-        "VolumeZone",
-        "PodTopologySpread",
-        "InterPodAffinity",
-        "DynamicResources",
-    )
-)
-OTHERS = frozenset(("SchedulingGates", "PrioritySort", PREEMPTION, "DefaultBinder", "GangScheduling"))
-SCORES = frozenset(score.value for score in Score)
-BUILT_IN = FILTERS | OTHERS | SCORES
 IGNORED = {
     "parallelism": "placements are decided one after the other",
     "percentage_of_nodes_to_score": "every node is scored",
@@ -53,10 +32,6 @@ IGNORED = {
 BACKOFF = Backoff(initial_s=1.0, limit_s=10.0)
 T = TypeVar("T")
 API_VERSION, KIND = "kubescheduler.config.k8s.io/v1", "KubeSchedulerConfiguration"
-
-
-class ConfigurationError(ValueError):
-    """A configuration that can't be used; the text says where and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +68,7 @@ def settings_of(tree: Any, scorers: Iterable[Scorer] = ()) -> Settings:
         raise ConfigurationError(f"expected apiVersion: {API_VERSION}, kind: {KIND}")
     file = _converted(tree, File, "")
     known = {scorer.name: scorer for scorer in scorers}
-    if clash := sorted(known.keys() & BUILT_IN):
+    if clash := sorted(known.keys() & POINTS.keys()):
         raise ConfigurationError(f"plugin {clash[0]} bears the name of a built-in one")
     if file.extenders:
         raise ConfigurationError("extenders: not supported; write a scoring plug-in")
@@ -110,7 +85,10 @@ def settings_of(tree: Any, scorers: Iterable[Scorer] = ()) -> Settings:
         preempting=frozenset(each.profile.name for each in read if each.preempts),
         backoff=Backoff(float(file.pod_initial_backoff_seconds), float(file.pod_max_backoff_seconds)),
         bind_timeout_s=max(each.bind_timeout_s for each in read),
-        warnings=tuple(f"{_camel(field)} is ignored: {IGNORED[field]}" for field in asked),
+        warnings=(
+            *(f"{camel(field)} is ignored: {IGNORED[field]}" for field in asked),
+            *(f"profile {each.profile.name}: {text}" for each in read for text in each.warnings),
+        ),
     )
 
 
@@ -119,26 +97,25 @@ class _Read:
     profile: Profile
     preempts: bool
     bind_timeout_s: float
+    warnings: tuple[str, ...]
 
 
 def _profile(file: FileProfile, known: Mapping[str, Scorer], place: str, *, alone: bool) -> _Read:
     name = file.scheduler_name or (DEFAULT.name if alone else "")
     if not name:
         raise ConfigurationError(f"{place}: schedulerName is required where there are several profiles")
-    names = BUILT_IN | known.keys()
-    points = {point: getattr(file.plugins, point) for point in file.plugins.__struct_fields__}
-    for point, chosen in points.items():
-        for plugin in (*chosen.enabled, *chosen.disabled):
-            if plugin.name not in names and not (plugin.name == "*" and plugin in chosen.disabled):
-                raise ConfigurationError(f"{place}.plugins.{_camel(point)}: plugin {plugin.name!r} does not exist")
-    _check_filters(points, f"{place}.plugins")
-    weights = _weights(points["multi_point"], points["score"])
-    arguments = _arguments(file, names, f"{place}.pluginConfig")
-    filtering = {each.name for point in ("filter", "multi_point") for each in points[point].enabled}
+    chosen = chosen_plugins(file.plugins, known, name, f"{place}.plugins")
+    weights = chosen.weights
+    arguments = _arguments(file, POINTS.keys() | known.keys(), f"{place}.pluginConfig")
     scorers = [
-        replace(scorer, weight=float(weights.get(plugin, 0)), score=scorer.score if plugin in weights else None)
+        replace(
+            scorer,
+            weight=float(weights.get(plugin, 0)),
+            score=scorer.score if plugin in weights else None,
+            filter=scorer.filter if plugin in chosen.filters else None,
+        )
         for plugin, scorer in known.items()
-        if plugin in weights or (plugin in filtering and scorer.filter is not None)
+        if plugin in weights or plugin in chosen.filters
     ]
     fit, balance, spread = arguments.fit, arguments.balance, arguments.spread
     profile = Profile(
@@ -152,45 +129,9 @@ def _profile(file: FileProfile, known: Mapping[str, Scorer], place: str, *, alon
         system_spreading=spread is None or spread.defaulting_type == "System",
         hard_affinity_weight=_hard_weight(arguments, f"{place}.pluginConfig: InterPodAffinity"),
         scorers=tuple(scorers),
+        off=chosen.off,
     )
-    return _Read(profile, _is_on(PREEMPTION, points["multi_point"], points["post_filter"]), _bind_timeout(arguments))
-
-
-def _check_filters(points: Mapping[str, PluginSet], place: str) -> None:
-    """Raises ConfigurationError if a filter that is built in were off."""
-    for point in ("filter", "multi_point"):
-        again = {plugin.name for plugin in points[point].enabled}
-        off = {plugin.name for plugin in points[point].disabled}
-        if lost := sorted((FILTERS if "*" in off else FILTERS & off) - again):
-            raise ConfigurationError(
-                f"{place}.{_camel(point)}: the filter of {lost[0]} cannot be switched off; "
-                "its score can, under plugins.score"
-            )
-
-
-def _weights(everywhere: PluginSet, score: PluginSet) -> dict[str, int]:
-    """The weight of each score that is on: what is said of scores goes before what is said of all points."""
-    weights = {each.value: weight for each, weight in WEIGHTS.items()}
-    for chosen in (everywhere, score):
-        off = {plugin.name for plugin in chosen.disabled}
-        weights = {} if "*" in off else {name: weight for name, weight in weights.items() if name not in off}
-        weights |= {plugin.name: _weight(plugin) for plugin in chosen.enabled if plugin.name not in FILTERS - SCORES}
-    return {name: weight for name, weight in weights.items() if name not in OTHERS}
-
-
-def _weight(plugin: Plugin) -> int:
-    if plugin.weight < 0:
-        raise ConfigurationError(f"the weight of {plugin.name} is below 0")
-    return plugin.weight or 1
-
-
-def _is_on(name: str, everywhere: PluginSet, point: PluginSet) -> bool:
-    on = True
-    for chosen in (everywhere, point):
-        if {"*", name} & {plugin.name for plugin in chosen.disabled}:
-            on = False
-        on = on or name in {plugin.name for plugin in chosen.enabled}
-    return on
+    return _Read(profile, chosen.preempts, _bind_timeout(arguments), chosen.warnings)
 
 
 def _arguments(file: FileProfile, names: Iterable[str], place: str) -> Arguments:
@@ -267,8 +208,3 @@ def _converted(tree: Any, kind: type[T], place: str) -> T:
         return msgspec.convert(tree, kind)
     except msgspec.ValidationError as error:
         raise ConfigurationError(f"{place}: {error}" if place else str(error)) from error
-
-
-def _camel(field: str) -> str:
-    first, *rest = field.split("_")
-    return first + "".join(word.capitalize() for word in rest)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from bireme.api.kinds import core
 from bireme.scheduler.configuration import Settings
 from bireme.scheduler.explanation import Explanation, message
-from bireme.scheduler.interface import NOTHING, Cold, Lack, Mask, Rule, Stop, looked
+from bireme.scheduler.interface import NOTHING, Cold, Lack, Mask, Rule, Stop, looked, plugin_of
 from bireme.scheduler.nominated import Nominated
 from bireme.scheduler.preempting import Preempting, Said
 from bireme.scheduler.preemption import NOT_HELPFUL, Choice
@@ -56,10 +56,14 @@ class Cycle:
         rules: Sequence[Rule] = (),
         default_selector: DefaultSelector,
     ) -> None:
-        self.world, self._rules = world, rules
+        self.world = world
         self._preempting_profiles = settings.preempting
         self._templates = {
             profile.name: Templates(world, profile, default_selector=default_selector)
+            for profile in settings.profiles
+        }
+        self._rules_of = {
+            profile.name: tuple(rule for rule in rules if plugin_of(rule) not in profile.off)
             for profile in settings.profiles
         }
         self.names = frozenset(self._templates)
@@ -71,6 +75,11 @@ class Cycle:
         """The template of the pod in its profile."""
         return self._templates[pod.spec.scheduler_name].of(pod)
 
+    def rules_of(self, pod: core.Pod) -> tuple[Rule, ...]:
+        """The rules that have a say about the pod."""
+        rules = self._rules_of[pod.spec.scheduler_name]
+        return tuple(rule for rule in rules if rule.concerns(pod)) if rules else ()
+
     def may_preempt(self, pod: core.Pod) -> bool:
         """Whether others may have to go for the pod at all."""
         return pod.spec.scheduler_name in self._preempting_profiles and pod.spec.preemption_policy != "Never"
@@ -78,7 +87,7 @@ class Cycle:
     def decide(self, pod: core.Pod) -> Found | Refused:
         """The pod's node, which it holds from now on, or why it gets none. Raises Cold."""
         template = self.template(pod)
-        rules = tuple(rule for rule in self._rules if rule.concerns(pod)) if self._rules else ()
+        rules = self.rules_of(pod)
         said: list[Said] = []
         for rule in rules:
             answer = rule.look(pod)
@@ -107,8 +116,8 @@ class Cycle:
     def reasons(self, pod: core.Pod) -> dict[str, list[str]]:
         """The reasons of each node that refuses the pod, by node name; an empty list for one that would take it."""
         masks: list[Mask] = []
-        for rule in self._rules:
-            answer = looked(rule, pod) if rule.concerns(pod) else ()
+        for rule in self.rules_of(pod):
+            answer = looked(rule, pod)
             if isinstance(answer, Stop):
                 return {name: [answer.message] for name in self.world.ledger.nodes()}
             masks += answer
@@ -167,8 +176,9 @@ class Cycle:
         return Twins(template, pod.spec.priority or 0, self.may_preempt(pod), uid if alone else "")
 
     def _offers_are_in_the_way(self, template: Template) -> bool:
-        ledger, demand = self.world.ledger, template.demand
+        ledger = self.world.ledger
+        requests = template.demand.requests if template.column.counts_amounts else {}
         if not ledger.statistics().offers:
             return False
-        nodes = ledger.would_fit_without_offers(demand.requests, ports=demand.ports)
+        nodes = ledger.would_fit_without_offers(requests, ports=template.column.ports)
         return any(template.column.allowed[ledger.columns.rows[node]] for node in nodes)

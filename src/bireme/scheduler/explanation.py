@@ -112,11 +112,13 @@ def _stages(template: Template, masks: Sequence[Mask]) -> Iterable[Stage]:
     column, world, spec = template.column, template.world, template.demand.spec
     nodes = world.nodes
     column.refresh()
-    for name, rule in zip((Rule.CORDON, Rule.NAME, Rule.TAINTS, Rule.SELECTION), filters.FILTERS, strict=True):
+    for rule in filters.FILTERS:
+        if rule.plugin in template.profile.off:
+            continue
         by_row, by_taints = _by_filter(rule, template), partial(_by_taints, rule, template)
-        yield Stage(name, rule.mask(spec, nodes), by_row, Lack.NODE, count=by_taints)
+        yield Stage(Rule(rule.plugin), rule.mask(spec, nodes), by_row, Lack.NODE, count=by_taints)
     every = np.arange(nodes.capacity)
-    if template.demand.ports:
+    if column.ports:
         free = np.array([not column.clashes(row) for row in every.tolist()], dtype=bool)
         yield _for_one_reason(Rule.PORTS, free, NO_PORTS, Lack.PORTS | Lack.NODE, curable=True)
     room = column.has_room(every)

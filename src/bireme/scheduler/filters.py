@@ -5,7 +5,7 @@ Each gives the rows that will do. Amounts and host ports, which change with ever
 Source: the Kubernetes documentation.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,8 +20,9 @@ DISCOURAGES = "PreferNoSchedule"
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """A rule by its mask, and the reason that it gives for a row it refuses."""
+    """A rule by its plugin, its mask, and the reason that it gives for a row it refuses."""
 
+    plugin: str
     mask: Callable[[core.PodSpec, Nodes], Flags]
     reason: Callable[[core.PodSpec, Nodes, int], str]
 
@@ -138,19 +139,20 @@ def _always(text: str) -> Callable[[core.PodSpec, Nodes, int], str]:
 
 NO_AFFINITY = "node(s) didn't match Pod's node affinity/selector"
 FILTERS = (
-    Filter(uncordoned, _always("node(s) were unschedulable")),
-    Filter(named, _always("node(s) didn't match the requested node name")),
-    Filter(untainted, _taint_reason),
-    Filter(chosen, _always(NO_AFFINITY)),
+    Filter("NodeUnschedulable", uncordoned, _always("node(s) were unschedulable")),
+    Filter("NodeName", named, _always("node(s) didn't match the requested node name")),
+    Filter("TaintToleration", untainted, _taint_reason),
+    Filter("NodeAffinity", chosen, _always(NO_AFFINITY)),
 )
 
 
-def allowed(spec: core.PodSpec, nodes: Nodes) -> Flags:
-    """The nodes that no rule refuses."""
+def allowed(spec: core.PodSpec, nodes: Nodes, *, but: Collection[str] = ()) -> Flags:
+    """The nodes that no rule refuses, but those of these plugins."""
     nodes.grow()
     rows = nodes.present.copy()
     for rule in FILTERS:
-        rows &= rule.mask(spec, nodes)
+        if rule.plugin not in but:
+            rows &= rule.mask(spec, nodes)
     return rows
 
 

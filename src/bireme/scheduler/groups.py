@@ -72,6 +72,8 @@ class PodGroups:
     that failed would fail again.
     """
 
+    plugin = "GangScheduling"
+
     def __init__(
         self,
         client: Client,

@@ -114,6 +114,12 @@ class Hearing(Protocol):
         """No node was found for the pod, this time; gives what more may help it, as far as this rule goes."""
 
 
+def plugin_of(rule: Rule) -> str:
+    """The plugin of the original whose part the rule does: its class bears the name, unless it says another."""
+    name: str = getattr(rule, "plugin", type(rule).__name__)
+    return name
+
+
 def looked(rule: Rule, pod: core.Pod) -> Sequence[Mask] | Stop:
     """What the rule's `look` says, however long it takes: for those whom nobody waits for."""
     while True:

@@ -188,7 +188,7 @@ class Nominated:
 
 def amounts_decide(template: Template) -> bool:
     """Whether other pods matter to such a pod by the room that they take alone: no ports, terms or hard spreading."""
-    if template.demand.ports:
+    if template.column.ports:
         return False
     between = template.affinity
     if between.is_alive() and (_requires(template) or between.unrepelled() is not None):

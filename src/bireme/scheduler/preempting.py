@@ -36,7 +36,7 @@ class Preempting:
         self._world, self._nominated = world, nominated
         self._residents = Residents(world)
         self._budgets = Budgets()
-        self._costs: OrderedDict[tuple[bytes, int], Costs] = OrderedDict()
+        self._costs: OrderedDict[tuple[bytes, int, bool], Costs] = OrderedDict()
         self._warmed_at = -(1 << 62)
         self.doomed: set[str] = set()
 
@@ -122,13 +122,14 @@ class Preempting:
         return refused
 
     def _cost(self, template: Template, priority: int) -> Costs:
-        key = (template.demand.key, priority)
+        counts = template.column.counts_amounts
+        key = (template.demand.key, priority, counts)
         costs = self._costs.get(key)
         if costs is None:
             costs = self._costs[key] = Costs(
                 self._world,
                 self._residents,
-                self._world.ledger.columns.row_of(template.demand.load),
+                self._world.ledger.columns.row_of(template.demand.load) * counts,
                 priority,
                 held=lambda rows: self._nominated.held(rows, least=priority),
                 budgets=self._budgets,

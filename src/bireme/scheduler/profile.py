@@ -89,7 +89,8 @@ class Scorer:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One scheduler's preferences. A weight of 0 switches a score off."""
+    """One scheduler's preferences. A weight of 0 switches a score off; the filters of the plugins in `off` are not
+    asked."""
 
     name: str = DEFAULT_NAME
     weights: Mapping[Score, int] = field(default_factory=lambda: WEIGHTS)
@@ -99,6 +100,7 @@ class Profile:
     system_spreading: bool = True
     hard_affinity_weight: int = 1
     scorers: tuple[Scorer, ...] = ()
+    off: frozenset[str] = frozenset()
 
     def weight(self, score: Score) -> int:
         """How much the score counts."""

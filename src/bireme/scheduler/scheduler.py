@@ -80,7 +80,7 @@ class Scheduler:
         self._acting, self._writers = Acting(client, events, clock), Writers("scheduler")
         self._stirred = asyncio.Event()
         self._following = Following(caches, self._cycle, self._queue, clock, stir=self._stirred.set)
-        self.together = Together(self._cycle, rules, unheard=self._following.unheard)
+        self.together = Together(self._cycle, unheard=self._following.unheard)
         self._hearing = [rule for rule in rules if isinstance(rule, Hearing)]
         self._booked_before = ledger.pods()
         self.figures = Figures()

@@ -6,6 +6,7 @@ import numpy as np
 
 from bireme.api import resources
 from bireme.ledger.columns import CPU, MEMORY, Amounts
+from bireme.ledger.ports import NO_PORTS as NO_PORT
 from bireme.scheduler import filters, scores
 from bireme.scheduler.demand import Demand
 from bireme.scheduler.nodes import Flags, Numbers, Rows
@@ -25,6 +26,8 @@ class Column:
 
     def __init__(self, demand: Demand, world: World, profile: Profile) -> None:
         self.demand = demand
+        self.ports = NO_PORT if "NodePorts" in profile.off else demand.ports
+        self.counts_amounts = "NodeResourcesFit" not in profile.off
         self._nodes, self._columns, self._profile = world.nodes, world.ledger.columns, profile
         self._fit_weight = profile.weight(Score.FIT)
         self._balance_weight = 0 if demand.is_best_effort else profile.weight(Score.BALANCE)
@@ -63,13 +66,14 @@ class Column:
     def _start_anew(self) -> None:
         columns, nodes, demand, profile = self._columns, self._nodes, self.demand, self._profile
         self._wanted = columns.vector(demand.load.amounts)  # may add a column, and with it a generation
-        self._least = np.where(self._wanted > 0, self._wanted, NEVER_SHORT)
-        self._needs = [(index, amount) for index, amount in enumerate(self._wanted.tolist()) if amount > 0]
+        needed = self._wanted * self.counts_amounts
+        self._least = np.where(needed > 0, needed, NEVER_SHORT)
+        self._needs = [(index, amount) for index, amount in enumerate(needed.tolist()) if amount > 0]
         self._cpu, self._memory = self._wanted[:2].tolist()
         self._fitted = [columns.index(name) for name, _ in profile.fit.resources]
         self._balanced = [columns.index(name) for name in profile.balanced]
         self._generation, self._version, self._position = columns.generation, nodes.version, columns.position
-        self.allowed = filters.allowed(demand.spec, nodes)
+        self.allowed = filters.allowed(demand.spec, nodes, but=profile.off)
         self._allows_all = bool(np.array_equal(self.allowed, nodes.present))
         avoided = filters.avoided_taints(demand.spec, nodes)
         self.avoided = avoided if avoided.any() else None
@@ -117,11 +121,11 @@ class Column:
             free = free - columns.row_of(pod.demand.load)
         if short := self._short(free):
             return short[0]
-        if self.demand.ports:
+        if self.ports:
             held = self._nodes.ledger.ports(columns.nodes[row])
             for pod in gone:
                 held = held - pod.demand.ports
-            if self.demand.ports.overlaps(held) or any(self.demand.ports.overlaps(pod.demand.ports) for pod in come):
+            if self.ports.overlaps(held) or any(self.ports.overlaps(pod.demand.ports) for pod in come):
                 return NO_PORTS
         return None
 
@@ -131,7 +135,7 @@ class Column:
         # One resource after the other, each a row of numbers over the nodes.
         have, taken = columns.allocatable.T.take(rows, axis=1), columns.promised.T.take(rows, axis=1)
         fits = np.logical_and.reduce(have - taken >= self._least[:, None], axis=0)
-        if self.demand.ports:
+        if self.ports:
             fits &= np.array([not self.clashes(row) for row in rows.tolist()], dtype=bool)
         used = columns.scored.T.take(rows, axis=1) + load.scored[:, None]
         if self._is_usual:
@@ -159,7 +163,7 @@ class Column:
             return
         columns, load = self._columns, self.demand.load
         capacity, promised = columns.allocatable[row].tolist(), columns.promised[row].tolist()
-        fits = not (self.demand.ports and self.clashes(row))
+        fits = not (self.ports and self.clashes(row))
         for index, amount in self._needs:
             if capacity[index] - promised[index] < amount:
                 fits = False
@@ -180,7 +184,7 @@ class Column:
 
     def clashes(self, row: int) -> bool:
         """Whether a host port that the pod wants is taken on the row."""
-        return self.demand.ports.overlaps(self._nodes.ledger.ports(self._columns.nodes[row]))
+        return self.ports.overlaps(self._nodes.ledger.ports(self._columns.nodes[row]))
 
 
 def _in_each_column(holds: Flags) -> Flags:

@@ -23,6 +23,7 @@ from bireme.scheduler.placed import LabelSet
 from bireme.scheduler.profile import DEFAULT, Profile, Score
 from bireme.scheduler.score_column import REFUSED, Column
 from bireme.scheduler.spread import Spread, constraints_of
+from bireme.scheduler.switched_off import constraints_left
 from bireme.scheduler.terms import bonds_of
 from bireme.scheduler.world import World
 
@@ -41,16 +42,22 @@ class Template:
     def __init__(
         self, column: Column, labels: LabelSet, world: World, profile: Profile, selector: LabelSelector | None
     ) -> None:
-        self.column, self.labels, self.world, self._profile = column, labels, world, profile
+        self.column, self.labels, self.world, self.profile = column, labels, world, profile
         self.demand = column.demand
         spec = column.demand.spec
         constraints = constraints_of(spec, labels, profile, selector)
+        if profile.off:
+            constraints = constraints_left(constraints, profile.off)
         needs_labels = bool(spec.topology_spread_constraints) or not profile.system_spreading
         self.spread = (
             Spread(constraints, world, spec, labels.namespace, needs_labels=needs_labels) if constraints else None
         )
         self.affinity = Affinity(
-            bonds_of(spec, labels.namespace, labels.labels), labels, world, hard_weight=profile.hard_affinity_weight
+            bonds_of(spec, labels.namespace, labels.labels),
+            labels,
+            world,
+            hard_weight=profile.hard_affinity_weight,
+            requires="InterPodAffinity" not in profile.off,
         )
 
     def best(self, masks: Sequence[Mask] = (), *, pod: core.Pod | None = None) -> int | None:
@@ -68,7 +75,7 @@ class Template:
 
     def scores(self, masks: Sequence[Mask] = (), *, pod: core.Pod | None = None) -> Numbers:
         """The weighted score of every row, -inf for one that will not do. To be read, not changed."""
-        column, profile, spread = self.column, self._profile, self.spread
+        column, profile, spread = self.column, self.profile, self.spread
         column.refresh()
         score = column.score
         affinity = self.affinity if self.affinity.is_alive() else None
@@ -99,7 +106,7 @@ class Template:
 
     def _parts(self, feasible: Flags, affinity: Affinity | None) -> Sequence[tuple[int, Numbers | None]]:
         """The scores that are made comparable over the feasible nodes, by weight; arrays of the caller's own."""
-        column, profile = self.column, self._profile
+        column, profile = self.column, self.profile
         parts: list[tuple[int, Numbers | None]] = []
         if column.avoided is not None:
             avoided = scores.normalised(column.avoided, feasible, reverse=True)

@@ -15,10 +15,8 @@ class Together:
     """Tries pods on over a cycle's world, as `Rule.look` may raise Cold. What is given back within `unheard` goes
     unnoticed."""
 
-    def __init__(
-        self, cycle: Cycle, rules: Sequence[Rule], *, unheard: Callable[[], AbstractContextManager[None]]
-    ) -> None:
-        self._cycle, self._rules, self._unheard = cycle, rules, unheard
+    def __init__(self, cycle: Cycle, *, unheard: Callable[[], AbstractContextManager[None]]) -> None:
+        self._cycle, self._unheard = cycle, unheard
 
     def could_place(self, pods: Sequence[core.Pod], wanted: int, *, but: Rule) -> bool:
         """Whether at least `wanted` of the pods could be placed together; `but` is the rule that asks."""
@@ -46,7 +44,7 @@ class Together:
         if pod.spec.scheduler_name not in cycle.names or cycle.world.ledger.has_pod(pod.metadata.uid):
             return None
         template = cycle.template(pod)
-        rules = [rule for rule in self._rules if rule is not but and rule.concerns(pod)]
+        rules = [rule for rule in cycle.rules_of(pod) if rule is not but]
         masks: list[Mask] = []
         for rule in rules:
             answer = rule.look(pod)

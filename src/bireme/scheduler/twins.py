@@ -121,7 +121,9 @@ def copies(twins: Twins, row: int, world: World, nominated: Nominated) -> int:
         return 0
     come = nominated.on(columns.nodes[row], least=twins.priority, but=twins.only)
     if refusal_if(template, row, come=come) is None:
-        return _room(template, row, come, world) if amounts_decide(template) and not come else 1
+        if not amounts_decide(template) or come:
+            return 1
+        return _room(template, row, come, world) if template.column.counts_amounts else ALL
     if not twins.preempts:
         return 0
     gone = [pod for pod in world.on_row(row) if pod.priority < twins.priority]
