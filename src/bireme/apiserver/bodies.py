@@ -45,6 +45,11 @@ def read_tree(request: Request, call: Call | None = None) -> Any:
     return tree
 
 
+def is_json(request: Request) -> bool:
+    """Whether the body is to be read as JSON. Raises UnsupportedMediaType."""
+    return body_media(request) not in (PROTOBUF, YAML)
+
+
 def read_object(request: Request, call: Call | None = None) -> Tree:
     """The body as an object. Raises BadRequest for anything else."""
     tree = read_tree(request, call)

@@ -29,6 +29,7 @@ from bireme.registry.eviction import evict
 from bireme.registry.field_managers import Apply
 from bireme.registry.kinds import Kind
 from bireme.registry.lists import Page
+from bireme.registry.moulds import Moulds
 from bireme.registry.options import Call
 from bireme.registry.record import Document
 from bireme.registry.token_requests import request_token
@@ -70,6 +71,7 @@ class ResourceDoor:
         self._tunnels = tunnels
         self._random = random
         self._listed = Listed(registry.clock.monotonic)
+        self._moulds = Moulds(registry)
         self._verbs: Mapping[str, Callable[[Route, Request, Identity], Awaitable[Answer]]] = {
             "get": self._get,
             "list": self._list,
@@ -147,6 +149,10 @@ class ResourceDoor:
 
     async def _create(self, route: Route, request: Request, user: Identity) -> Answer:
         call = bodies.read_call(request, user)
+        if not route.subresource and self._moulds.takes(route.kind, request.body, call) and bodies.is_json(request):
+            read = partial(bodies.read_object, request, call)
+            document = await self._moulds.create(route.kind, route.namespace, request.body, call, read)
+            return self._answer_document(route.kind, request, document, call, status=201)
         tree = await apart(call.large, bodies.read_object, request, call)
         if route.subresource:
             settle_deed(self._registry.intake, route.subresource, tree, call)

@@ -115,6 +115,10 @@ class Registry(Reader):
         """The rules of a kind, by its name."""
         return self._rules.get(kind, self._no_rules)
 
+    def has_rules(self, kind: str) -> bool:
+        """Whether a kind keeps something beside its objects."""
+        return kind in self._rules
+
     def new_uid(self) -> str:
         """A uid that was never given out."""
         return self._uid()
@@ -460,6 +464,14 @@ class Registry(Reader):
             raise store_failure(error) from error
         await self.rules_of(kind.stored.kind).after_delete(tree)
         return event.revision
+
+    async def put_new(self, kind: Kind, key: str, value: bytes) -> Document:
+        """Store a new object's bytes as they are, past admission and validation. Raises Raced."""
+        return await self._put(kind, key, value, expect=0)
+
+    def new_name(self, base: str) -> str:
+        """A name that begins like `base`."""
+        return self._generate_name(base)
 
     def _generate_name(self, base: str) -> str:
         return base[:LONGEST_BASE] + "".join(self._random.choices(SUFFIX_ALPHABET, k=5))

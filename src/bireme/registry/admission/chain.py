@@ -15,6 +15,8 @@ from bireme.registry.kinds import Kind
 from bireme.registry.options import Call
 
 Tree = dict[str, Any]
+Place = tuple[str, str, str]
+"""Group, version and plural of a kind, as `Objects.find` takes them."""
 Operation = Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
 
 
@@ -97,6 +99,13 @@ class Plugin(ABC):
     def handles(self, operation: Operation, kind: Kind, subresource: str) -> bool:
         """Whether it has anything to say to `operation` on `kind`."""
 
+    def looks_at(self, attributes: Attributes) -> Sequence[Place] | None:
+        """The kinds whose objects decide, with body and user alone, what it says of a new object, whatever its name.
+
+        None where more does: it is to be asked each time.
+        """
+        return None
+
     async def admit(self, attributes: Attributes) -> None:  # noqa: B027 - a plugin does one or the other
         """Change the tree in place. Raises ApiError to refuse."""
 
@@ -109,6 +118,14 @@ Step = Callable[[Attributes], Awaitable[None]]
 
 Steps = tuple[tuple[Step, ...], tuple[Step, ...]]
 """What fills in, and what refuses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What admission of a new object came from: the kinds that were looked at, and who is to be asked each time."""
+
+    places: tuple[Place, ...]
+    each_time: tuple[Step, ...]
 
 
 class Chain:
@@ -132,6 +149,22 @@ class Chain:
         """Let every plugin refuse."""
         for step in self._of(attributes)[1]:
             await step(attributes)
+
+    def alike(self, attributes: Attributes) -> Looked | None:
+        """What has to stay as it is for the next object with this body; None where that can't be told."""
+        places: list[Place] = []
+        each_time: list[Step] = []
+        for plugin in self._plugins:
+            if not plugin.handles(attributes.operation, attributes.kind, attributes.subresource):
+                continue
+            seen = plugin.looks_at(attributes)
+            if seen is not None:
+                places += seen
+            elif type(plugin).admit is not Plugin.admit:
+                return None  # it may fill in something else
+            else:
+                each_time.append(plugin.validate)
+        return Looked(tuple(places), tuple(each_time))
 
     def _of(self, attributes: Attributes) -> Steps:
         place = (attributes.operation, attributes.kind, attributes.subresource)

@@ -1,8 +1,9 @@
 """DefaultTolerationSeconds: a pod outlives the loss of its node by five minutes, unless it says otherwise."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from bireme.registry.admission.chain import Attributes, Operation, Plugin
+from bireme.registry.admission.chain import Attributes, Operation, Place, Plugin
 from bireme.registry.kinds import Kind
 
 LOST = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
@@ -16,6 +17,9 @@ class DefaultTolerationSeconds(Plugin):
 
     def handles(self, operation: Operation, kind: Kind, subresource: str) -> bool:
         return operation == "CREATE" and kind.is_a("Pod") and not subresource
+
+    def looks_at(self, attributes: Attributes) -> Sequence[Place] | None:
+        return ()
 
     async def admit(self, attributes: Attributes) -> None:
         if attributes.tree is None:

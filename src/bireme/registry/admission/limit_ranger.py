@@ -3,12 +3,12 @@
 Source: the Kubernetes documentation on limit ranges; the texts are those that clients know.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bireme.api import amounts, quantity
 from bireme.api.amounts import Amount
-from bireme.registry.admission.chain import Attributes, Objects, Operation, Plugin
+from bireme.registry.admission.chain import Attributes, Objects, Operation, Place, Plugin
 from bireme.registry.admission.refusals import joined, refused
 from bireme.registry.kinds import Kind
 from bireme.registry.pod_amounts import limits_of, requests_of
@@ -30,6 +30,9 @@ class LimitRanger(Plugin):
         if kind.is_a("Pod"):
             return (operation, subresource) in (("CREATE", ""), ("UPDATE", "resize"))
         return operation in ("CREATE", "UPDATE") and kind.is_a("PersistentVolumeClaim") and not subresource
+
+    def looks_at(self, attributes: Attributes) -> Sequence[Place] | None:
+        return (("", "v1", "limitranges"),)
 
     async def admit(self, attributes: Attributes) -> None:
         if attributes.tree is None or attributes.operation != "CREATE" or not attributes.kind.is_a("Pod"):

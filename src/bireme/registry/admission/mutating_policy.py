@@ -6,7 +6,7 @@ runs once more when a later one changed the object. Source: the documentation of
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from bireme.api.apply_merge import merge
@@ -16,7 +16,7 @@ from bireme.api.cel.values import TypeValue
 from bireme.api.errors import ApiError
 from bireme.api.managed_types import Owned, Typed
 from bireme.api.patch import json_patch
-from bireme.registry.admission.chain import Attributes, Operation, Plugin
+from bireme.registry.admission.chain import Attributes, Operation, Place, Plugin
 from bireme.registry.admission.policies import (
     PER_POLICY,
     Policies,
@@ -52,6 +52,9 @@ class MutatingAdmissionPolicy(Plugin):
 
     def handles(self, operation: Operation, kind: Kind, subresource: str) -> bool:
         return operation in ("CREATE", "UPDATE") and not is_exempt(kind)
+
+    def looks_at(self, attributes: Attributes) -> Sequence[Place] | None:
+        return None if self._policies.current() else self._policies.places
 
     async def admit(self, attributes: Attributes) -> None:
         if attributes.tree is None or not self._policies.current():

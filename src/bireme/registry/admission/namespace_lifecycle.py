@@ -1,7 +1,9 @@
 """NamespaceLifecycle: nothing new in a namespace that is missing or going; the first namespaces stay."""
 
+from collections.abc import Sequence
+
 from bireme.api.errors import Cause, Forbidden, not_found
-from bireme.registry.admission.chain import Attributes, Objects, Operation, Plugin
+from bireme.registry.admission.chain import Attributes, Objects, Operation, Place, Plugin
 from bireme.registry.kinds import Kind
 
 IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
@@ -19,6 +21,9 @@ class NamespaceLifecycle(Plugin):
         if operation == "DELETE":
             return kind.is_a("Namespace")
         return operation == "CREATE" and kind.resource.namespaced
+
+    def looks_at(self, attributes: Attributes) -> Sequence[Place] | None:
+        return (("", "v1", "namespaces"),)
 
     async def admit(self, attributes: Attributes) -> None:
         if attributes.operation == "DELETE":

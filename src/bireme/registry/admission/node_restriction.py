@@ -4,12 +4,12 @@ Acts on users of the group `system:nodes` alone; what they may read and which ve
 business. Source: the Kubernetes documentation on node authorization; CVE-2021-25735, CVE-2025-4563, CVE-2025-5187.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from bireme.api.errors import not_found
 from bireme.registry.access import Attempt
-from bireme.registry.admission.chain import Attributes, Judges, Objects, Operation, Plugin
+from bireme.registry.admission.chain import Attributes, Judges, Objects, Operation, Place, Plugin
 from bireme.registry.admission.refusals import refused
 from bireme.registry.kinds import Kind
 from bireme.registry.signing_requests import subject_of
@@ -65,10 +65,13 @@ class NodeRestriction(Plugin):
     def handles(self, operation: Operation, kind: Kind, subresource: str) -> bool:
         return operation != "CONNECT" and kind.stored.title in self._rules
 
+    def looks_at(self, attributes: Attributes) -> Sequence[Place] | None:
+        return None if _is_node(attributes) else ()
+
     async def admit(self, attributes: Attributes) -> None:
-        user = attributes.call.user
-        if GROUP not in user.groups or not user.name.startswith(USER):
+        if not _is_node(attributes):
             return
+        user = attributes.call.user
         node = user.name.removeprefix(USER)
         if not node:
             raise refused(attributes, f'could not determine node from user "{user.name}"')
@@ -206,6 +209,11 @@ class NodeRestriction(Plugin):
                     "tokens for this audience"
                 )
         return ""
+
+
+def _is_node(attributes: Attributes) -> bool:
+    user = attributes.call.user
+    return GROUP in user.groups and user.name.startswith(USER)
 
 
 def _pod_status(node: str, attributes: Attributes) -> str:

@@ -4,10 +4,10 @@ The standards stand in `registry/pod_security/`. A change of the labels warns of
 Nobody is exempt. Source: the Kubernetes documentation on pod security admission.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bireme.registry.admission.chain import Attributes, Objects, Operation, Plugin
+from bireme.registry.admission.chain import Attributes, Objects, Operation, Place, Plugin
 from bireme.registry.admission.refusals import refused
 from bireme.registry.kinds import Kind
 from bireme.registry.pod_security.policy import (
@@ -56,6 +56,10 @@ class PodSecurity(Plugin):
         if kind.is_a("Pod"):
             return subresource in ("", "ephemeralcontainers")
         return not subresource and (kind.is_a("Namespace") or kind.stored.title in _TEMPLATES)
+
+    def looks_at(self, attributes: Attributes) -> Sequence[Place] | None:
+        # A standard is gone through each time, since what it finds is noted for the audit log.
+        return (("", "v1", "namespaces"),) if self._policy(attributes.namespace) is PRIVILEGED else None
 
     async def validate(self, attributes: Attributes) -> None:
         tree = attributes.tree

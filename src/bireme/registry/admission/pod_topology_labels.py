@@ -1,8 +1,9 @@
 """PodTopologyLabels: a pod on a node carries the zone and the region of that node as labels (KEP-4742)."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from bireme.registry.admission.chain import Attributes, Objects, Operation, Plugin
+from bireme.registry.admission.chain import Attributes, Objects, Operation, Place, Plugin
 from bireme.registry.kinds import Kind
 
 Tree = dict[str, Any]
@@ -20,15 +21,23 @@ class PodTopologyLabels(Plugin):
     def handles(self, operation: Operation, kind: Kind, subresource: str) -> bool:
         return operation == "CREATE" and kind.is_a("Pod") and subresource in ("", "binding")
 
+    def looks_at(self, attributes: Attributes) -> Sequence[Place] | None:
+        return (("", "v1", "nodes"),) if _node_name(attributes) else ()
+
     async def admit(self, attributes: Attributes) -> None:
         tree = attributes.tree
         if tree is None:
             return
-        where = tree.get("target") or {} if attributes.subresource else tree.get("spec") or {}
-        name = where.get("name" if attributes.subresource else "nodeName")
+        name = _node_name(attributes)
         node = self._objects.find("", "v1", "nodes", "", name) if name else None
         labels = (node["metadata"].get("labels") or {}) if node else {}
         copied = {label: labels[label] for label in COPIED if label in labels}
         if copied:
             metadata = tree.setdefault("metadata", {})
             metadata["labels"] = {**(metadata.get("labels") or {}), **copied}
+
+
+def _node_name(attributes: Attributes) -> Any:
+    tree = attributes.tree or {}
+    where = tree.get("target") or {} if attributes.subresource else tree.get("spec") or {}
+    return where.get("name" if attributes.subresource else "nodeName")

@@ -12,7 +12,7 @@ from typing import Any
 
 from bireme.api.cel.errors import CelError
 from bireme.api.cel.policies import Policy, compile_policy
-from bireme.registry.admission.chain import Attributes, Objects
+from bireme.registry.admission.chain import Attributes, Objects, Place
 from bireme.registry.admission.policy_match import Match, is_exempt, match_of, selector_of
 from bireme.registry.admission.policy_values import Authorize, Budget, LazyVariables, Values, admission_values
 from bireme.registry.admission.webhook_objects import Shown
@@ -110,6 +110,11 @@ class Policies:
         self._seen: tuple[list[Tree], list[Tree]] | None = None
         self._known: list[Known] = []
         self._versions = Versions(kinds)
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """The kinds that tell which policies there are."""
+        return (GROUP, "v1", self._plural), (GROUP, "v1", self._bindings)
 
     async def for_request(self, attributes: Attributes) -> AsyncIterator[Task]:
         """The policies that apply, in the order of their names, each with each of its bindings."""

@@ -1,9 +1,10 @@
 """Priority: a pod's class becomes its number, and what it may do to lesser pods."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from bireme.api.errors import Forbidden
-from bireme.registry.admission.chain import Attributes, Objects, Operation, Plugin
+from bireme.registry.admission.chain import Attributes, Objects, Operation, Place, Plugin
 from bireme.registry.kinds import Kind
 
 Tree = dict[str, Any]
@@ -22,6 +23,9 @@ class Priority(Plugin):
         if kind.is_a("PriorityClass", "scheduling.k8s.io"):
             return operation in ("CREATE", "UPDATE")
         return operation == "CREATE" and kind.is_a("Pod") and not subresource
+
+    def looks_at(self, attributes: Attributes) -> Sequence[Place] | None:
+        return (("scheduling.k8s.io", "v1", "priorityclasses"),)
 
     async def admit(self, attributes: Attributes) -> None:
         if attributes.tree is None or not attributes.kind.is_a("Pod"):

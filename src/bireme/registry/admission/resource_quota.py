@@ -3,9 +3,10 @@
 What is charged and how stands in `registry/quotas.py`.
 """
 
+from collections.abc import Sequence
 from functools import partial
 
-from bireme.registry.admission.chain import Attributes, Operation, Plugin
+from bireme.registry.admission.chain import Attributes, Operation, Place, Plugin
 from bireme.registry.admission.refusals import refused
 from bireme.registry.kinds import Kind
 from bireme.registry.quotas import Quotas
@@ -27,6 +28,9 @@ class ResourceQuota(Plugin):
         if subresource:
             return (operation, subresource) == ("UPDATE", "resize")
         return operation == "CREATE" or (operation == "UPDATE" and kind.stored.title in _UPDATED)
+
+    def looks_at(self, attributes: Attributes) -> Sequence[Place] | None:
+        return None if self._quotas.of(attributes.namespace) else (("", "v1", "resourcequotas"),)
 
     async def validate(self, attributes: Attributes) -> None:
         namespace, tree = attributes.namespace, attributes.tree

@@ -1,9 +1,10 @@
 """RuntimeClass: a pod's class adds its overhead, its node selector and its tolerations."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from bireme.api.amounts import read
-from bireme.registry.admission.chain import Attributes, Objects, Operation, Plugin
+from bireme.registry.admission.chain import Attributes, Objects, Operation, Place, Plugin
 from bireme.registry.admission.refusals import refused
 from bireme.registry.kinds import Kind
 
@@ -20,6 +21,9 @@ class RuntimeClass(Plugin):
 
     def handles(self, operation: Operation, kind: Kind, subresource: str) -> bool:
         return operation == "CREATE" and kind.is_a("Pod") and not subresource
+
+    def looks_at(self, attributes: Attributes) -> Sequence[Place] | None:
+        return (("node.k8s.io", "v1", "runtimeclasses"),)
 
     async def admit(self, attributes: Attributes) -> None:
         spec = (attributes.tree or {}).get("spec") or {}

@@ -5,9 +5,10 @@ The kubelet fetches the token; what is added here is the projected volume that a
 
 import functools
 import random
+from collections.abc import Sequence
 from typing import Any
 
-from bireme.registry.admission.chain import Attributes, Objects, Operation, Plugin
+from bireme.registry.admission.chain import Attributes, Objects, Operation, Place, Plugin
 from bireme.registry.admission.refusals import refused
 from bireme.registry.kinds import Kind
 from bireme.registry.mountable_secrets import first_fault, is_enforced, secrets_of
@@ -30,6 +31,9 @@ class ServiceAccount(Plugin):
 
     def handles(self, operation: Operation, kind: Kind, subresource: str) -> bool:
         return kind.is_a("Pod") and (operation, subresource) in (("CREATE", ""), ("UPDATE", "ephemeralcontainers"))
+
+    def looks_at(self, attributes: Attributes) -> Sequence[Place] | None:
+        return (("", "v1", "serviceaccounts"),)
 
     async def admit(self, attributes: Attributes) -> None:
         tree = attributes.tree

@@ -5,13 +5,14 @@ Source: the documentation of validating admission policies in Kubernetes.
 
 import functools
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from bireme.api.cel.errors import CelError, CostExceeded
 from bireme.api.cel.policies import Validation
 from bireme.api.errors import ApiError, Cause, Forbidden, Invalid, TooLarge, Unauthorized
-from bireme.registry.admission.chain import Attributes, Operation, Plugin
+from bireme.registry.admission.chain import Attributes, Operation, Place, Plugin
 from bireme.registry.admission.policies import (
     PER_POLICY,
     Policies,
@@ -61,6 +62,9 @@ class ValidatingAdmissionPolicy(Plugin):
 
     def handles(self, operation: Operation, kind: Kind, subresource: str) -> bool:
         return not is_exempt(kind)
+
+    def looks_at(self, attributes: Attributes) -> Sequence[Place] | None:
+        return None if self._policies.current() else self._policies.places
 
     async def validate(self, attributes: Attributes) -> None:
         if not self._policies.current():

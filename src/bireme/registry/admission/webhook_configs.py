@@ -12,7 +12,7 @@ from typing import Any
 from bireme.api.cel.admission import compile_condition
 from bireme.api.cel.errors import CelError
 from bireme.api.cel.program import Program
-from bireme.registry.admission.chain import Attributes, Objects, Operation
+from bireme.registry.admission.chain import Attributes, Objects, Operation, Place
 from bireme.registry.admission.policy_match import Match, is_exempt, match_of
 from bireme.registry.kinds import Kind, KindsOf, Versions
 
@@ -86,6 +86,11 @@ class Webhooks:
         self._hooks: list[Hook] = []
         self._by_configuration: dict[int, tuple[Tree, list[Hook]]] = {}
         self._placed: dict[tuple[Operation, Kind, str], tuple[Meant, ...]] = {}
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """The kind that tells which webhooks there are."""
+        return ((GROUP, "v1", self._plural),)
 
     def for_request(self, attributes: Attributes) -> Sequence[Meant]:
         """Those whose rules mean a request, with the version of the kind that each is to see."""

@@ -11,7 +11,7 @@ Left to others: which there are (`webhook_configs.py`), what is said (`webhook_r
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -20,7 +20,7 @@ import structlog
 
 from bireme.api.cel.errors import CelError
 from bireme.api.errors import ApiError, BadRequest, Cause
-from bireme.registry.admission.chain import Again, Attributes, Objects, Operation, Plugin
+from bireme.registry.admission.chain import Again, Attributes, Objects, Operation, Place, Plugin
 from bireme.registry.admission.policies import CONDITIONS
 from bireme.registry.admission.policy_match import is_exempt
 from bireme.registry.admission.policy_values import Authorize, Budget, admission_values
@@ -113,6 +113,9 @@ class MutatingAdmissionWebhook(Plugin):
     def handles(self, operation: Operation, kind: Kind, subresource: str) -> bool:
         return not is_exempt(kind)
 
+    def looks_at(self, attributes: Attributes) -> Sequence[Place] | None:
+        return None if self._webhooks.for_request(attributes) else self._webhooks.places
+
     async def admit(self, attributes: Attributes) -> None:
         hooks = self._webhooks.for_request(attributes)
         if not hooks or not attributes.call.user.name:
@@ -165,6 +168,9 @@ class ValidatingAdmissionWebhook(Plugin):
 
     def handles(self, operation: Operation, kind: Kind, subresource: str) -> bool:
         return not is_exempt(kind)
+
+    def looks_at(self, attributes: Attributes) -> Sequence[Place] | None:
+        return None if self._webhooks.for_request(attributes) else self._webhooks.places
 
     async def validate(self, attributes: Attributes) -> None:
         hooks = self._webhooks.for_request(attributes)
