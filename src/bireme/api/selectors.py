@@ -236,6 +236,10 @@ def label_value_fault(value: str) -> str | None:
     return None
 
 
+_OF_ALL = frozenset({"metadata.name", "metadata.namespace"})
+_UNKNOWN = 'is not a known field selector: only "metadata.name", "metadata.namespace"'
+
+
 @dataclass(frozen=True, slots=True)
 class FieldClaim:
     """One field that must (or, with `equal` False, must not) have a value."""
@@ -252,13 +256,16 @@ class FieldSelector:
     claims: tuple[FieldClaim, ...] = ()
 
     @staticmethod
-    def parse(text: str, allowed: Iterable[str]) -> "FieldSelector":
+    def parse(text: str, allowed: Iterable[str], *, builtin: bool = True) -> "FieldSelector":
         """A selector from a query's text, naming only allowed fields; raises BadRequest."""
         claims = [_claim(term) for term in _terms(text) if term]
         known = frozenset(allowed) if claims else frozenset()
         for claim in claims:
             if claim.field not in known:
-                raise BadRequest(f"field label not supported: {claim.field}")
+                plain = builtin and known <= _OF_ALL
+                raise BadRequest(
+                    f'"{claim.field}" {_UNKNOWN}' if plain else f"field label not supported: {claim.field}"
+                )
         return FieldSelector(tuple(claims))
 
     def matches(self, getter: Callable[[str], str]) -> bool:

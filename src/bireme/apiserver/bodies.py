@@ -146,7 +146,8 @@ def read_selection(kind: Kind, namespace: str, query: Query, *, name: str = "") 
     labels = LabelSelector.parse(labels_text) if labels_text else None
     if name:
         fields_text = f"metadata.name={name}" + (f",{fields_text}" if fields_text else "")
-    fields = FieldSelector.parse(fields_text, kind.resource.selectable) if fields_text else None
+    builtin = kind.custom is None
+    fields = FieldSelector.parse(fields_text, kind.resource.selectable, builtin=builtin) if fields_text else None
     return Selection(
         kind.resource,
         namespace,

@@ -5,6 +5,7 @@ import orjson
 from bireme.api.errors import not_found
 from bireme.registry.lists import Page
 from bireme.registry.record import Record
+from bireme.registry.selection import Selection
 
 COMPONENTS = ("controller-manager", "scheduler", "store")
 
@@ -22,6 +23,6 @@ def status_of(name: str) -> Record:
     return Record(name, orjson.dumps(tree), 0, prefix=b"", namespace="", name=name, labels={}, fields=())
 
 
-def statuses(revision: int) -> Page:
-    """The status of every part."""
-    return Page([status_of(name) for name in COMPONENTS], revision)
+def statuses(revision: int, chosen: Selection) -> Page:
+    """The status of every part that is asked for."""
+    return Page([record for record in map(status_of, COMPONENTS) if chosen.matches(record)], revision)

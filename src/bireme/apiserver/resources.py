@@ -115,7 +115,8 @@ class ResourceDoor:
     async def _list(self, route: Route, request: Request, user: Identity) -> Answer:
         wanted = _wanted(route.kind, request)
         if route.kind.is_a("ComponentStatus"):
-            page = components.statuses(self._registry.cache.revision)
+            chosen = bodies.read_selection(route.kind, "", request.query)
+            page = components.statuses(self._registry.cache.revision, chosen)
             return self._page(page, self._view(route.kind, wanted, request), wanted, request)
         selection = bodies.read_selection(route.kind, route.namespace, request.query)
         page = await self._registry.list(route.kind, selection, bodies.read_list_options(request.query))

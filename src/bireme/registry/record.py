@@ -31,6 +31,7 @@ _UNLIKE = frozenset({"metadata.name", "status.podIP", "status.podIPs", "involved
 
 # Selectable names that are not the path of a field, and what an unset field reads as.
 FIELD_PATHS = {"status.successful": "status.succeeded", "source": "source.component"}
+FIELD_INSTEAD = {"source": "reportingComponent"}  # what is read where a field says nothing
 FIELD_UNSET = {
     "spec.unschedulable": "false",
     "spec.hostNetwork": "false",
@@ -160,7 +161,7 @@ class HeaderReader:
         self._paths = tuple(FIELD_PATHS.get(name, name) for name in resource.fields)
         self._unset = tuple(FIELD_UNSET.get(name, "") for name in resource.fields)
         self._decoder = msgspec.json.Decoder(_header_type(resource.plural, self._paths))
-        self._readers = tuple(_attribute(path) for path in self._paths)
+        self._readers = tuple(map(_reader_of, resource.fields, self._paths))
         self._alike = tuple(path not in _UNLIKE for path in self._paths)
         self._labels: Parts = Parts(MOST_LABELS)
         self._key_prefix = resource.key_prefix
@@ -249,6 +250,14 @@ def _attribute(path: str) -> Callable[[Any], Any]:
         return header
 
     return read
+
+
+def _reader_of(name: str, path: str) -> Callable[[Any], Any]:
+    read, instead = _attribute(path), FIELD_INSTEAD.get(name)
+    if instead is None:
+        return read
+    other = _attribute(instead)
+    return lambda header: read(header) or other(header)
 
 
 def _text(value: Any, unset: str) -> str:
