@@ -25,7 +25,7 @@ async def test_sleepers_wake_in_the_order_of_their_time_when_it_is_put_forward()
 
 async def test_it_runs_by_itself() -> None:
     clock = TravelClock()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await clock.sleep(0.01)
 
 
@@ -38,5 +38,5 @@ async def test_sleeps_that_were_given_up_are_forgotten() -> None:
         except TimeoutError:
             continue
     assert len(clock._sleepers) < 200
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await clock.sleep(0.01)

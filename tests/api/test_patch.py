@@ -159,7 +159,7 @@ def test_bombs_are_refused_soon(operations: list[Any]) -> None:
     started = time.process_time()
     with pytest.raises((TooLarge, PatchFailed)):
         json_patch({}, operations)
-    assert time.process_time() - started < 1
+    assert time.process_time() - started < 4
     assert MAX_COPIED == 3 << 20
 
 

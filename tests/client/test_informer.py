@@ -18,7 +18,7 @@ def config_map(name: str, **data: str) -> core.ConfigMap:
 
 
 async def until(condition: asyncio.Event) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await condition.wait()
 
 

@@ -89,7 +89,7 @@ def namespace(server: Server) -> Iterator[str]:
     server.ask("DELETE", f"/api/v1/namespaces/{name}")
 
 
-def until(claim: Callable[[], Any], *, seconds: float = 20.0) -> Any:
+def until(claim: Callable[[], Any], *, seconds: float = 60.0) -> Any:
     """The first true answer; AssertionError after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (found := claim()):

@@ -201,7 +201,7 @@ def as_user(server: Server) -> Callable[..., Api]:
     return lambda **credentials: door(server, **credentials)
 
 
-STALL_S = 1.0
+STALL_S = 5.0  # what it guards against took half a minute
 
 
 @pytest.fixture

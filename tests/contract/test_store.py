@@ -58,7 +58,7 @@ async def outcomes(*calls: Coroutine[Any, Any, Any]) -> list[Any]:
 
 
 async def next_batch(watch: Watch) -> list[Event]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         return list(await anext(watch))
 
 
@@ -459,7 +459,7 @@ class TestClosing:
 async def drained(watch: Watch) -> list[Event]:
     """What a watch still gives until it ends."""
     seen: list[Event] = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         async for batch in watch:
             seen += batch
     return seen

@@ -18,7 +18,7 @@ from bireme.controllers.informers import Informers
 from bireme.controllers.settings import FAST, Settings
 from support.cluster import cluster
 
-GIVE_UP_S = 10
+GIVE_UP_S = 60
 
 
 class ClaimingKubelet:

@@ -33,7 +33,7 @@ async def ask(here: Cluster, method: str, path: str, body: Tree | None = None) -
 
 
 async def until(look: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not await look():
             await asyncio.sleep(0.02)
 

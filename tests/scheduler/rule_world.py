@@ -21,7 +21,7 @@ from bireme.ledger.columns import Columns
 from bireme.scheduler.interface import Mask, Rule, Stop
 from bireme.scheduler.node_sets import NodeSets
 
-GIVE_UP_S = 10
+GIVE_UP_S = 60
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ class Scheduling:
 
     async def settled(self, name: str, wanted: Callable[[core.Pod], object]) -> core.Pod:
         """The pod once it is as wanted."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 found = await self.cluster.client.get(core.Pod, name, namespace="default")
                 if wanted(found):
@@ -87,7 +87,7 @@ class Scheduling:
 
     async def gone(self, name: str) -> None:
         """Return once the pod is no more."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 try:
                     await self.cluster.client.get(core.Pod, name, namespace="default")

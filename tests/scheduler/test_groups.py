@@ -105,7 +105,7 @@ async def test_enough_members_go_together() -> None:
         assert not waiting.done()
         assert slots.place(pods[2]) == ""
         others = [tasks.create_task(slots.rule.prepare(pod, "n")) for pod in pods[1:]]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await asyncio.wait([waiting, *others])
         for pod in pods:
             await there.bind(pod, "n")
@@ -140,7 +140,7 @@ async def test_a_group_that_does_not_fit_after_all_lets_go() -> None:
         await asyncio.sleep(0)
         slots.room = 1  # somebody was faster
         assert slots.place(pods[1]) == "no room"
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await failing
         assert not slots.taken
         slots.room = 3
@@ -164,7 +164,7 @@ async def test_two_groups_that_both_want_the_last_room_do_not_block_each_other()
         assert slots.place(first[1]) == ""
         text = '0/0 nodes are available: no room for 2 pods of pod group "two" together.'
         assert slots.place(second[0]) == text
-        async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
             for pod in first:
                 tasks.create_task(slots.rule.prepare(pod, "n"))
         for pod in first:

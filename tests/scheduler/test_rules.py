@@ -22,7 +22,7 @@ from bireme.client.client import Client
 from bireme.simulation.cluster import Wishes, simulated
 from bireme.simulation.shapes import Shape
 
-GIVE_UP_S = 20
+GIVE_UP_S = 60
 DRIVER = "gpu.example.com"
 EXAMPLE = Path(__file__).parents[2] / "examples" / "pod-groups"
 

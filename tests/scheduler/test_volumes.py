@@ -123,7 +123,7 @@ async def test_a_bound_volume_leaves_the_nodes_that_reach_it() -> None:
         assert verdict(rules.binding, pod, there.columns) == {"a": AFFINITY_CONFLICT}
         assert rules.binding.reserve(pod, "b")
         assert not rules.binding.reserve(pod, "a")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await rules.binding.prepare(pod, "b")
         await there.admin.patch(core.PersistentVolume, "v", {"metadata": {"finalizers": None}})
         await there.admin.delete(core.PersistentVolume, "v")
@@ -150,7 +150,7 @@ async def test_local_volumes_are_chosen_with_the_node_and_no_two_pods_get_one() 
         assert not rules.binding.reserve(pods[2], "a")
         rules.binding.release(pods[1])
         assert verdict(rules.binding, pods[2], there.columns) == {"c": NO_VOLUME}
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await rules.binding.prepare(pods[0], "a")
         found = await there.admin.get(core.PersistentVolumeClaim, "c0", namespace="default")
         assert (found.spec.volume_name, found.status.phase) == ("a-small", "Bound")
@@ -169,7 +169,7 @@ async def test_a_pod_with_two_claims_needs_two_volumes_on_one_node() -> None:
         pod = await user(there, "x", "y")
         assert verdict(rules.binding, pod, there.columns) == {"a": NO_VOLUME}
         assert rules.binding.reserve(pod, "b")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await rules.binding.prepare(pod, "b")
         names = {
             (await there.admin.get(core.PersistentVolumeClaim, n, namespace="default")).spec.volume_name for n in "xy"
@@ -206,7 +206,7 @@ async def test_a_volume_is_made_for_the_node_that_was_chosen() -> None:
         assert rules.binding.reserve(pod, "b")
         other = await user(there, "c", name="other")
         assert verdict(rules.binding, other, there.columns) == {"a": NO_VOLUME}
-        async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
             making = tasks.create_task(provisioner(there, rules))
             await rules.binding.prepare(pod, "b")
             making.cancel()
@@ -230,7 +230,7 @@ async def test_a_provisioner_that_gives_up_sends_the_pod_back() -> None:
             marks = {"metadata": {"annotations": {words.SELECTED_NODE: None}}}
             await there.admin.patch(core.PersistentVolumeClaim, "c", marks, namespace="default")
 
-        async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
             tasks.create_task(give_up())
             with pytest.raises(NotReady, match="no volume could be made"):
                 await rules.binding.prepare(pod, "a")

@@ -13,7 +13,7 @@ from bireme.simulation.shapes import Shape
 
 
 async def until(claim: Callable[[], Awaitable[Any]]) -> Any:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not (found := await claim()):
             await asyncio.sleep(0.005)
     return found

@@ -34,7 +34,7 @@ async def cluster() -> AsyncIterator[tuple[SimulatedCluster, Access]]:
 
 
 async def until(claim: Callable[[], Any]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await claim():
             await asyncio.sleep(0.01)
 

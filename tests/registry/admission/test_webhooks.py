@@ -1,7 +1,6 @@
 """Admission webhooks over the real verbs and a real server: who is asked, with what, and what comes of it."""
 
 import asyncio
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -346,9 +345,8 @@ async def test_a_webhook_that_hangs_ends_with_its_time(opened, server):
     async with opened() as registry:
         client = server.on("/hang", server.hang)
         await validating(registry, client, timeoutSeconds=1)
-        began = time.monotonic()
-        error = await refused(registry)
-        assert time.monotonic() - began < 1.5
+        async with asyncio.timeout(30):  # the server would hang for 60
+            error = await refused(registry)
         assert "context deadline exceeded" in error.message
         await let_go(server)
 
@@ -357,10 +355,13 @@ async def test_webhooks_that_only_refuse_are_asked_at_once(opened, server):
     async with opened() as registry:
         client = server.on("/hang", server.hang)
         for name in ("a", "b", "c"):
-            await validating(registry, client, name=name, timeoutSeconds=1, failurePolicy="Ignore")
-        began = time.monotonic()
-        await make(registry)
-        assert time.monotonic() - began < 1.9
+            await validating(registry, client, name=name, timeoutSeconds=30)
+        async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+            making = tasks.create_task(make(registry))
+            while len(server.asked.get("/hang", ())) < 3:  # none of them has answered yet
+                assert not making.done()
+                await asyncio.sleep(0.01)
+            server.open.set()
         await let_go(server)
 
 
