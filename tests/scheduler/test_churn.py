@@ -145,7 +145,7 @@ def sizes(*roots: Any) -> Counter[str]:
 
 
 def attributes(each: object) -> Iterator[tuple[str, Any]]:
-    names = {*getattr(each, "__dict__", ()), *getattr(type(each), "__slots__", ())} - BOUNDED
+    names = {*getattr(each, "__dict__", ()), *getattr(type(each), "__slots__", ())} - BOUNDED - {"__weakref__"}
     yield from ((f"{type(each).__name__}.{name}", getattr(each, name)) for name in names if hasattr(each, name))
 
 
