@@ -124,7 +124,7 @@ class Moulds:
                     await step(attributes)
             if registry.store.get(key) is not None:
                 raise Raced
-            document = await registry.put_new(kind, key, mould.value(own))
+            document = await registry.put(kind, key, mould.value(own), expect=0)
         except BaseException:
             if attributes is not None and attributes.settle:
                 await attributes.settled(stands=False)

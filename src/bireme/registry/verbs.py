@@ -465,9 +465,9 @@ class Registry(Reader):
         await self.rules_of(kind.stored.kind).after_delete(tree)
         return event.revision
 
-    async def put_new(self, kind: Kind, key: str, value: bytes) -> Document:
-        """Store a new object's bytes as they are, past admission and validation. Raises Raced."""
-        return await self._put(kind, key, value, expect=0)
+    async def put(self, kind: Kind, key: str, value: bytes, *, expect: int) -> Document:
+        """Store an object's bytes as they are, past admission and validation. Raises Raced."""
+        return await self._put(kind, key, value, expect=expect)
 
     def new_name(self, base: str) -> str:
         """A name that begins like `base`."""
