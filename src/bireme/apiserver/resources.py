@@ -32,6 +32,7 @@ from bireme.registry.lists import Page
 from bireme.registry.moulds import Moulds
 from bireme.registry.options import Call
 from bireme.registry.record import Document
+from bireme.registry.renewals import is_lease, renew_by_patch, renew_by_update
 from bireme.registry.token_requests import request_token
 from bireme.registry.tokens import ServiceAccountTokens
 from bireme.registry.verbs import Registry
@@ -177,6 +178,10 @@ class ResourceDoor:
         tree = await apart(call.large, bodies.read_object, request, call)
         if route.subresource == "scale":
             return await self._change_scale(route, request, lambda _: tree, call)
+        if is_lease(route.kind):
+            renewed = await renew_by_update(self._registry, route.kind, route.namespace, route.name, tree, call)
+            if renewed is not None:
+                return self._answer_document(route.kind, request, renewed, call)
         document, created = await self._registry.update(
             route.kind, route.namespace, route.name, tree, call, subresource=route.subresource
         )
@@ -187,6 +192,11 @@ class ResourceDoor:
         media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media == APPLY:
             return await self._apply(route, request, call)
+        if media in (MERGE, STRATEGIC) and is_lease(route.kind) and "force" not in request.query:
+            place = (route.kind, route.namespace, route.name)
+            renewed = await renew_by_patch(self._registry, *place, request.body, call)
+            if renewed is not None:
+                return self._answer_document(route.kind, request, renewed, call)
         change = await apart(call.large, self._patcher, route, request, call, media)
         if route.subresource == "scale":
             return await self._change_scale(route, request, change, call)

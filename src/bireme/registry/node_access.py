@@ -12,7 +12,7 @@ import orjson
 from bireme.http.interface import Identity
 from bireme.registry.access import NO_OPINION, Attempt, Decision, Verdict
 from bireme.registry.default_roles import CLUSTER_ROLES, rules_of
-from bireme.registry.rbac_rules import Rule, allows, compiled
+from bireme.registry.rbac_rules import Rule, compiled
 from bireme.registry.reader import Reader
 from bireme.registry.record import Record
 
@@ -49,6 +49,7 @@ class NodeAuthorizer:
         self._reader = reader
         self._rules: tuple[Rule, ...] = compiled(rules_of(CLUSTER_ROLES["system:node"]))
         self._pods = reader.cache.of(reader.kind("", "v1", "pods").stored)
+        self._speaking: dict[tuple[str, str, str, str], tuple[Rule, ...]] = {}
         self._referred: dict[str, tuple[int, frozenset[tuple[str, str]]]] = {}
         self._own: Mapping[tuple[str, str], Callable[[str, Attempt], bool]] = {
             ("", "pods"): self._pods_of,
@@ -62,7 +63,7 @@ class NodeAuthorizer:
     def decide(self, user: Identity, attempt: Attempt) -> Decision:
         """Whether the node that `user` is may do it; no opinion on others."""
         node = node_name(user)
-        if not node or attempt.path or not allows(self._rules, attempt):
+        if not node or attempt.path or not self._is_for_nodes(attempt):
             return NO_OPINION
         place = (attempt.group, attempt.resource)
         if place in _THROUGH_PODS:
@@ -71,6 +72,16 @@ class NodeAuthorizer:
         if own is not None and not own(node, attempt):
             return _no(f"node '{node}' cannot {attempt.verb} {attempt.resource} that are not its own")
         return Decision(Verdict.ALLOWED)
+
+    def _is_for_nodes(self, attempt: Attempt) -> bool:
+        """Whether the role of nodes has it; which of its rules speak of such an attempt is remembered."""
+        place = (attempt.verb, attempt.group, attempt.resource, attempt.subresource)
+        rules = self._speaking.get(place)
+        if rules is None:
+            if len(self._speaking) >= REMEMBERED:
+                self._speaking.clear()
+            rules = self._speaking[place] = tuple(rule for rule in self._rules if rule.speaks_of(*place))
+        return any(not rule.names or attempt.name in rule.names for rule in rules)
 
     # What is a node's own
 

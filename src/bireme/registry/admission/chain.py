@@ -112,6 +112,10 @@ class Plugin(ABC):
     async def validate(self, attributes: Attributes) -> None:  # noqa: B027
         """Raise ApiError to refuse; change nothing."""
 
+    def is_quiet(self, attributes: Attributes) -> bool:
+        """Whether it surely lets an update stand that leaves the metadata as they are; it is not shown the object."""
+        return False
+
 
 Step = Callable[[Attributes], Awaitable[None]]
 
@@ -134,6 +138,7 @@ class Chain:
     def __init__(self, plugins: Sequence[Plugin] = ()) -> None:
         self._plugins = tuple(plugins)
         self._steps: dict[tuple[Operation, Kind, str], Steps] = {}
+        self._concerned: dict[tuple[Operation, Kind, str], tuple[Plugin, ...]] = {}
 
     async def admit(self, attributes: Attributes) -> None:
         """Let every plugin fill in what it has to; once more where a webhook has changed the object."""
@@ -165,6 +170,15 @@ class Chain:
             else:
                 each_time.append(plugin.validate)
         return Looked(tuple(places), tuple(each_time))
+
+    def is_quiet(self, attributes: Attributes) -> bool:
+        """Whether every plugin is; see there."""
+        place = (attributes.operation, attributes.kind, attributes.subresource)
+        plugins = self._concerned.get(place)
+        if plugins is None:
+            plugins = tuple(plugin for plugin in self._plugins if plugin.handles(*place))
+            self._concerned[place] = plugins
+        return all([plugin.is_quiet(attributes) for plugin in plugins])
 
     def _of(self, attributes: Attributes) -> Steps:
         place = (attributes.operation, attributes.kind, attributes.subresource)

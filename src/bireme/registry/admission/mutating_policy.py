@@ -56,6 +56,9 @@ class MutatingAdmissionPolicy(Plugin):
     def looks_at(self, attributes: Attributes) -> Sequence[Place] | None:
         return None if self._policies.current() else self._policies.places
 
+    def is_quiet(self, attributes: Attributes) -> bool:
+        return not self._policies.current()
+
     async def admit(self, attributes: Attributes) -> None:
         if attributes.tree is None or not self._policies.current():
             return

@@ -68,6 +68,12 @@ class NodeRestriction(Plugin):
     def looks_at(self, attributes: Attributes) -> Sequence[Place] | None:
         return None if _is_node(attributes) else ()
 
+    def is_quiet(self, attributes: Attributes) -> bool:
+        if not _is_node(attributes):
+            return True
+        node = attributes.call.user.name.removeprefix(USER)
+        return attributes.kind.is_a("Lease", "coordination.k8s.io") and not _lease(node, attributes)
+
     async def admit(self, attributes: Attributes) -> None:
         if not _is_node(attributes):
             return

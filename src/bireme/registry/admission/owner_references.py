@@ -28,6 +28,9 @@ class OwnerReferencesPermissionEnforcement(Plugin):
             return False
         return not (kind.is_a("Pod") and subresource in ("binding", "eviction"))
 
+    def is_quiet(self, attributes: Attributes) -> bool:
+        return True
+
     async def validate(self, attributes: Attributes) -> None:
         new, old = _owners(attributes.tree), _owners(attributes.old)
         if new == old:

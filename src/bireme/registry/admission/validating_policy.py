@@ -66,6 +66,9 @@ class ValidatingAdmissionPolicy(Plugin):
     def looks_at(self, attributes: Attributes) -> Sequence[Place] | None:
         return None if self._policies.current() else self._policies.places
 
+    def is_quiet(self, attributes: Attributes) -> bool:
+        return not self._policies.current()
+
     async def validate(self, attributes: Attributes) -> None:
         if not self._policies.current():
             return

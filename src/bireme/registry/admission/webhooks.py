@@ -116,6 +116,9 @@ class MutatingAdmissionWebhook(Plugin):
     def looks_at(self, attributes: Attributes) -> Sequence[Place] | None:
         return None if self._webhooks.for_request(attributes) else self._webhooks.places
 
+    def is_quiet(self, attributes: Attributes) -> bool:
+        return not self._webhooks.for_request(attributes)
+
     async def admit(self, attributes: Attributes) -> None:
         hooks = self._webhooks.for_request(attributes)
         if not hooks or not attributes.call.user.name:
@@ -171,6 +174,9 @@ class ValidatingAdmissionWebhook(Plugin):
 
     def looks_at(self, attributes: Attributes) -> Sequence[Place] | None:
         return None if self._webhooks.for_request(attributes) else self._webhooks.places
+
+    def is_quiet(self, attributes: Attributes) -> bool:
+        return not self._webhooks.for_request(attributes)
 
     async def validate(self, attributes: Attributes) -> None:
         hooks = self._webhooks.for_request(attributes)
