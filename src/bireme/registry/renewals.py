@@ -75,11 +75,10 @@ def said_by_update(tree: Tree, old: Tree) -> str:
     if not isinstance(moment, str):
         return ""
     told = {**tree, "spec": {**spec, "renewTime": before.get("renewTime")}}
-    known = old
     if "managedFields" not in metadata:
-        known = {**old, "metadata": {name: value for name, value in old["metadata"].items() if name != "managedFields"}}
+        old = {**old, "metadata": {name: said for name, said in old["metadata"].items() if name != "managedFields"}}
     try:
-        same = _text(told) == _text(known)
+        same = _text(told) == _text(old)
     except TypeError:
         return ""
     return moment if same and re.fullmatch(_TIME, moment, re.ASCII) else ""
@@ -109,9 +108,7 @@ async def _renew(
         return None
 
 
-def renewed(
-    value: bytes, prefix: bytes, manager: str, api_version: str, *, moment: str, now: str
-) -> bytes | None:
+def renewed(value: bytes, prefix: bytes, manager: str, api_version: str, *, moment: str, now: str) -> bytes | None:
     """The stored bytes of a lease with its new times; None where more changes than these."""
     begin = len(prefix)
     if not value.startswith(prefix + _OWNERS) or _GOING in value:

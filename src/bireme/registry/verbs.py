@@ -184,7 +184,7 @@ class Registry(Reader):
             if call.dry_run:
                 give_back()
                 return Document(encode(stored, tree), 0, kind.prefix)
-            document = await self.put(kind, key, encode(stored, tree), expect=0)
+            document = await self._put(kind, key, encode(stored, tree), expect=0)
         except BaseException:
             give_back()
             if attributes.settle:
@@ -370,7 +370,7 @@ class Registry(Reader):
                 await self._remove(kind, item, old)
                 await attributes.settled(stands=True)
                 return Document(value, item.revision, kind.prefix)
-            document = await self.put(kind, item.key, value, expect=item.revision)
+            document = await self._put(kind, item.key, value, expect=item.revision)
         except BaseException:
             give_back()
             if attributes.settle:
@@ -416,7 +416,7 @@ class Registry(Reader):
         if plan.remove:
             revision = await self._remove(kind, item, tree)
             return Deleted(Document(item.value, revision, kind.prefix), gone=True)
-        document = await self.put(kind, item.key, value, expect=item.revision)
+        document = await self._put(kind, item.key, value, expect=item.revision)
         await rules.after_mark(tree)
         return Deleted(document, gone=False)
 
@@ -439,10 +439,9 @@ class Registry(Reader):
         value = encode(kind.stored, tree)
         if call.dry_run:
             return Document(value, item.revision, kind.prefix)
-        return await self.put(kind, item.key, value, expect=item.revision)
+        return await self._put(kind, item.key, value, expect=item.revision)
 
-    async def put(self, kind: Kind, key: str, value: bytes, *, expect: int) -> Document:
-        """Store bytes that are the whole object, past admission and validation. Raises Raced."""
+    async def _put(self, kind: Kind, key: str, value: bytes, *, expect: int) -> Document:
         if len(value) > MOST_STORED:
             raise TooLarge(f"Request entity too large: limit of a stored object is {MOST_STORED}")
         custom, kept = kind.custom, value

@@ -178,7 +178,7 @@ class Chain:
         if plugins is None:
             plugins = tuple(plugin for plugin in self._plugins if plugin.handles(*place))
             self._concerned[place] = plugins
-        return all([plugin.is_quiet(attributes) for plugin in plugins])
+        return all(plugin.is_quiet(attributes) for plugin in plugins)
 
     def _of(self, attributes: Attributes) -> Steps:
         place = (attributes.operation, attributes.kind, attributes.subresource)
