@@ -113,10 +113,11 @@ async def scheduling_in(
     settings: Settings | None = None,
     rules: Sequence[Rule] = (),
     ask_for_room: Callable[[], None] = lambda: None,
+    caches: Caches | None = None,
 ) -> AsyncIterator[Scheduling]:
     """One scheduler more in this cluster, on this ledger."""
     client, clock = c.api.client("system:kube-scheduler"), RealClock()
-    caches = Caches.of(client, clock=clock)
+    caches = caches or Caches.of(client, clock=clock)
     events = EventRecorder(client, "default-scheduler", clock=clock)
     scheduler = Scheduler(
         client,

@@ -148,6 +148,37 @@ def test_weights_of_one_point_go_before_those_of_all() -> None:
     assert profile.weight(Score.TAINTS) == 3
 
 
+def test_extenders_are_read() -> None:
+    settings = read(
+        """
+extenders:
+- urlPrefix: https://127.0.0.1:8888/scheduler
+  filterVerb: filter
+  prioritizeVerb: score
+  bindVerb: bind
+  preemptVerb: preempt
+  weight: 5
+  enableHTTPS: true
+  tlsConfig: {insecure: true, serverName: extender}
+  httpTimeout: 1m30s
+  nodeCacheCapable: true
+  ignorable: true
+  managedResources: [{name: example.com/gpu, ignoredByScheduler: true}, {name: example.com/licence}]
+"""
+    )
+    (extender,) = settings.extenders
+    assert (extender.timeout_s, extender.server_name, extender.weight) == (90.0, "extender", 5)
+    (profile,) = settings.profiles
+    assert [profile.counts(name) for name in ("example.com/gpu", "example.com/licence", "cpu")] == [False, True, True]
+
+
+def test_resources_can_be_ignored() -> None:
+    args = "{ignoredResources: [example.com/a], ignoredResourceGroups: [example.org]}"
+    (profile,) = read(f"profiles: [{{pluginConfig: [{{name: NodeResourcesFit, args: {args}}}]}}]").profiles
+    counted = [profile.counts(name) for name in ("example.com/a", "example.com/b", "example.org/a")]
+    assert counted == [False, True, False]
+
+
 def test_gates_hold_pods_in_any_case() -> None:
     settings = read("profiles: [{plugins: {preEnqueue: {disabled: [{name: SchedulingGates}]}}}]")
     assert settings.warnings == (
@@ -242,7 +273,33 @@ def test_what_has_no_meaning_here_is_told_of() -> None:
             id="arguments of another",
         ),
         pytest.param("podInitialBackoffSeconds: 20", "podMaxBackoffSeconds", id="back-off"),
-        pytest.param("extenders: [{urlPrefix: http://x}]", "extenders", id="extenders"),
+        pytest.param("extenders: [{urlPrefix: x}]", "extenders[0].urlPrefix: 'x' is no address", id="no address"),
+        pytest.param(
+            "extenders: [{urlPrefix: http://x, prioritizeVerb: p}]",
+            "extenders[0].weight: 0: must have a positive weight applied to it",
+            id="an extender's weight",
+        ),
+        pytest.param(
+            "extenders: [{urlPrefix: http://x, bindVerb: b}, {urlPrefix: http://y, bindVerb: b}]",
+            "only one extender can implement bind",
+            id="two that bind",
+        ),
+        pytest.param(
+            "extenders: [{urlPrefix: http://x, managedResources: [{name: cpu}]}]",
+            "'cpu' is an invalid extended resource name",
+            id="a resource that is not extended",
+        ),
+        pytest.param(
+            "extenders: [{urlPrefix: http://x, managedResources: [{name: a.b/c}, {name: a.b/c}]}]",
+            "'a.b/c': duplicate extender managed resource name",
+            id="a resource twice",
+        ),
+        pytest.param("extenders: [{urlPrefix: http://x, httpTimeout: soon}]", "invalid duration", id="a duration"),
+        pytest.param(
+            "extenders: [{urlPrefix: https://x, tlsConfig: {caFile: /nowhere}}]",
+            "extenders[0].tlsConfig",
+            id="a file",
+        ),
     ],
 )
 def test_what_is_wrong_is_refused(text: str, said: str) -> None:

@@ -17,7 +17,7 @@ from bireme.api.times import rfc3339
 from bireme.client.client import Client, Patch
 from bireme.client.events import EventRecorder
 from bireme.client.informer import Key
-from bireme.scheduler.interface import Rule
+from bireme.scheduler.interface import Binding, Rule
 
 WRITERS = 16
 AHEAD = 128
@@ -73,13 +73,20 @@ class Acting:
         """Give the pod its node, after what rules want done before. Raises ApiError, or TimeoutError of a rule."""
         for rule in rules:
             await rule.prepare(pod, node)
+        for rule in rules:
+            if isinstance(rule, Binding) and await rule.bind(pod, node):
+                self._tell_bound(pod, node)
+                return
         about = pod.metadata
         binding = core.Binding(
             metadata=meta.ObjectMeta(name=about.name, namespace=about.namespace, uid=about.uid),
             target=core.ObjectReference(kind="Node", name=node),
         )
         await self._client.create_subresource(core.Pod, about.name, "binding", binding, namespace=about.namespace)
-        text = f"Successfully assigned {about.namespace}/{about.name} to {node}"
+        self._tell_bound(pod, node)
+
+    def _tell_bound(self, pod: core.Pod, node: str) -> None:
+        text = f"Successfully assigned {pod.metadata.namespace}/{pod.metadata.name} to {node}"
         self._events.event(pod, "Normal", "Scheduled", text)
 
     async def tell_refusal(self, pod: core.Pod, *, reason: str, text: str, nominated: str | None = None) -> None:

@@ -16,8 +16,10 @@ import msgspec
 from bireme.aio.backoff import Backoff
 from bireme.api.codec import yaml
 from bireme.api.errors import ApiError
+from bireme.scheduler.configuration_error import ConfigurationError
 from bireme.scheduler.configuration_file import Arguments, File, FileProfile
-from bireme.scheduler.configuration_plugins import POINTS, ConfigurationError, camel, chosen_plugins
+from bireme.scheduler.configuration_plugins import POINTS, camel, chosen_plugins
+from bireme.scheduler.extender_settings import Extender, checked, ignored_resources
 from bireme.scheduler.profile import DEFAULT, Fit, Profile, Score, Scorer, Spreading, Strategy
 
 IGNORED = {
@@ -42,6 +44,7 @@ class Settings:
     preempting: frozenset[str] = frozenset((DEFAULT.name,))
     backoff: Backoff = BACKOFF
     bind_timeout_s: float = 600.0
+    extenders: tuple[Extender, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -70,12 +73,12 @@ def settings_of(tree: Any, scorers: Iterable[Scorer] = ()) -> Settings:
     known = {scorer.name: scorer for scorer in scorers}
     if clash := sorted(known.keys() & POINTS.keys()):
         raise ConfigurationError(f"plugin {clash[0]} bears the name of a built-in one")
-    if file.extenders:
-        raise ConfigurationError("extenders: not supported; write a scoring plug-in")
     if not 0 < file.pod_initial_backoff_seconds <= file.pod_max_backoff_seconds:
         raise ConfigurationError("podInitialBackoffSeconds: must be more than 0 and at most podMaxBackoffSeconds")
     profiles = file.profiles or (FileProfile(),)
-    read = [_profile(each, known, f"profiles[{n}]", alone=len(profiles) == 1) for n, each in enumerate(profiles)]
+    extenders = checked(file.extenders)
+    alone, ignored = len(profiles) == 1, ignored_resources(extenders)
+    read = [_profile(each, known, f"profiles[{n}]", alone=alone, ignored=ignored) for n, each in enumerate(profiles)]
     names = [each.profile.name for each in read]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigurationError(f"profiles: schedulerName {twice[0]!r} stands twice")
@@ -85,6 +88,7 @@ def settings_of(tree: Any, scorers: Iterable[Scorer] = ()) -> Settings:
         preempting=frozenset(each.profile.name for each in read if each.preempts),
         backoff=Backoff(float(file.pod_initial_backoff_seconds), float(file.pod_max_backoff_seconds)),
         bind_timeout_s=max(each.bind_timeout_s for each in read),
+        extenders=extenders,
         warnings=(
             *(f"{camel(field)} is ignored: {IGNORED[field]}" for field in asked),
             *(f"profile {each.profile.name}: {text}" for each in read for text in each.warnings),
@@ -100,7 +104,9 @@ class _Read:
     warnings: tuple[str, ...]
 
 
-def _profile(file: FileProfile, known: Mapping[str, Scorer], place: str, *, alone: bool) -> _Read:
+def _profile(
+    file: FileProfile, known: Mapping[str, Scorer], place: str, *, alone: bool, ignored: frozenset[str]
+) -> _Read:
     name = file.scheduler_name or (DEFAULT.name if alone else "")
     if not name:
         raise ConfigurationError(f"{place}: schedulerName is required where there are several profiles")
@@ -130,6 +136,8 @@ def _profile(file: FileProfile, known: Mapping[str, Scorer], place: str, *, alon
         hard_affinity_weight=_hard_weight(arguments, f"{place}.pluginConfig: InterPodAffinity"),
         scorers=tuple(scorers),
         off=chosen.off,
+        ignored=ignored
+        | frozenset((*fit.ignored_resources, *fit.ignored_resource_groups) if fit is not None else ()),
     )
     return _Read(profile, chosen.preempts, _bind_timeout(arguments), chosen.warnings)
 
@@ -158,8 +166,6 @@ def _arguments(file: FileProfile, names: Iterable[str], place: str) -> Arguments
 
 
 def _fit(args: Any, place: str) -> Fit:
-    if args.ignored_resources or args.ignored_resource_groups:
-        raise ConfigurationError(f"{place}: ignoredResources and ignoredResourceGroups are not supported")
     wanted = args.scoring_strategy
     resources = tuple((each.name, each.weight or 1) for each in wanted.resources) or Fit().resources
     if any(not 1 <= weight <= 100 for _, weight in resources):

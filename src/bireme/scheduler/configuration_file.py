@@ -4,6 +4,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from bireme.scheduler.extender_settings import Extender
+
 
 class _Strict(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     pass
@@ -72,7 +74,7 @@ class File(_Strict, frozen=True):
     pod_initial_backoff_seconds: int = 1
     pod_max_backoff_seconds: int = 10
     profiles: tuple[FileProfile, ...] = ()
-    extenders: tuple[dict[str, Any], ...] = ()
+    extenders: tuple[Extender, ...] = ()
 
 
 class Weighted(_Strict, frozen=True):

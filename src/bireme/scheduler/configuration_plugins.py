@@ -9,6 +9,7 @@ is off does nothing but score. Source: the Kubernetes documentation (scheduler c
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from bireme.scheduler.configuration_error import ConfigurationError
 from bireme.scheduler.configuration_file import Plugin, Plugins
 from bireme.scheduler.profile import WEIGHTS, Score, Scorer
 
@@ -45,10 +46,6 @@ WORDS = {
     "pre_filter": "PreFilter",
     "post_filter": "PostFilter",
 }
-
-
-class ConfigurationError(ValueError):
-    """A configuration that can't be used; the text says where and why."""
 
 
 @dataclass(frozen=True, slots=True)

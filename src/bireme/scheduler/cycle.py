@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from bireme.api.kinds import core
 from bireme.scheduler.configuration import Settings
 from bireme.scheduler.explanation import Explanation, message
-from bireme.scheduler.interface import NOTHING, Cold, Lack, Mask, Rule, Stop, looked, plugin_of
+from bireme.scheduler.interface import NOTHING, Choosing, Cold, Lack, Mask, Rule, Stop, looked, plugin_of
 from bireme.scheduler.nominated import Nominated
 from bireme.scheduler.preempting import Preempting, Said
 from bireme.scheduler.preemption import NOT_HELPFUL, Choice
@@ -34,7 +34,7 @@ class Refused:
     """No node will do: the words of the event, what would help, and whose departure would.
 
     `lack` is nothing where a node was found but could not be had. `wants_offers`: offers that are out stand in the
-    way. `gives_up`: no node is being made free for the pod, nor could be.
+    way. `gives_up`: no node is being made free for the pod, nor could be. `choices`: a rule must agree to one first.
     """
 
     text: str
@@ -43,6 +43,7 @@ class Refused:
     choice: Choice | None = None
     wants_offers: bool = False
     gives_up: bool = False
+    choices: tuple[Choice, ...] = ()
 
 
 class Cycle:
@@ -85,7 +86,7 @@ class Cycle:
         return pod.spec.scheduler_name in self._preempting_profiles and pod.spec.preemption_policy != "Never"
 
     def decide(self, pod: core.Pod) -> Found | Refused:
-        """The pod's node, which it holds from now on, or why it gets none. Raises Cold."""
+        """The pod's node, which it holds from now on, or why it gets none. Raises Cold or Unheard."""
         template = self.template(pod)
         rules = self.rules_of(pod)
         said: list[Said] = []
@@ -130,6 +131,8 @@ class Cycle:
         row = self.world.nodes.row(node) if node else -1
         if row >= 0 and template.scores(masks, pod=pod)[row] > REFUSED:
             return row
+        if any(mask.score is not None for mask in masks):
+            return best_of(template, masks, pod)
         return template.best(masks, pod=pod)
 
     def _stopped(self, pod: core.Pod, template: Template, stop: Stop) -> Refused:
@@ -165,10 +168,12 @@ class Cycle:
             return Refused(f"{text} preemption: {objection}", lack, self._twins(pod, template, said))
         if self.preempting.is_cold(pod.spec.priority or 0):
             raise Cold(self.preempting.warm())
-        choice = self.preempting.choose(pod, template, found, said)
+        others = any(isinstance(rule, Choosing) and rule.chooses(pod) for rule in self.rules_of(pod))
+        seen: list[Choice] = []
+        choice = self.preempting.choose(pod, template, found, said, seen if others else None)
         if isinstance(choice, str):
             return Refused(f"{text} preemption: {choice}", lack, self._twins(pod, template, said), gives_up=True)
-        return Refused(text, lack, self._twins(pod, template, said, alone=True), choice)
+        return Refused(text, lack, self._twins(pod, template, said, alone=True), choice, choices=tuple(seen))
 
     def _twins(self, pod: core.Pod, template: Template, said: Sequence[Said], *, alone: bool = False) -> Twins:
         uid = pod.metadata.uid
@@ -177,8 +182,19 @@ class Cycle:
 
     def _offers_are_in_the_way(self, template: Template) -> bool:
         ledger = self.world.ledger
-        requests = template.demand.requests if template.column.counts_amounts else {}
+        uncounted = template.column.uncounted
+        requests = {name: amount for name, amount in template.demand.requests.items() if name not in uncounted}
         if not ledger.statistics().offers:
             return False
         nodes = ledger.would_fit_without_offers(requests, ports=template.column.ports)
         return any(template.column.allowed[ledger.columns.rows[node]] for node in nodes)
+
+
+def best_of(template: Template, masks: Sequence[Mask], pod: core.Pod) -> int | None:
+    """The best row where rules have preferences of their own, the lowest of equals."""
+    total = template.scores(masks, pod=pod)
+    for mask in masks:
+        if mask.score is not None:
+            total = total + mask.score
+    row = int(total.argmax()) if len(total) else -1
+    return row if row >= 0 and total[row] > REFUSED else None

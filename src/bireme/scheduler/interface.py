@@ -48,12 +48,14 @@ class Mask:
 
     `allowed` is true for rows (of the ledger's columns) that will do; `reason(row)` says why another won't, in the
     words that a `FailedScheduling` event counts. `curable` tells whether evicting pods from such a node could help.
+    `score` is added, weighted already, to what the profile thinks of the rows.
     """
 
     allowed: NDArray[np.bool_]
     reason: Callable[[int], str]
     lack: Lack
     curable: bool = False
+    score: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,10 @@ class Cold(Exception):
         self.steps = steps
 
 
+class Unheard(Exception):
+    """Others must be heard about the pod first: ask them, and look again."""
+
+
 class Rule(Protocol):
     """See the module. All but `prepare` are plain and must be quick; a rule keeps its own caches."""
 
@@ -83,7 +89,7 @@ class Rule(Protocol):
         """Whether the rule has anything to say about the pod."""
 
     def look(self, pod: core.Pod) -> Sequence[Mask] | Stop:
-        """Which nodes are left for the pod. May raise Cold."""
+        """Which nodes are left for the pod. May raise Cold or Unheard."""
 
     def reserve(self, pod: core.Pod, node: str) -> bool:
         """The pod goes to the node unless something fails: hold what it needs there. False when it can't be had."""
@@ -114,6 +120,22 @@ class Hearing(Protocol):
         """No node was found for the pod, this time; gives what more may help it, as far as this rule goes."""
 
 
+@runtime_checkable
+class Binding(Protocol):
+    """A rule that may bind pods itself."""
+
+    async def bind(self, pod: core.Pod, node: str) -> bool:
+        """Give the pod its node, if that is the rule's to do; whether it was. Raises ApiError."""
+
+
+@runtime_checkable
+class Choosing(Protocol):
+    """A rule that has a say about who is evicted, on which node."""
+
+    def chooses(self, pod: core.Pod) -> bool:
+        """Whether it has, for this pod."""
+
+
 def plugin_of(rule: Rule) -> str:
     """The plugin of the original whose part the rule does: its class bears the name, unless it says another."""
     name: str = getattr(rule, "plugin", type(rule).__name__)
@@ -121,10 +143,13 @@ def plugin_of(rule: Rule) -> str:
 
 
 def looked(rule: Rule, pod: core.Pod) -> Sequence[Mask] | Stop:
-    """What the rule's `look` says, however long it takes: for those whom nobody waits for."""
+    """What the rule's `look` says, however long it takes: for those whom nobody waits for. Who must be heard first
+    is not."""
     while True:
         try:
             return rule.look(pod)
         except Cold as cold:
             for _ in cold.steps:
                 continue
+        except Unheard:
+            return ()

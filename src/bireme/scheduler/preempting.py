@@ -36,7 +36,7 @@ class Preempting:
         self._world, self._nominated = world, nominated
         self._residents = Residents(world)
         self._budgets = Budgets()
-        self._costs: OrderedDict[tuple[bytes, int, bool], Costs] = OrderedDict()
+        self._costs: OrderedDict[tuple[bytes, int, frozenset[str]], Costs] = OrderedDict()
         self._warmed_at = -(1 << 62)
         self.doomed: set[str] = set()
 
@@ -82,8 +82,15 @@ class Preempting:
             return UNDER_WAY
         return ""
 
-    def choose(self, pod: core.Pod, template: Template, found: Explanation, said: Sequence[Said]) -> Choice | str:
-        """Whom to evict for the pod, or why that would not help."""
+    def choose(
+        self,
+        pod: core.Pod,
+        template: Template,
+        found: Explanation,
+        said: Sequence[Said],
+        seen: list[Choice] | None = None,
+    ) -> Choice | str:
+        """Whom to evict for the pod, or why that would not help. `seen` takes all that were worth a look."""
         uid, priority = pod.metadata.uid, pod.spec.priority or 0
         among, yielding = found.curable, []
         for rule, mask in said:
@@ -95,12 +102,14 @@ class Preempting:
             return self._message(among, Counter({NO_VICTIMS: int(among.sum())}))
         costs = self._cost(template, priority)
         simple = amounts_decide(template) and not yielding and not self._nominated.repels(least=priority)
-        if simple and not self._nominated.node_of(uid):
+        if simple and seen is None and not self._nominated.node_of(uid):
             choice = costs.best(among)
         else:
             refused = self._refused(pod, template, yielding)
             rows = costs.in_order(among)
-            choice = choose_exactly(rows, self._world.on_row, refused, priority=priority, budgets=self._budgets)
+            choice = choose_exactly(
+                rows, self._world.on_row, refused, priority=priority, budgets=self._budgets, seen=seen
+            )
         return choice if choice is not None else self._why_not(template, costs, among)
 
     def _refused(
@@ -122,14 +131,13 @@ class Preempting:
         return refused
 
     def _cost(self, template: Template, priority: int) -> Costs:
-        counts = template.column.counts_amounts
-        key = (template.demand.key, priority, counts)
+        key = (template.demand.key, priority, template.column.uncounted)
         costs = self._costs.get(key)
         if costs is None:
             costs = self._costs[key] = Costs(
                 self._world,
                 self._residents,
-                self._world.ledger.columns.row_of(template.demand.load) * counts,
+                template.column.needed(),
                 priority,
                 held=lambda rows: self._nominated.held(rows, least=priority),
                 budgets=self._budgets,

@@ -194,10 +194,12 @@ def choose_exactly(
     priority: int,
     budgets: Budgets,
     enough: int = EXACT,
+    seen: list[Choice] | None = None,
 ) -> Choice | None:
     """The cheapest of the first `enough` rows on which evictions help; of equals the one that comes first.
 
-    `refused` tells whether a row still refuses the pod when the pods with these uids are gone.
+    `refused` tells whether a row still refuses the pod when the pods with these uids are gone. `seen` takes all the
+    choices there were.
     """
     best: Choice | None = None
     found = 0
@@ -206,6 +208,8 @@ def choose_exactly(
         if choice is None:
             continue
         found += 1
+        if seen is not None:
+            seen.append(choice)
         if best is None or choice.cost < best.cost:
             best = choice
         if found == enough:

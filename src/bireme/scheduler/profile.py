@@ -90,7 +90,7 @@ class Scorer:
 @dataclass(frozen=True, slots=True)
 class Profile:
     """One scheduler's preferences. A weight of 0 switches a score off; the filters of the plugins in `off` are not
-    asked."""
+    asked. `ignored` are extended resources, or all of a group by its name, that are taken to be there."""
 
     name: str = DEFAULT_NAME
     weights: Mapping[Score, int] = field(default_factory=lambda: WEIGHTS)
@@ -101,6 +101,14 @@ class Profile:
     hard_affinity_weight: int = 1
     scorers: tuple[Scorer, ...] = ()
     off: frozenset[str] = frozenset()
+    ignored: frozenset[str] = frozenset()
+
+    def counts(self, resource: str) -> bool:
+        """Whether a node must have as much of the resource free as a pod asks for."""
+        if "NodeResourcesFit" in self.off:
+            return False
+        group, _, rest = resource.partition("/")
+        return not rest or (resource not in self.ignored and group not in self.ignored)
 
     def weight(self, score: Score) -> int:
         """How much the score counts."""

@@ -11,6 +11,8 @@ from bireme.client.informer import Informer
 from bireme.ledger.columns import Columns
 from bireme.scheduler.claims import DynamicResources
 from bireme.scheduler.claims_cache import Devices
+from bireme.scheduler.extender_settings import Extender
+from bireme.scheduler.extending import Extending
 from bireme.scheduler.groups import PodGroups
 from bireme.scheduler.interface import Helps, Lack, Rule
 from bireme.scheduler.node_sets import NodeSets
@@ -36,6 +38,7 @@ class Rules:
         clock: Clock,
         uid: Callable[[], str],
         bind_timeout_s: float = BIND_TIMEOUT_S,
+        extenders: Sequence[Extender] = (),
     ) -> None:
         self._wake: Callable[[Lack, Helps], None] = lambda lack, helps: None
         self._changes = 0
@@ -62,6 +65,9 @@ class Rules:
             VolumeZone(storage=self._storage, nodes=sets),
             self._claims,
         )
+        self._extending = Extending(extenders, columns, pods=pods, nodes=nodes) if extenders else None
+        if self._extending is not None:
+            self.all = (*self.all, self._extending)
         self._storage.on_change(lambda helps: self._moved(Lack.VOLUMES, helps))
         self._devices.on_change(lambda helps: self._moved(Lack.DEVICES, helps))
         pods.on_change(self._pod_changed)
@@ -97,6 +103,8 @@ class Rules:
                 tasks.create_task(informer.run(), name=f"scheduler: {informer.kind.__name__}")
             tasks.create_task(self.groups.caches.run_custom(), name="scheduler: custom pod groups")
             tasks.create_task(self._claims.run(), name="scheduler: claims to take back")
+            if self._extending is not None:
+                tasks.create_task(self._extending.run(), name="scheduler: extenders")
 
     def _moved(self, lack: Lack, helps: Helps) -> None:
         self._changes += 1

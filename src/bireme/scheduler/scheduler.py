@@ -7,7 +7,7 @@ nobody in this process waits long. The account is `ledger/`'s.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import structlog
@@ -25,13 +25,15 @@ from bireme.scheduler.adviser import Adviser
 from bireme.scheduler.caches import Caches
 from bireme.scheduler.configuration import Settings
 from bireme.scheduler.cycle import Cycle, Found, Refused
+from bireme.scheduler.extending import Extending
 from bireme.scheduler.figures import Figures, Result
 from bireme.scheduler.following import Following
-from bireme.scheduler.interface import NOTHING, Cold, Hearing, Lack, Rule
+from bireme.scheduler.interface import NOTHING, Cold, Hearing, Lack, Rule, Unheard
+from bireme.scheduler.outside import Outside
 from bireme.scheduler.preemption import Choice
 from bireme.scheduler.queue import ALL, QueueLengths, SchedulingQueue, Waiting
 from bireme.scheduler.spreading import Spreading
-from bireme.scheduler.together import Together
+from bireme.scheduler.together import Together, open_nodes
 from bireme.scheduler.world import World
 
 log = structlog.get_logger(__name__)
@@ -82,6 +84,10 @@ class Scheduler:
         self._following = Following(caches, self._cycle, self._queue, clock, stir=self._stirred.set)
         self.together = Together(self._cycle, unheard=self._following.unheard)
         self._hearing = [rule for rule in rules if isinstance(rule, Hearing)]
+        self._extending = next((rule for rule in rules if isinstance(rule, Extending)), None)
+        self._outside = Outside(self._queue, self._writers, self._hear)
+        if self._extending is not None:
+            self._extending.open_nodes = partial(open_nodes, self._cycle, but=self._extending)
         self._booked_before = ledger.pods()
         self.figures = Figures()
 
@@ -163,6 +169,9 @@ class Scheduler:
                 await asyncio.sleep(0)
             self._queue.put_back(waiting)
             return
+        except Unheard:
+            await self._outside.ask(waiting)
+            return
         profile, seconds = pod.spec.scheduler_name, self._clock.monotonic() - began
         if isinstance(decision, Refused):
             self.figures.attempted(profile, Result.UNSCHEDULABLE if decision.text else Result.ERROR, seconds)
@@ -174,7 +183,45 @@ class Scheduler:
         put = self._writers.put_aside if decision.rules else self._writers.put
         await put(waiting.key, partial(self._bind, waiting, pod, decision))
 
+    async def _hear(self, waiting: Waiting) -> None:
+        """Ask the extenders about the pod; it comes up again when they have answered."""
+        pod = self._caches.pods.get(waiting.key)
+        if pod is None or self._extending is None:
+            self._queue.put_back(waiting)
+            return
+        try:
+            await self._extending.hear(pod)
+        except ApiError as error:
+            await self._stumble(waiting, pod, error.message)
+        else:
+            self._queue.put_back(waiting)
+        self._stirred.set()
+
+    async def _stumble(self, waiting: Waiting, pod: core.Pod, text: str) -> None:
+        """The attempt failed, whatever nodes there are: it is made again after a while."""
+        self.figures.attempted(pod.spec.scheduler_name, Result.ERROR, 0.0)
+        self._queue.give_back(waiting, NOTHING, now=self._clock.monotonic())
+        self._events.event(pod, "Warning", "FailedScheduling", text)
+        tell = partial(self._acting.tell_refusal, pod, reason="SchedulerError", text=text)
+        await self._writers.put(waiting.key, tell)
+
+    async def _agree(self, waiting: Waiting, pod: core.Pod, refused: Refused) -> None:
+        """Evict for the pod whom the extenders agree to, if they do."""
+        assert self._extending is not None
+        try:
+            choice = await self._extending.choose(pod, refused.choices, self._world.on_row)
+        except ApiError as error:
+            await self._stumble(waiting, pod, error.message)
+        else:
+            agreed = replace(refused, choice=choice, choices=(), gives_up=choice is None)
+            if self._queue.get(waiting.key) is waiting:
+                await self._refuse(waiting, pod, agreed)
+        self._stirred.set()
+
     async def _refuse(self, waiting: Waiting, pod: core.Pod, refused: Refused) -> None:
+        if refused.choices:
+            await self._writers.put_aside(waiting.key, partial(self._agree, waiting, pod, refused))
+            return
         waiting.group, lack = refused.twins, refused.lack
         for rule in self._hearing:
             more = rule.refused(pod)

@@ -27,7 +27,7 @@ class Column:
     def __init__(self, demand: Demand, world: World, profile: Profile) -> None:
         self.demand = demand
         self.ports = NO_PORT if "NodePorts" in profile.off else demand.ports
-        self.counts_amounts = "NodeResourcesFit" not in profile.off
+        self.uncounted = frozenset(name for name in demand.load.amounts if not profile.counts(name))
         self._nodes, self._columns, self._profile = world.nodes, world.ledger.columns, profile
         self._fit_weight = profile.weight(Score.FIT)
         self._balance_weight = 0 if demand.is_best_effort else profile.weight(Score.BALANCE)
@@ -66,7 +66,7 @@ class Column:
     def _start_anew(self) -> None:
         columns, nodes, demand, profile = self._columns, self._nodes, self.demand, self._profile
         self._wanted = columns.vector(demand.load.amounts)  # may add a column, and with it a generation
-        needed = self._wanted * self.counts_amounts
+        needed = self.needed()
         self._least = np.where(needed > 0, needed, NEVER_SHORT)
         self._needs = [(index, amount) for index, amount in enumerate(needed.tolist()) if amount > 0]
         self._cpu, self._memory = self._wanted[:2].tolist()
@@ -84,6 +84,13 @@ class Column:
         has_both = bool(columns.allocatable[self.allowed, :2].all())
         self._is_usual = has_both and profile.fit == Fit() and profile.balanced == ("cpu", "memory")
         self._weigh(np.flatnonzero(self.allowed))
+
+    def needed(self) -> Amounts:
+        """What a node must have free, as a row. To be read, not changed."""
+        load, uncounted = self.demand.load, self.uncounted
+        if not uncounted:
+            return self._columns.row_of(load)
+        return self._columns.vector({name: 0 if name in uncounted else n for name, n in load.amounts.items()})
 
     def has_room(self, rows: Rows) -> Flags:
         """Which of the rows have room for the amounts."""

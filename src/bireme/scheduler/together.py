@@ -6,9 +6,13 @@ A plain call, during which nothing else happens; afterwards the account and the 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
+import numpy as np
+
 from bireme.api.kinds import core
 from bireme.scheduler.cycle import Cycle
-from bireme.scheduler.interface import Mask, Rule, Stop
+from bireme.scheduler.interface import Mask, Rule, Stop, Unheard
+from bireme.scheduler.score_column import REFUSED
+from bireme.scheduler.templates import Template
 
 
 class Together:
@@ -43,16 +47,11 @@ class Together:
         cycle = self._cycle
         if pod.spec.scheduler_name not in cycle.names or cycle.world.ledger.has_pod(pod.metadata.uid):
             return None
-        template = cycle.template(pod)
-        rules = [rule for rule in cycle.rules_of(pod) if rule is not but]
-        masks: list[Mask] = []
-        for rule in rules:
-            answer = rule.look(pod)
-            if isinstance(answer, Stop):
-                return None
-            masks += answer
-        held = cycle.nominated.mask(template, least=pod.spec.priority or 0, but=pod.metadata.uid)
-        row = template.best([*masks, held] if held is not None else masks, pod=pod)
+        template, rules = cycle.template(pod), [rule for rule in cycle.rules_of(pod) if rule is not but]
+        masks = _masks(cycle, pod, template, rules)
+        if masks is None:
+            return None
+        row = template.best(masks, pod=pod)
         if row is None:
             return None
         node = cycle.world.ledger.columns.nodes[row]
@@ -63,3 +62,29 @@ class Together:
                 return None
         template.assume(pod, node)
         return rules
+
+
+def open_nodes(cycle: Cycle, pod: core.Pod, *, but: Rule) -> frozenset[str]:
+    """The nodes that would do for the pod now, as far as everybody but this rule goes. Raises Cold."""
+    template = cycle.template(pod)
+    masks = _masks(cycle, pod, template, [rule for rule in cycle.rules_of(pod) if rule is not but])
+    if masks is None:
+        return frozenset()
+    nodes = cycle.world.ledger.columns.nodes
+    rows = np.flatnonzero(template.scores(masks, pod=pod) > REFUSED)
+    return frozenset(nodes[row] for row in rows.tolist())
+
+
+def _masks(cycle: Cycle, pod: core.Pod, template: Template, rules: Sequence[Rule]) -> list[Mask] | None:
+    """What the rules leave, and those for whom room is being made; None where that is nothing."""
+    masks: list[Mask] = []
+    for rule in rules:
+        try:
+            answer = rule.look(pod)
+        except Unheard:
+            continue  # who has to be asked elsewhere is taken to agree
+        if isinstance(answer, Stop):
+            return None
+        masks += answer
+    held = cycle.nominated.mask(template, least=pod.spec.priority or 0, but=pod.metadata.uid)
+    return masks if held is None else [*masks, held]

@@ -123,16 +123,15 @@ def copies(twins: Twins, row: int, world: World, nominated: Nominated) -> int:
     if refusal_if(template, row, come=come) is None:
         if not amounts_decide(template) or come:
             return 1
-        return _room(template, row, come, world) if template.column.counts_amounts else ALL
+        return _room(template, row, world)
     if not twins.preempts:
         return 0
     gone = [pod for pod in world.on_row(row) if pod.priority < twins.priority]
     return 1 if gone and refusal_if(template, row, gone=gone, come=come) is None else 0
 
 
-def _room(template: Template, row: int, come: Iterable[Placed], world: World) -> int:
-    columns = world.ledger.columns
-    wanted = columns.row_of(template.demand.load)
+def _room(template: Template, row: int, world: World) -> int:
+    columns, wanted = world.ledger.columns, template.column.needed()
     free = columns.allocatable[row] - columns.promised[row]
     asked = wanted > 0
-    return int(np.min(free[asked] // wanted[asked]))
+    return int(np.min(free[asked] // wanted[asked])) if asked.any() else ALL
