@@ -172,6 +172,18 @@ class TestWrites:
         assert [item.revision for item in await outcomes(*calls)] == list(range(1, 601))
 
 
+async def test_a_write_whose_caller_went_away_is_waited_for(store: Store) -> None:
+    assert await store.settled(PODS + "a") is None
+    async with asyncio.TaskGroup() as tasks:
+        writing = tasks.create_task(store.put(PODS + "a", b"1", expect=Revision(0)))
+        await asyncio.sleep(0)
+        writing.cancel()
+    found = await store.settled(PODS + "a")
+    assert found is not None
+    assert found == store.get(PODS + "a")
+    assert found.value == b"1"
+
+
 class TestReads:
     async def test_a_range_is_in_the_order_of_utf8(self, store: Store) -> None:
         names = ["b", "a/b", "a-b", "a", "Z", "\U0001f6a3", "\uffff", "ä"]

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from bireme.api.errors import ApiError, Forbidden, ServiceUnavailable
@@ -194,7 +194,7 @@ DEEDS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(deeds=DEEDS, most=st.integers(1, 4))
 @example(deeds=[("cancel", 4, 0), ("fail", 4, 0)], most=1)  # cancelled while it gives back
 async def test_never_exceeded_and_always_what_a_recount_says(opened_now, deeds, most):
@@ -242,6 +242,52 @@ async def test_never_exceeded_and_always_what_a_recount_says(opened_now, deeds, 
         there = len(registry.every("", "v1", "configmaps", "default"))
         assert there <= most
         assert used(registry) == {"configmaps": str(there)}
+
+
+@pytest.mark.parametrize("times", [1, 2], ids=["once", "twice"])
+@pytest.mark.parametrize("written", [False, True], ids=["while it is written", "when it is written"])
+async def test_a_write_that_happened_though_its_caller_went_away_leaves_no_room_for_another(opened, written, times):
+    """Whenever the other comes: at any of the pauses that follow. Who went away may do so again."""
+    for later in range(16):
+        async with opened() as registry:
+            await limit(registry, configmaps="1")
+            assert await _came_between(registry, later=later, written=written, times=times) == 1
+            await settled()
+            assert used(registry) == {"configmaps": "1"}
+
+
+async def _came_between(registry: Registry, *, later: int, written: bool, times: int) -> int:
+    """How many there are after one was made by a caller who went away, and another tried `later`."""
+    put = registry.store.put
+
+    async def second() -> None:
+        for _ in range(later):
+            await asyncio.sleep(0)
+        with pytest.raises(Forbidden, match="exceeded quota"):
+            await make(registry, "configmaps", config("b"))
+
+    async def again() -> None:
+        for _ in range(later // 2):
+            await asyncio.sleep(0)
+        first.cancel()
+
+    async def leaving(key: str, value: bytes, **more: Any) -> Any:
+        if not key.endswith("/configmaps/default/a"):
+            return await put(key, value, **more)
+        tasks.create_task(second())
+        if times == 2:
+            tasks.create_task(again())
+        if written:
+            await put(key, value, **more)
+            first.cancel()
+            await asyncio.sleep(0)  # where it ends
+        first.cancel()
+        return await put(key, value, **more)
+
+    registry.store.put = leaving
+    async with asyncio.TaskGroup() as tasks:
+        first = tasks.create_task(make(registry, "configmaps", config("a")))
+    return len(registry.every("", "v1", "configmaps", "default"))
 
 
 def _untrue(tree: Tree) -> Tree:

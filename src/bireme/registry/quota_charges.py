@@ -11,6 +11,7 @@ from typing import Any
 
 from bireme.api import amounts
 from bireme.registry.quota_usage import Usage, in_scope, title_of, unsaid
+from bireme.store.interface import Item
 
 Tree = dict[str, Any]
 
@@ -28,7 +29,14 @@ class Charge:
     decided: bool = False
     refusal: str = ""
     shown: bool = False
+    left: bool = False  # nobody sees to it any more
     held: dict[str, Usage] = field(default_factory=dict)
+
+    def stands_in(self, item: Item | None) -> bool:
+        """Whether what the store holds may be what was charged, rather than what was there or another's."""
+        if item is None or item.revision == self.before:
+            return False
+        return bool(self.before) or str(self.tree["metadata"].get("uid")).encode() in item.value
 
 
 @dataclass(eq=False, slots=True)
@@ -39,6 +47,10 @@ class Line:
     waiting: list[Charge] = field(default_factory=list)
     flying: dict[str, list[Charge]] = field(default_factory=dict)
     seen: dict[str, tuple[int, Usage]] = field(default_factory=dict)
+
+    def left(self) -> list[Charge]:
+        """Those on their way that nobody sees to."""
+        return [charge for flying in self.flying.values() for charge in flying if charge.left]
 
     def land(self, charge: Charge) -> None:
         """Its write is on its way no more."""

@@ -88,12 +88,14 @@ class Quotas:
             return
         try:
             async with line.lock:  # until then a recount counts it
+                # A write whose caller went away may happen all the same: who waits must not be told too little.
+                item = await self._registry.store.settled(charge.key)
                 line.land(charge)
-                for name, held in charge.held.items():
-                    await self._correct(namespace, name, held)
+                if not charge.stands_in(item):
+                    for name, held in charge.held.items():
+                        await self._correct(namespace, name, held)
         finally:
-            # A write whose caller went away may have happened all the same, and he may go away even now.
-            line.land(charge)
+            charge.left = True  # he may go away even now
             self._mark(namespace)
 
     async def _serve(self, namespace: str, line: Line) -> None:
@@ -240,6 +242,9 @@ class Quotas:
             return
         line = self._lines.setdefault(namespace, Line())
         async with line.lock:
+            for charge in line.left():
+                await self._registry.store.settled(charge.key)
+                line.land(charge)
             for name in [quota["metadata"]["name"] for quota in quotas]:
                 while (quota := self._registry.find("", "v1", "resourcequotas", namespace, name)) is not None:
                     status = self._status(namespace, line, quota)

@@ -139,6 +139,12 @@ class Core:
             return await self._refuse(key, held)
         return await self._join(self._delete(bucket, held, expect))  # type: ignore[return-value]
 
+    async def settled(self, key: str) -> Item | None:
+        """What `key` holds once the writes under way to it are over; see `Store.settled`."""
+        if key in self._overlay:
+            await self._flush(self._gathering())
+        return self.get(key)
+
     async def compact(self, revision: Revision) -> None:
         """Drop the history up to and including `revision`."""
         revision = min(revision, self._state.revision)

@@ -144,6 +144,10 @@ class Store(Protocol):
         """
         ...
 
+    async def settled(self, key: str) -> Item | None:
+        """What `key` holds once the writes to it that are under way, also of callers who were cancelled, are over."""
+        ...
+
     async def delete(self, key: str, *, expect: Revision | None) -> Event:
         """Remove `key` if it is still at `expect` (None: in any case). Raises KeyConflict, also for no key."""
         ...
