@@ -13,10 +13,11 @@ from bireme.api.kinds import core, meta
 from bireme.ledger.ledger import Ledger
 from bireme.scheduler import scores
 from bireme.scheduler.demand import demand_of
-from bireme.scheduler.explanation import Explanation, message
+from bireme.scheduler.explanation import Explanation, message, refusal_if
 from bireme.scheduler.interface import Lack, Mask
 from bireme.scheduler.nodes import NodeFacts, Nodes
-from bireme.scheduler.profile import Fit, Profile, Score, Scorer, Strategy
+from bireme.scheduler.profile import HOSTNAME, Fit, Profile, Score, Scorer, Strategy
+from bireme.scheduler.spread import TOO_SKEWED
 from bireme.scheduler.templates import Templates
 from bireme.scheduler.world import World
 
@@ -252,3 +253,19 @@ def test_other_strategies_score_as_told_one_by_one(by: Fit, each: list[tuple[int
     columns = np.array(each, dtype=np.int64).T
     expected = [plain_fit(numbers[:2], numbers[2:], by) for numbers in each]
     assert scores.fit(columns[:2], columns[2:], by).tolist() == expected
+
+
+def test_a_pod_of_another_namespace_that_left_would_not_make_a_domain_emptier() -> None:
+    two = world(NodeFacts("a", {HOSTNAME: "a"}), NodeFacts("b", {HOSTNAME: "b"}))
+    wanted, stranger = pod("1"), pod("1")
+    same = meta.LabelSelector(match_labels={"app": "web"})
+    for number, namespace, node in ((1, "default", "a"), (2, "other", "a")):
+        stranger.metadata = meta.ObjectMeta(namespace=namespace, uid=f"u{number}", labels={"app": "web"})
+        two.place(stranger, node)
+    wanted.metadata.labels = {"app": "web"}
+    wanted.spec.topology_spread_constraints = [
+        core.TopologySpreadConstraint(topology_key=HOSTNAME, max_skew=1, label_selector=same)
+    ]
+    template, row = Templates(two).of(wanted), two.nodes.row("a")
+    assert refusal_if(template, row, gone=[two.placed["u2"]]) == TOO_SKEWED
+    assert refusal_if(template, row, gone=[two.placed["u1"]]) is None

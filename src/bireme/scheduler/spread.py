@@ -89,11 +89,15 @@ class _Counted:
     """One constraint with the pods that it counts."""
 
     def __init__(self, constraint: Constraint, world: World, namespace: str) -> None:
-        self.constraint = constraint
+        self.constraint, self._namespace = constraint, namespace
         question = Question((Term(constraint.selector, frozenset((namespace,))),), leaving_count=False)
         self.tally: Tally = world.tally(question)
         self.domains: Domains = self.tally.partly_by(constraint.topology_key)
         self.unlabelled: Flags | None = None
+
+    def counts(self, labels: LabelSet) -> bool:
+        """Whether such pods count, as long as they stay."""
+        return labels.namespace == self._namespace and self.constraint.selector.matches(labels.labels)
 
     def refresh(self, mask: Flags, nodes: Nodes) -> None:
         """Follow the nodes, of which those in the mask count."""
@@ -226,7 +230,7 @@ class Spread:
                 return False
             counts = domains.counts[:-1].copy()
             for labels, leaving, count in changed:
-                if not leaving and counted.constraint.selector.matches(labels.labels):
+                if not leaving and counted.counts(labels):
                     counts[slot] += count
             if counts[slot] > self._most(counted, int(counts.min())):
                 return False
