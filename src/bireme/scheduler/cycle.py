@@ -15,7 +15,7 @@ from bireme.scheduler.interface import NOTHING, Choosing, Cold, Lack, Mask, Rule
 from bireme.scheduler.nominated import Nominated
 from bireme.scheduler.preempting import Preempting, Said
 from bireme.scheduler.preemption import NOT_HELPFUL, Choice
-from bireme.scheduler.score_column import REFUSED
+from bireme.scheduler.scores import REFUSED
 from bireme.scheduler.templates import DefaultSelector, Template, Templates
 from bireme.scheduler.twins import Twins
 from bireme.scheduler.world import World

@@ -12,7 +12,7 @@ from bireme.api.kinds import core
 from bireme.scheduler.interface import NOTHING, Mask
 from bireme.scheduler.nodes import Numbers
 from bireme.scheduler.profile import Profile
-from bireme.scheduler.score_column import REFUSED
+from bireme.scheduler.scores import REFUSED
 from bireme.scheduler.templates import DefaultSelector, Templates, no_selector
 from bireme.scheduler.world import World
 

@@ -5,36 +5,41 @@ from collections.abc import Iterable
 import numpy as np
 
 from bireme.api import resources
-from bireme.ledger.columns import CPU, MEMORY, Amounts
+from bireme.ledger.columns import Amounts
 from bireme.ledger.ports import NO_PORTS as NO_PORT
 from bireme.scheduler import filters, scores
 from bireme.scheduler.demand import Demand
 from bireme.scheduler.nodes import Flags, Numbers, Rows
 from bireme.scheduler.placed import Placed
 from bireme.scheduler.profile import Fit, Profile, Score
+from bireme.scheduler.score_sheet import Scored, Sheet, Wants, weigh
+from bireme.scheduler.scores import REFUSED
 from bireme.scheduler.world import World
 
-FEW = 6
-REFUSED = -np.inf
+FEW = 8
 NEVER_SHORT = np.iinfo(np.int64).min
 NO_PORTS = "node(s) didn't have free ports for the requested pod ports"
 TOO_MANY_PODS = "Too many pods"
 
 
-class Column:
-    """The scores of one demand by what each node has and says. A score of -inf is a refusal."""
+class Column(Scored):
+    """The scores of one demand by what each node has and says. A score of -inf is a refusal.
 
-    def __init__(self, demand: Demand, world: World, profile: Profile) -> None:
-        self.demand = demand
+    Its numbers are on the profile's `sheet` while it is asked for in turns with others.
+    """
+
+    def __init__(self, demand: Demand, world: World, profile: Profile, sheet: Sheet) -> None:
+        self.demand, self._sheet = demand, sheet
         self.ports = NO_PORT if "NodePorts" in profile.off else demand.ports
         self.uncounted = frozenset(name for name in demand.load.amounts if not profile.counts(name))
         self._nodes, self._columns, self._profile = world.nodes, world.ledger.columns, profile
         self._fit_weight = profile.weight(Score.FIT)
         self._balance_weight = 0 if demand.is_best_effort else profile.weight(Score.BALANCE)
         self._is_usual = False
-        self._position = self._generation = self._version = -1
-        self.score: Numbers = np.zeros(0)
-        self.open: Flags = np.zeros(0, dtype=bool)
+        self.asked = self._generation = self._version = -1
+        self.is_on_sheet = False
+        self.wants = Wants.room(1, 0)
+        self.score = self.static = np.zeros(0)
         self.allowed: Flags = np.zeros(0, dtype=bool)
         self.avoided: Numbers | None = None
         self.preferred: Numbers | None = None
@@ -50,37 +55,53 @@ class Column:
         if self._generation != columns.generation or self._version != self._nodes.version:
             self._start_anew()
             return
-        position = columns.position
-        if self._position == position:
+        position, since = columns.position, self.asked
+        if self.is_on_sheet and self._sheet.position > since:
+            since = self._sheet.position
+        if position == since:
             return
-        rows = columns.log_since(self._position)
-        self._position = position
+        self.asked = position
+        if self._is_usual and position - since <= FEW:
+            self._weigh_few(columns.log_after(since))
+        elif not (self.is_on_sheet and self._sheet.refresh()):
+            self._catch_up(since)
+            if self._is_usual and not self.ports:
+                self._sheet.add(self)
+
+    def _catch_up(self, since: int) -> None:
+        rows = self._columns.log_since(since)
         if rows is None or len(rows) * 4 > len(self.score):
             self._weigh(np.flatnonzero(self.allowed))
-        elif len(rows) <= FEW and self._is_usual:
-            for row in rows.tolist():
-                self._weigh_one(row)
         else:
             self._weigh(rows if self._allows_all else rows[self.allowed[rows]])
 
     def _start_anew(self) -> None:
         columns, nodes, demand, profile = self._columns, self._nodes, self.demand, self._profile
+        if self.is_on_sheet:
+            self._sheet.remove(self)
         self._wanted = columns.vector(demand.load.amounts)  # may add a column, and with it a generation
         needed = self.needed()
         self._least = np.where(needed > 0, needed, NEVER_SHORT)
         self._needs = [(index, amount) for index, amount in enumerate(needed.tolist()) if amount > 0]
         self._cpu, self._memory = self._wanted[:2].tolist()
+        self._used_cpu, self._used_memory = demand.load.millicores, demand.load.bytes
         self._fitted = [columns.index(name) for name, _ in profile.fit.resources]
         self._balanced = [columns.index(name) for name in profile.balanced]
-        self._generation, self._version, self._position = columns.generation, nodes.version, columns.position
+        self._generation, self._version, self.asked = columns.generation, nodes.version, columns.position
         self.allowed = filters.allowed(demand.spec, nodes, but=profile.off)
         self._allows_all = bool(np.array_equal(self.allowed, nodes.present))
         avoided = filters.avoided_taints(demand.spec, nodes)
         self.avoided = avoided if avoided.any() else None
         self.preferred = filters.affinity_weight(demand.spec, nodes)
-        self._static = profile.weight(Score.IMAGES) * scores.image_locality(demand.images, nodes)
+        self.static = profile.weight(Score.IMAGES) * scores.image_locality(demand.images, nodes)
+        self.static[~self.allowed] = REFUSED
         self.score = np.full(columns.capacity, REFUSED)
-        self.open = np.zeros(columns.capacity, dtype=bool)
+        self.wants = Wants(
+            self._least[:, None],
+            self._wanted[:2, None],
+            demand.load.scored[:, None],
+            np.array([float(self._balance_weight)]),
+        )
         has_both = bool(columns.allocatable[self.allowed, :2].all())
         self._is_usual = has_both and profile.fit == Fit() and profile.balanced == ("cpu", "memory")
         self._weigh(np.flatnonzero(self.allowed))
@@ -138,56 +159,52 @@ class Column:
 
     def _weigh(self, rows: Rows) -> None:
         """Renew the scores of these rows, which no filter refuses."""
-        columns, load = self._columns, self.demand.load
+        static = self.static[rows]
+        if self._is_usual:
+            total = weigh(self.wants, static[:, None], rows, self._columns, fit_weight=self._fit_weight)[:, 0]
+        else:
+            total = self._weighed_by(self._profile, rows) + static
+        if self.ports:
+            total[[self.clashes(row) for row in rows.tolist()]] = REFUSED
+        self.score[rows] = total
+
+    def _weighed_by(self, profile: Profile, rows: Rows) -> Numbers:
+        """What the amounts of these rows count by any profile."""
+        columns, wanted = self._columns, self._wanted[:, None]
         # One resource after the other, each a row of numbers over the nodes.
         have, taken = columns.allocatable.T.take(rows, axis=1), columns.promised.T.take(rows, axis=1)
         fits = np.logical_and.reduce(have - taken >= self._least[:, None], axis=0)
-        if self.ports:
-            fits &= np.array([not self.clashes(row) for row in rows.tolist()], dtype=bool)
-        used = columns.scored.T.take(rows, axis=1) + load.scored[:, None]
-        if self._is_usual:
-            fit, even = scores.usual(used, taken[:2] + self._wanted[:2, None], have[:2])
-        else:
-            taken += self._wanted[:, None]
-            scored = taken.copy()
-            scored[:2] = used  # pods without requests are taken to use some cpu and memory
-            fit = scores.fit(scored[self._fitted], have[self._fitted], self._profile.fit)
-            even = scores.balance(taken[self._balanced], have[self._balanced])
-        if self._fit_weight != 1:
-            fit = fit * self._fit_weight
-        if self._balance_weight != 1:
-            even = even * self._balance_weight
-        total = self._static.take(rows)
-        total += fit
-        total += even
-        total[~fits] = REFUSED
-        self.open[rows] = fits
-        self.score[rows] = total
+        taken += wanted
+        used = taken.copy()  # pods without requests are taken to use some cpu and memory
+        used[:2] = columns.scored.T.take(rows, axis=1) + self.demand.load.scored[:, None]
+        fit = scores.fit(used[self._fitted], have[self._fitted], profile.fit)
+        even = scores.balance(taken[self._balanced], have[self._balanced])
+        return np.where(fits, fit * self._fit_weight + even * self._balance_weight, REFUSED)
 
-    def _weigh_one(self, row: int) -> None:
-        """As `_weigh` for one row in the usual case, by plain numbers: numpy is slow on few."""
-        if not self.allowed[row]:
-            return
-        columns, load = self._columns, self.demand.load
-        capacity, promised = columns.allocatable[row].tolist(), columns.promised[row].tolist()
-        fits = not (self.ports and self.clashes(row))
-        for index, amount in self._needs:
-            if capacity[index] - promised[index] < amount:
-                fits = False
-        self.open[row] = fits
-        if not fits:
-            self.score[row] = REFUSED
-            return
-        cpu, memory = columns.scored[row].tolist()
-        fit, even = scores.usual_of_one(
-            cpu + load.millicores,
-            memory + load.bytes,
-            promised[CPU] + self._cpu,
-            promised[MEMORY] + self._memory,
-            capacity[CPU],
-            capacity[MEMORY],
-        )
-        self.score[row] = self._static.item(row) + fit * self._fit_weight + even * self._balance_weight
+    def _weigh_few(self, rows: Iterable[int]) -> None:
+        """As `_weigh` in the usual case, by plain numbers: numpy is slow on few."""
+        score, static, numbers = self.score, self.static, self._columns.numbers
+        for row in rows:
+            base = static.item(row)
+            if base == REFUSED:
+                continue
+            cpu, memory, taken_cpu, taken_memory, used_cpu, used_memory, free = numbers(row)
+            fits = not (self.ports and self.clashes(row))
+            for index, amount in self._needs:
+                if free[index] < amount:
+                    fits = False
+            if fits:
+                fit, even = scores.usual_of_one(
+                    used_cpu + self._used_cpu,
+                    used_memory + self._used_memory,
+                    taken_cpu + self._cpu,
+                    taken_memory + self._memory,
+                    cpu,
+                    memory,
+                )
+                score[row] = base + fit * self._fit_weight + even * self._balance_weight
+            else:
+                score[row] = REFUSED
 
     def clashes(self, row: int) -> bool:
         """Whether a host port that the pod wants is taken on the row."""

@@ -13,6 +13,8 @@ from bireme.ledger.columns import Amounts
 from bireme.scheduler.nodes import Flags, Nodes, Numbers
 from bireme.scheduler.profile import Fit, Strategy
 
+REFUSED = -np.inf
+"""The score of a node that will not do."""
 SMALL_IMAGE = 23 * 2**20
 LARGE_IMAGE = 1000 * 2**20
 
@@ -68,24 +70,36 @@ def balance(taken: Amounts, capacity: Amounts) -> Numbers:
 
 
 def usual(used: Amounts, taken: Amounts, capacity: Amounts) -> tuple[Amounts, Numbers]:
-    """`fit` and `balance` in the usual case, in few passes: least allocated, cpu and memory, and nodes have both."""
+    """`fit` and `balance` in the usual case, in few passes: least allocated, cpu and memory, and nodes have both.
+
+    `used` and `taken` may have further axes, as for many pods.
+    """
     left = capacity - used
     np.maximum(left, 0, out=left)
     left *= 100
     left //= capacity
+    fit: Amounts = left[0]
+    fit += left[1]
+    fit >>= 1
     part = taken / capacity
     np.minimum(part, 1.0, out=part)
-    even = np.abs(part[0] - part[1])
-    even /= 2.0
+    even: Numbers = part[0]
+    even -= part[1]
+    np.abs(even, out=even)
+    even *= 0.5
     np.subtract(1.0, even, out=even)
     even *= 100.0
-    return (left[0] + left[1]) // 2, np.floor(even, out=even)
+    return fit, np.floor(even, out=even)
 
 
 def usual_of_one(cpu: int, memory: int, own_cpu: int, own_memory: int, cores: int, size: int) -> tuple[int, int]:
     """As `usual` for one node by plain numbers: what would be used, what would be taken, and what there is."""
-    fit = (max(cores - cpu, 0) * 100 // cores + max(size - memory, 0) * 100 // size) // 2
-    return fit, int((1.0 - abs(min(own_cpu / cores, 1.0) - min(own_memory / size, 1.0)) / 2.0) * 100.0)
+    left = (cores - cpu) * 100 // cores if cpu < cores else 0
+    if memory < size:
+        left += (size - memory) * 100 // size
+    one = own_cpu / cores if own_cpu < cores else 1.0
+    other = own_memory / size if own_memory < size else 1.0
+    return left // 2, int((1.0 - abs(one - other) / 2.0) * 100.0)
 
 
 def image_locality(images: Sequence[str], nodes: Nodes) -> Numbers:

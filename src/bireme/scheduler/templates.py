@@ -21,7 +21,9 @@ from bireme.scheduler.interface import Mask
 from bireme.scheduler.nodes import Flags, Numbers
 from bireme.scheduler.placed import LabelSet
 from bireme.scheduler.profile import DEFAULT, Profile, Score
-from bireme.scheduler.score_column import REFUSED, Column
+from bireme.scheduler.score_column import Column
+from bireme.scheduler.score_sheet import Sheet
+from bireme.scheduler.scores import REFUSED
 from bireme.scheduler.spread import Spread, constraints_of
 from bireme.scheduler.switched_off import constraints_left
 from bireme.scheduler.terms import bonds_of
@@ -81,7 +83,7 @@ class Template:
         affinity = self.affinity if self.affinity.is_alive() else None
         if not (masks or spread or affinity or column.is_relative or profile.scorers):
             return score
-        feasible = column.open.copy()
+        feasible = score > REFUSED
         for mask in masks:
             feasible &= mask.allowed
         if spread:
@@ -140,6 +142,7 @@ class Templates:
         self._default_selector = default_selector
         self._limit = limit
         self._columns: OrderedDict[bytes, Column] = OrderedDict()
+        self.sheet = Sheet(world.ledger.columns, fit_weight=profile.weight(Score.FIT))
         self._templates: OrderedDict[tuple[bytes, LabelSet | None, LabelSelector | None], Template] = OrderedDict()
 
     def of(self, pod: core.Pod) -> Template:
@@ -161,7 +164,7 @@ class Templates:
     def _column(self, demand: Demand) -> Column:
         column = self._columns.get(demand.key)
         if column is None:
-            column = self._columns[demand.key] = Column(demand, self.world, self.profile)
+            column = self._columns[demand.key] = Column(demand, self.world, self.profile, self.sheet)
             if len(self._columns) > self._limit:
                 self._columns.popitem(last=False)
         else:

@@ -11,7 +11,7 @@ import numpy as np
 from bireme.api.kinds import core
 from bireme.scheduler.cycle import Cycle
 from bireme.scheduler.interface import Mask, Rule, Stop, Unheard
-from bireme.scheduler.score_column import REFUSED
+from bireme.scheduler.scores import REFUSED
 from bireme.scheduler.templates import Template
 
 

@@ -19,7 +19,7 @@ from bireme.scheduler.explanation import Explanation, Rule, refusal_if
 from bireme.scheduler.interface import Mask
 from bireme.scheduler.nodes import Flags, NodeFacts
 from bireme.scheduler.profile import DEFAULT, HOSTNAME, Profile
-from bireme.scheduler.score_column import REFUSED
+from bireme.scheduler.scores import REFUSED
 from bireme.scheduler.templates import DefaultSelector, Template, Templates, no_selector
 from bireme.scheduler.world import World
 
