@@ -72,7 +72,7 @@ class ResourceDoor:
         self._tunnels = tunnels
         self._random = random
         self._listed = Listed(registry.clock.monotonic)
-        self._moulds = Moulds(registry)
+        self.moulds = Moulds(registry)
         self._verbs: Mapping[str, Callable[[Route, Request, Identity], Awaitable[Answer]]] = {
             "get": self._get,
             "list": self._list,
@@ -88,6 +88,10 @@ class ResourceDoor:
             "eviction": self._evict,
             "token": self._token,
         }
+
+    def asks(self, kind: Kind) -> bool:
+        """Whether objects of the kind are questions, which are answered and not kept."""
+        return self._reviews.knows(kind)
 
     async def serve(self, route: Route, request: Request, user: Identity) -> Answer:
         """The answer to `request`, which is for `route`."""
@@ -151,9 +155,9 @@ class ResourceDoor:
 
     async def _create(self, route: Route, request: Request, user: Identity) -> Answer:
         call = bodies.read_call(request, user)
-        if not route.subresource and self._moulds.takes(route.kind, request.body, call) and bodies.is_json(request):
+        if not route.subresource and self.moulds.takes(route.kind, request.body, call) and bodies.is_json(request):
             read = partial(bodies.read_object, request, call)
-            document = await self._moulds.create(route.kind, route.namespace, request.body, call, read)
+            document = await self.moulds.create(route.kind, route.namespace, request.body, call, read)
             return self._answer_document(route.kind, request, document, call, status=201)
         tree = await apart(call.large, bodies.read_object, request, call)
         if route.subresource:

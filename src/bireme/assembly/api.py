@@ -41,7 +41,10 @@ class Api:
 
     def client(self, name: str, *, groups: tuple[str, ...] = ()) -> Client:
         """A client in this process that speaks as `name`."""
-        return Client(InProcessTransport(self.server.handle, Identity(name, groups)), user_agent=name)
+        user = Identity(name, groups)
+        return Client(
+            InProcessTransport(self.server.handle, user), user_agent=name, lane=self.server.lane(user, name)
+        )
 
     def admin(self) -> Client:
         return self.client("kubernetes-admin", groups=(MASTERS,))

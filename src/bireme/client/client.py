@@ -13,10 +13,12 @@ import orjson
 from bireme.api.codec.json import decode, encode
 from bireme.api.codec.shared import decode_shared
 from bireme.api.errors import ApiError
+from bireme.api.kinds import core
 from bireme.api.kinds.meta import Object
 from bireme.api.scheme import Resource, Scheme, builtin
 from bireme.client.errors import from_answer, from_status
-from bireme.client.transport import Pairs, Transport
+from bireme.client.transport import Lane, Pairs, Transport
+from bireme.http.interface import Response
 from bireme.http.requests import Reply
 
 K = TypeVar("K", bound=Object)
@@ -70,8 +72,15 @@ _lists = msgspec.json.Decoder(_List)
 class Client:
     """Verbs of the API over `transport`. Every method raises the ApiError that the server answered."""
 
-    def __init__(self, transport: Transport, *, user_agent: str = "bireme", scheme: Scheme | None = None) -> None:
-        self._transport = transport
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        user_agent: str = "bireme",
+        scheme: Scheme | None = None,
+        lane: Lane | None = None,
+    ) -> None:
+        self._transport, self._lane = transport, lane
         # Its own, to which the kinds that users bring may be added.
         self.scheme = Scheme((scheme or builtin()).resources())
         self._headers = {"user-agent": user_agent, "accept": JSON}
@@ -109,10 +118,25 @@ class Client:
         items = [read(kind, bytes(item)) for item in page.items or ()]
         return Listing(items, page.metadata.resource_version, page.metadata.continue_)
 
-    async def create(self, obj: K, *, dry_run: bool = False) -> K:
+    async def create(self, obj: K, *, dry_run: bool = False, shared: bool = False) -> K:
+        """The new object as the server has it; a `shared` one is not to be changed (see `list`)."""
+        kind, body = type(obj), encode(obj)
+        read = _shared if shared else decode
+        if self._lane is not None and not dry_run:
+            answer = await self._lane.create(self.scheme.of_type(kind), obj.metadata.namespace, body)
+            if answer is not None:
+                return read(kind, _good(answer))
         query = [("dryRun", "All")] if dry_run else []
-        reply = await self._call("POST", self._path(type(obj), obj.metadata.namespace), query, encode(obj))
-        return decode(type(obj), reply.body)
+        reply = await self._call("POST", self._path(kind, obj.metadata.namespace), query, body)
+        return read(kind, reply.body)
+
+    async def bind(self, binding: core.Binding) -> None:
+        """Give a pod its node."""
+        if self._lane is not None:
+            _good(await self._lane.bind(binding))
+            return
+        about = binding.metadata
+        await self.create_subresource(core.Pod, about.name, "binding", binding, namespace=about.namespace)
 
     async def update(self, obj: K, *, subresource: str = "") -> K:
         """Replace the object; its resource version, if set, must still be the newest."""
@@ -219,6 +243,13 @@ class Client:
 
     def _path(self, kind: type[Object], namespace: str, name: str = "", subresource: str = "") -> str:
         return object_path(self.scheme.of_type(kind), namespace, name, subresource)
+
+
+def _good(answer: Response) -> bytes:
+    """The body of a good answer; raises the ApiError of any other."""
+    if answer.status >= 400:
+        raise from_answer(answer.status, answer.body)
+    return answer.body
 
 
 def _changes(kind: type[K], lines: bytes) -> Sequence[Change[K] | bytes]:

@@ -7,6 +7,8 @@ from typing import Protocol
 from urllib.parse import quote, urlencode
 
 from bireme.api.errors import ServiceUnavailable
+from bireme.api.kinds import core
+from bireme.api.scheme import Resource
 from bireme.client.errors import from_answer
 from bireme.http.interface import Handler, Identity, Peer, Query, Request, Response, Stream
 from bireme.http.requests import Reply, RequestFailed, Session
@@ -26,6 +28,18 @@ class Transport(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+class Lane(Protocol):
+    """A short way to the API of this very process, for what is done by the thousand."""
+
+    async def create(self, resource: Resource, namespace: str, body: bytes) -> Response | None:
+        """The answer to a POST of an object; None where it has to go the usual way."""
+        ...
+
+    async def bind(self, binding: core.Binding) -> Response:
+        """The answer to a POST to a pod's binding."""
+        ...
 
 
 class HttpTransport:

@@ -159,7 +159,7 @@ class PodReplicator(Controller, Generic[R]):
         return None
 
     async def _create(self, owner: R, pod: core.Pod, _: int) -> None:
-        made = await self.client.create(pod)
+        made = await self.client.create(pod, shared=True)
         self._own.made(owner.metadata.uid, made, at=self.clock.monotonic())
         self.events.event(owner, "Normal", "SuccessfulCreate", f"Created pod: {made.metadata.name}")
 

@@ -82,7 +82,7 @@ class Acting:
             metadata=meta.ObjectMeta(name=about.name, namespace=about.namespace, uid=about.uid),
             target=core.ObjectReference(kind="Node", name=node),
         )
-        await self._client.create_subresource(core.Pod, about.name, "binding", binding, namespace=about.namespace)
+        await self._client.bind(binding)
         self._tell_bound(pod, node)
 
     def _tell_bound(self, pod: core.Pod, node: str) -> None:
