@@ -208,7 +208,7 @@ def fill(config: Config, first: int, end: int) -> None:
 def listed(one: Door, process: psutil.Process) -> tuple[float, float]:
     """Milliseconds of one LIST for the client, and of the core's CPU."""
     used, began = cpu_s(process), time.perf_counter()
-    one.ask(message("GET", PODS))
+    one.size_of(message("GET", PODS))
     return (time.perf_counter() - began) * 1e3, (cpu_s(process) - used) * 1e3
 
 

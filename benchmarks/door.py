@@ -11,6 +11,7 @@ from typing import Any, Self
 from cluster import FLAGS, NAME, ROOT
 
 HEAD_END = b"\r\n\r\n"
+PIECE = 64 * 1024
 
 
 class Door:
@@ -21,6 +22,7 @@ class Door:
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = tls.wrap_socket(plain, server_hostname="localhost") if tls else plain
         self._rest = bytearray()
+        self._piece = memoryview(bytearray(PIECE))
 
     def __enter__(self) -> Self:
         return self
@@ -38,6 +40,25 @@ class Door:
         if head[9:10] != b"2":
             raise RuntimeError(f"{head[:12].decode()}: {body[:300].decode(errors='replace')}")
         return body
+
+    def size_of(self, request: bytes) -> int:
+        """How long the body of a chunked answer is, which is read and kept nowhere. RuntimeError for any but a 2xx."""
+        self._socket.sendall(request)
+        head = self._until(HEAD_END)
+        if head[9:10] != b"2" or b"chunked" not in head.lower():
+            raise RuntimeError(head.decode(errors="replace"))
+        whole = 0
+        while size := int(self._until(b"\r\n"), 16):
+            whole += size
+            left = size + 2 - len(self._rest)
+            if left <= 0:
+                del self._rest[: size + 2]
+                continue
+            self._rest.clear()
+            while (left := left - self._read(min(left, PIECE))) > 0:
+                pass
+        self._take(2)
+        return whole
 
     def stream(self, path: str) -> Generator[dict[str, Any], None, None]:
         """The JSON lines of a chunked answer, until the connection ends."""
@@ -69,10 +90,13 @@ class Door:
         return self._take(at + len(mark))
 
     def _more(self) -> None:
-        data = self._socket.recv(1 << 18)
-        if not data:
+        self._rest += self._piece[: self._read(PIECE)]
+
+    def _read(self, most: int) -> int:
+        size = self._socket.recv_into(self._piece, most)
+        if not size:
             raise http.client.RemoteDisconnected("the server closed the connection")
-        self._rest += data
+        return size
 
 
 def message(method: str, path: str, body: Any = None, *, media: str = "application/json") -> bytes:
