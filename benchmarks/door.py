@@ -42,7 +42,7 @@ class Door:
         return body
 
     def size_of(self, request: bytes) -> int:
-        """How long the body of a chunked answer is, which is read and kept nowhere. RuntimeError for any but a 2xx."""
+        """How long the body of a chunked answer is, which is read and not kept. RuntimeError for any but a 2xx."""
         self._socket.sendall(request)
         head = self._until(HEAD_END)
         if head[9:10] != b"2" or b"chunked" not in head.lower():

@@ -281,7 +281,7 @@ async def test_a_chunk_may_be_sent_while_the_next_is_waited_for() -> None:
         talking = tasks.create_task(talk(server, head))
         await one.waits.wait()
         assert one.send(b"between")
-        assert not one.send(b"x" * 200_000), "a long one comes in pieces, at the reader's pace"
+        assert not one.send(b"x" * 300_000), "a long one comes in pieces, at the reader's pace"
         one.go_on.set()
         received = await talking
     assert body_of(received) == b"5\r\nfirst\r\n7\r\nbetween\r\n4\r\nlast\r\n0\r\n\r\n"

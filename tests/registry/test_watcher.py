@@ -117,7 +117,7 @@ async def test_a_crowd_is_told_some_at_a_time() -> None:
     crowd = [watcher(channel) for _ in range(3 * AT_A_TIME)]
     told: list[Watcher] = []
     for one in crowd:
-        one.tell = partial(told.append, one)  # type: ignore[method-assign]
+        one.wake = partial(told.append, one)  # type: ignore[method-assign]
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(rounds.run())
         channel.offer(change(1))

@@ -30,11 +30,14 @@ from bireme.http.interface import (
     WebSocketUpgrade,
 )
 from bireme.http.upgrades import WRITE_AHEAD, RawConnection, ServerWebSocket
-from bireme.http.wire import close_stream, header_lines, headers_of, peer_of, watch_for_dead_peer
+from bireme.http.wire import chunk_of, close_stream, header_lines, headers_of, peer_of, watch_for_dead_peer
 
 log = structlog.get_logger(__name__)
 
-PIECE = 128 * 1024
+PIECE = 256 * 1024
+STEP = 64 * 1024
+"""How much of a list or a watch is written at once: TLS keeps for each connection room for its longest write."""
+
 LINGER_BYTES = 1024 * 1024
 LINGER_S = 1.0
 """How much of a refused body is read and dropped, so that the client sees the answer before a reset."""
@@ -398,7 +401,7 @@ class HttpConnection(web_protocol.RequestHandler):
         if not chunked:
             await self._send(b"", chunk)
         elif len(chunk) <= PIECE:
-            await self._put(_chunk(chunk))
+            await self._put(chunk_of(chunk))
         else:
             await self._send(b"%x\r\n" % len(chunk), chunk)
             await self._put(b"\r\n")
@@ -408,7 +411,13 @@ class HttpConnection(web_protocol.RequestHandler):
         transport = self.transport
         if self._paused or transport is None or transport.is_closing() or len(chunk) > PIECE:
             return False
-        transport.write(_chunk(chunk))
+        framed = self._door.chunk(chunk)
+        if len(framed) <= STEP:
+            transport.write(framed)
+            return True
+        view = memoryview(framed)
+        for start in range(0, len(framed), STEP):
+            transport.write(view[start : start + STEP])
         return True
 
     # --- upgrades
@@ -458,10 +467,6 @@ class HttpConnection(web_protocol.RequestHandler):
             pass
         except* Exception:
             log.exception("upgraded connection failed", door=self._door.name)
-
-
-def _chunk(data: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 def _refusal_of_parser(error: Any) -> Refused:

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from bireme.http.interface import Handler, Request, Response
 from bireme.http.limits import Limits
+from bireme.http.wire import chunk_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Door(web.Server):
         self.slow_readers = 0
         self._date = ""
         self._date_until = 0.0
+        self._data = self._chunk = b""
 
     def date(self, now: float) -> str:
         """The Date header, made anew each second of the loop's time `now`."""
@@ -50,6 +52,12 @@ class Door(web.Server):
             self._date = formatdate(usegmt=True)
             self._date_until = now + 1.0
         return self._date
+
+    def chunk(self, data: bytes) -> bytes:
+        """`data` as a chunk, made once for all connections that send the same object one after another."""
+        if data is not self._data:
+            self._data, self._chunk = data, chunk_of(data)
+        return self._chunk
 
     async def close(self, grace_s: float) -> None:
         """End idle connections now, busy ones after their request, all of them after `grace_s`."""

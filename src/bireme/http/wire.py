@@ -41,6 +41,11 @@ def header_lines(headers: Iterable[tuple[str, str]]) -> list[str]:
     return lines
 
 
+def chunk_of(data: bytes) -> bytes:
+    """`data` as one chunk of a chunked body."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
 async def close_stream(stream: Stream) -> None:
     """Close the generator behind `stream`, if it is one."""
     close = getattr(stream.chunks, "aclose", None)

@@ -10,7 +10,7 @@ the loop has gone round, so that the first hear at once, and other requests have
 import asyncio
 
 from bireme.aio.clock import Clock
-from bireme.registry.watcher import Channel, Watcher
+from bireme.registry.watcher import Channel
 
 CROWD = 64
 """So many watchers of one channel are a crowd."""
@@ -42,13 +42,13 @@ class Rounds:
             crowd, began = 0, self._clock.monotonic()
             for channel in channels:
                 crowd += len(channel.members)
-                await self._tell(channel.open())
+                await self._tell(channel)
             took = self._clock.monotonic() - began
             await self._clock.sleep(min(max(crowd * FOR_EACH_S - took, took / 2), LONGEST_S))
 
     @staticmethod
-    async def _tell(watchers: list[Watcher]) -> None:
+    async def _tell(channel: Channel) -> None:
+        watchers = channel.open()
         for begin in range(0, len(watchers), AT_A_TIME):
-            for watcher in watchers[begin : begin + AT_A_TIME]:
-                watcher.tell()
+            channel.tell(watchers[begin : begin + AT_A_TIME])
             await asyncio.sleep(0)

@@ -7,7 +7,7 @@ that doesn't read is dropped and lists again; nobody waits for it. Who hears of 
 """
 
 import asyncio
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Protocol
 
 from bireme.api.errors import ApiError
@@ -94,14 +94,32 @@ class Channel:
 
     def release(self) -> None:
         """Let the members read what is there."""
-        for watcher in self.open():
-            watcher.tell()
+        self.tell(self.open())
 
     def open(self) -> "list[Watcher]":
         """Allow to read what is there; those who are to be told."""
         self.released = self.end
         self._joined.clear()
         return list(self.members)
+
+    def tell(self, watchers: "Iterable[Watcher]") -> None:
+        """There may be frames to read: the members' sinks take them, or else their readers are woken."""
+        # One loop for all, since calls in calls cost a third of what is ours in telling one of a thousand. To wake
+        # a task and to have it write costs half as much again as the writing.
+        released, place, frames = self.released, -1, b""
+        for watcher in watchers:
+            reader, sink = watcher.reader, watcher.sink
+            if sink is not None and reader is not None and not reader.done():
+                if watcher.place >= released:
+                    continue
+                if watcher.place != place:
+                    place = watcher.place
+                    frames = self.since(place)
+                if sink(frames):
+                    watcher.place = released
+                    continue
+            watcher.wake()
+        self.was_read()
 
     def since(self, place: int) -> bytes:
         """What may be read from `place` on, joined once for all who stand there."""
@@ -113,9 +131,12 @@ class Channel:
         return made
 
     def was_read(self) -> None:
-        """A member has come as far as it may."""
+        """Some have read. What the only member has read is kept no longer."""
         if len(self.members) == 1:
-            self._forget(self.released)
+            (only,) = self.members
+            place = min(only.place, self.released)
+            if place > self._begin:
+                self._forget(place)
 
     def leave(self, watcher: "Watcher") -> bool:
         """One member less; whether anybody is left."""
@@ -148,8 +169,8 @@ class Watcher:
         self.dropped = False
         self._missed: list[bytes] = []
         self._nudged = False
-        self._reader: asyncio.Future[None] | None = None
-        self._sink: Sink | None = None
+        self.reader: asyncio.Future[None] | None = None
+        self.sink: Sink | None = None
         self._close = close
         channel.members[self] = None
 
@@ -178,8 +199,8 @@ class Watcher:
     async def wait(self) -> None:
         """Return once there are frames, a nudge, or the end. There is one reader."""
         if not (self._nudged or self.dropped or self._missed or self.place < self.channel.released):
-            self._reader = asyncio.get_running_loop().create_future()
-            await self._reader
+            self.reader = asyncio.get_running_loop().create_future()
+            await self.reader
 
     def take(self) -> bytes:
         """The frames that have come since the last call, joined."""
@@ -195,19 +216,7 @@ class Watcher:
 
     def attach(self, sink: Sink) -> None:
         """Give frames to `sink` straight away while the reader waits for them."""
-        self._sink = sink
-
-    def tell(self) -> None:
-        """There may be frames to read: the sink takes them, or else the reader is woken."""
-        # To wake a task and to have it write costs half as much again as the writing.
-        if self._sink is not None and self._reader is not None and not self._reader.done():
-            frames = self.channel.since(self.place)
-            if not frames:
-                return
-            if self._sink(frames):
-                self._has_read()
-                return
-        self.wake()
+        self.sink = sink
 
     def _has_read(self) -> None:
         self.place = max(self.place, self.channel.released)
@@ -216,11 +225,11 @@ class Watcher:
     def wake(self) -> None:
         """Have the reader look again."""
         # A bare future: an asyncio.Event costs half as much again, for each watcher and event.
-        reader, self._reader = self._reader, None
+        reader, self.reader = self.reader, None
         if reader is not None and not reader.done():
             reader.set_result(None)
 
     def close(self) -> None:
         """Take no more events."""
-        self._sink = None
+        self.sink = None
         self._close(self)
