@@ -44,6 +44,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     stages: Path | None = None
     log_level: str = "info"
     admission_plugins: tuple[str, ...] = ()
+    admission_config: Path | None = None
     token_file: Path | None = None
     token_webhook_config: Path | None = None
     authentication_config: Path | None = None

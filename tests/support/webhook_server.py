@@ -24,12 +24,14 @@ Respond = Callable[[Tree], Any]
 class HookServer:
     """The server: `on` says what a path answers, `client` is the configuration that leads to a path."""
 
-    def __init__(self, port: int, authority: bytes) -> None:
+    def __init__(self, port: int, authority: Authority) -> None:
         self.port = port
-        self.bundle = base64.b64encode(authority).decode()
+        self.authority = authority
+        self.bundle = base64.b64encode(authority.certificate).decode()
         self.paths: dict[str, Respond] = {}
         self.asked: dict[str, list[Tree]] = {}
         self.versions: list[str] = []  # of the reviews
+        self.shown: list[tuple[str, str]] = []  # the common name of the caller's certificate, and its authorization
         self.open = threading.Event()  # what hangs waits for it
 
     def on(self, path: str, respond: Respond) -> Tree:
@@ -44,6 +46,12 @@ class HookServer:
         """Answer when the test is over."""
         self.open.wait(60)
         return allow(request)
+
+
+def name_of(certificate: Any) -> str:
+    """The common name of a peer's certificate; "" for none."""
+    names = [value for part in (certificate or {}).get("subject", ()) for key, value in part if key == "commonName"]
+    return names[0] if names else ""
 
 
 def allow(request: Tree) -> Tree:
@@ -74,7 +82,7 @@ def hook_server() -> Iterator[HookServer]:
     with TemporaryDirectory() as folder:
         authority = Authority.create(Path(folder), now=now)
         pair = authority.issue("hooks", hosts=("127.0.0.1",), now=now, server=True)
-        context = server_context(pair)
+        context = server_context(pair, trusted=authority.certificate)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -94,6 +102,7 @@ def hook_server() -> Iterator[HookServer]:
             review = json.loads(self.rfile.read(int(self.headers["content-length"])))
             hooks.asked.setdefault(path, []).append(review["request"])
             hooks.versions.append(review["apiVersion"])
+            hooks.shown.append((name_of(self.request.getpeercert()), self.headers.get("authorization", "")))
             respond = hooks.paths.get(path)
             made = respond(review["request"]) if respond else None
             if made is None:
@@ -123,7 +132,7 @@ def hook_server() -> Iterator[HookServer]:
             """A client that hangs up, or does not trust us, is what tests are about."""
 
     server = Server(("127.0.0.1", 0), Handler)
-    hooks = HookServer(server.server_address[1], authority.certificate)
+    hooks = HookServer(server.server_address[1], authority)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

@@ -22,6 +22,7 @@ from bireme.client.client import Client
 from bireme.client.transport import InProcessTransport
 from bireme.http.certificates import signing_key
 from bireme.http.interface import Identity
+from bireme.registry.admission.configuration import AdmissionConfig
 from bireme.registry.tokens import ServiceAccountTokens
 from bireme.registry.verbs import Registry
 from bireme.registry.wiring import build_registry, fill_registry, keep_filled, run_registry
@@ -67,17 +68,25 @@ async def serve_api(
     uid: Callable[[], str] = new_uid,
     random: chance.Random | None = None,
     plugins: Collection[str] = (),
+    admission: AdmissionConfig | None = None,
     front_proxy: FrontProxyTrust | None = None,
 ) -> AsyncIterator[Api]:
     """Load what the store holds, make the objects that every cluster has, and serve until the block is left.
 
-    `plugins` names admission plugins that are on beside those that always are. `front_proxy` is what this server
-    shows to servers of APIs behind it.
+    `plugins` names admission plugins that are on beside those that always are; `admission` sets them. `front_proxy`
+    is what this server shows to servers of APIs behind it.
     """
     dice = random or chance.Random()
     services = IPv4Network(service_range)
     registry = build_registry(
-        store, scheme or builtin(), clock, uid=uid, random=dice, service_range=services, plugins=plugins
+        store,
+        scheme or builtin(),
+        clock,
+        uid=uid,
+        random=dice,
+        service_range=services,
+        plugins=plugins,
+        admission=admission,
     )
     private, public = signing or signing_key()
     tokens = ServiceAccountTokens(private, public, clock=clock, uid=uid, earlier=earlier_keys)

@@ -18,6 +18,7 @@ from bireme.api.kinds import core, meta
 from bireme.apiserver import resources
 from bireme.apiserver.errors import refusal
 from bireme.apiserver.tunnels import RegistryPlaces, Tunnels
+from bireme.assembly.admission import admission_config
 from bireme.assembly.api import MASTERS, Api, serve_api
 from bireme.assembly.auditing import audit
 from bireme.assembly.authentication import authenticator, earlier_keys, front_proxy, trusted
@@ -102,6 +103,7 @@ async def main(config: Config, *, clock: Clock, stand_in: StandIn | None = None)
                 authenticator=lambda registry, tokens: authenticator(config, registry, tokens, clock=clock),
                 tunnels=tunnels,
                 plugins=config.admission_plugins,
+                admission=admission_config(config),
                 front_proxy=front_proxy_trust(config.pki),
             ) as api,
         ):

@@ -1,4 +1,7 @@
-"""The options of `bireme up` that say who is let in, and what is written of it. See docs/authentication.md."""
+"""The options of `bireme up` that say who is let in, what admission does, and what is written of it.
+
+See docs/authentication.md.
+"""
 
 from collections.abc import Callable
 from functools import reduce
@@ -42,6 +45,18 @@ _OPTIONS = (
         multiple=True,
         callback=several,
         help="A gateway's common name; may be repeated.  [default: any]",
+    ),
+    click.option(
+        "--admission-config",
+        type=FILE,
+        help="What webhooks are shown, pods' default standard, what needs a quota: an AdmissionConfiguration.",
+    ),
+    click.option(
+        "--enable-admission-plugin",
+        "admission_plugins",
+        multiple=True,
+        callback=several,
+        help="DenyServiceExternalIPs or OwnerReferencesPermissionEnforcement; may be repeated.",
     ),
     click.option("--audit-policy-file", type=FILE, help="What of each request is written down: an audit Policy."),
     click.option("--audit-log-path", type=NEW_FILE, help="Where, as JSON lines.  [default: in the cluster's logs]"),

@@ -71,6 +71,10 @@ def _check_flags(config: Config) -> None:
     ports = [config.api_port, config.mesos_port, config.agent_port, config.marathon_port, config.kubelet_port]
     if twice := sorted({port for port in ports if ports.count(port) > 1}):
         raise ValueError(f"port {twice[0]} is wanted by two doors")
+    if config.admission_config or config.admission_plugins:
+        from bireme.assembly.admission import admission_config
+
+        admission_config(config)
     if config.scheduler_config_file or config.scheduler_plugin_files:
         from bireme.assembly.scheduling import scheduler_settings
 

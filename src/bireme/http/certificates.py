@@ -135,7 +135,7 @@ def server_context(pair: Pair, *, trusted: bytes | None = None, require_client: 
     context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
     context.num_tickets = 0
     context.set_alpn_protocols(["http/1.1"])
-    _load_pair(context, pair)
+    show_pair(context, pair)
     if trusted is not None:
         context.load_verify_locations(cadata=trusted.decode())
         context.verify_mode = ssl.CERT_REQUIRED if require_client else ssl.CERT_OPTIONAL
@@ -147,7 +147,7 @@ def client_context(trusted: bytes | None, pair: Pair | None = None) -> ssl.SSLCo
     context = ssl.create_default_context(cadata=trusted.decode() if trusted else None)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if pair is not None:
-        _load_pair(context, pair)
+        show_pair(context, pair)
     return context
 
 
@@ -193,7 +193,7 @@ def write_private(path: Path, data: bytes) -> None:
         os.close(folder)
 
 
-def _load_pair(context: ssl.SSLContext, pair: Pair) -> None:
+def show_pair(context: ssl.SSLContext, pair: Pair) -> None:
     """Give `pair` to `context`. It takes files alone, so the pair passes through one in memory."""
     handle = os.memfd_create("pair", os.MFD_CLOEXEC)
     try:

@@ -11,18 +11,22 @@ import base64
 import ssl
 from random import Random
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
 
 from bireme.api.errors import ApiError, ServiceUnavailable
+from bireme.http.certificates import Pair, show_pair
 from bireme.http.requests import RequestFailed, RequestTimedOut, Session
 from bireme.registry.admission.chain import Objects
+from bireme.registry.admission.webhook_logins import Login, Logins
 from bireme.registry.service_routes import may_be_reached, resolve
 
 Tree = dict[str, Any]
 LARGEST_ANSWER = 64 << 20
 CONTEXTS = 256
+NOBODY = Logins()
 _HEADERS = {
     "accept": "application/json, */*",
     "content-type": "application/json",
@@ -55,7 +59,7 @@ class Callouts:
         self._dice = dice
         self._session = Session(headers=_HEADERS)
         self._inner = Session(headers=_HEADERS, may_reach=may_be_reached)  # for services: see `service_routes.py`
-        self._contexts: dict[str, ssl.SSLContext] = {}
+        self._contexts: dict[tuple[str, Pair | None], ssl.SSLContext] = {}
 
     async def run(self) -> None:
         """Hold the connections until cancelled."""
@@ -65,18 +69,27 @@ class Callouts:
             await self._session.close()
             await self._inner.close()
 
-    async def post(self, client_config: Tree, tree: Tree, timeout_s: float, *, limit: int = LARGEST_ANSWER) -> Any:
-        """What the server of `client_config` answers to `tree`. Raises CalloutFailed."""
+    async def post(
+        self,
+        client_config: Tree,
+        tree: Tree,
+        timeout_s: float,
+        *,
+        limit: int = LARGEST_ANSWER,
+        logins: Logins = NOBODY,
+    ) -> Any:
+        """What the server of `client_config` answers to `tree`, shown what `logins` have for it. CalloutFailed."""
         shown = f"{_shown_url(client_config)}?timeout={timeout_s:g}s"
         try:
             url, server_name, host = self._target(client_config)
+            login = logins.of(*_host_and_port(host or url))
             session = self._inner if server_name else self._session
             reply = await session.request(
                 "POST",
                 f"{url}?timeout={timeout_s:g}s",
-                headers={"host": host} if host else None,
+                headers={**_shown(login), **({"host": host} if host else {})},
                 body=orjson.dumps(tree),
-                tls=self._context(client_config.get("caBundle") or ""),
+                tls=self._context(client_config.get("caBundle") or "", login.pair),
                 timeout_s=timeout_s,
                 limit=limit,
                 server_name=server_name or None,
@@ -104,24 +117,38 @@ class Callouts:
         name = f"{service['name']}.{service['namespace']}.svc"
         return f"https://{place}{_path(service)}", name, f"{name}:{port}"
 
-    def _context(self, bundle: str) -> ssl.SSLContext:
-        """TLS that trusts the authorities of `bundle`, or those of the machine where there is none."""
-        context = self._contexts.get(bundle)
+    def _context(self, bundle: str, pair: Pair | None = None) -> ssl.SSLContext:
+        """TLS that trusts the authorities of `bundle`, or those of the machine where there is none; shows `pair`."""
+        context = self._contexts.get((bundle, pair))
         if context is None:
             if len(self._contexts) >= CONTEXTS:
                 self._contexts.clear()
-            context = self._contexts[bundle] = trusting(bundle)
+            context = self._contexts[bundle, pair] = trusting(bundle, pair)
         return context
 
 
-def trusting(bundle: str) -> ssl.SSLContext:
-    """TLS of a client that trusts the authorities of a bundle in base64. Raises CalloutFailed."""
-    if not bundle:
-        return ssl.create_default_context()
+def trusting(bundle: str, pair: Pair | None = None) -> ssl.SSLContext:
+    """TLS of a client that trusts the authorities of a bundle in base64 and shows `pair`. Raises CalloutFailed."""
     try:
-        return ssl.create_default_context(cadata=_pem(bundle))
+        context = ssl.create_default_context(cadata=_pem(bundle) if bundle else None)
     except (ValueError, ssl.SSLError):
         raise CalloutFailed("unable to load root certificates: unable to parse bytes as PEM block") from None
+    if pair is not None:
+        show_pair(context, pair)
+    return context
+
+
+def _shown(login: Login) -> dict[str, str]:
+    try:
+        return login.headers()
+    except OSError as error:
+        raise CalloutFailed("the token file of the webhook's user cannot be read") from error
+
+
+def _host_and_port(place: str) -> tuple[str, int]:
+    """The host and port of a URL, or of `host:port`."""
+    found = urlsplit(place if "//" in place else f"//{place}")
+    return found.hostname or "", found.port or 443
 
 
 def _pem(bundle: str) -> str:

@@ -137,17 +137,18 @@ def in_scope(title: str, tree: Tree, quota: Tree) -> bool:
     """Whether the quota's scopes, all of them, cover the object."""
     spec = quota.get("spec") or {}
     for scope in spec.get("scopes") or ():
-        if not _is_in(title, tree, scope, "Exists", ()):
+        if not is_in(title, tree, scope, "Exists", ()):
             return False
     for wanted in (spec.get("scopeSelector") or {}).get("matchExpressions") or ():
-        if not _is_in(
+        if not is_in(
             title, tree, wanted.get("scopeName", ""), wanted.get("operator", ""), wanted.get("values") or ()
         ):
             return False
     return True
 
 
-def _is_in(title: str, tree: Tree, scope: str, operator: str, values: Iterable[str]) -> bool:
+def is_in(title: str, tree: Tree, scope: str, operator: str, values: Iterable[str]) -> bool:
+    """Whether one scope covers the object."""
     spec = tree.get("spec") or {}
     if title == CLAIMS and scope == "VolumeAttributesClass":
         now = (tree.get("status") or {}).get("currentVolumeAttributesClassName")

@@ -7,12 +7,13 @@ store holds and what is charged and not written yet, so it neither forgets a wri
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bireme.api import amounts
 from bireme.api.errors import ApiError
 from bireme.registry.kinds import Kind
+from bireme.registry.limited_resources import Limited, uncovered
 from bireme.registry.options import Call
 from bireme.registry.quota_charges import Charge, Line, decide
 from bireme.registry.quota_usage import Usage, in_scope, title_of, usage_of
@@ -56,6 +57,12 @@ class Quotas:
         key = kind.key(namespace, tree["metadata"]["name"])
         item = self._registry.store.get(key)
         return Charge(title, tree, key, item.revision if item else 0, delta, dry_run)
+
+    def uncovered(self, limited: Sequence[Limited], kind: Kind, namespace: str, tree: Tree) -> str:
+        """Why `tree` may not be in the namespace for want of a quota; "" where it may."""
+        title = kind.stored.title
+        used = usage_of(title, tree, now=self._registry.clock.now())
+        return uncovered(limited, title, tree, used, self.of(namespace))
 
     async def charge(self, namespace: str, charge: Charge) -> str:
         """Charge it to all quotas that cover it, or to none and say why."""

@@ -2,7 +2,8 @@
 
 import asyncio
 import random as chance
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from ipaddress import IPv4Network
 
 from bireme.aio.clock import Clock
@@ -14,6 +15,7 @@ from bireme.http.interface import Identity
 from bireme.registry.access import Masters, Union
 from bireme.registry.addresses import ServiceAddresses
 from bireme.registry.admission.chain import Plugin
+from bireme.registry.admission.configuration import AdmissionConfig
 from bireme.registry.admission.mutating_policy import MutatingAdmissionPolicy
 from bireme.registry.admission.plugins import default_plugins
 from bireme.registry.admission.policies import Policies
@@ -22,10 +24,11 @@ from bireme.registry.admission.resource_quota import ResourceQuota
 from bireme.registry.admission.role_escalation import RoleEscalation
 from bireme.registry.admission.validating_policy import ValidatingAdmissionPolicy
 from bireme.registry.admission.webhook_configs import Webhooks
+from bireme.registry.admission.webhook_logins import Logins
 from bireme.registry.admission.webhook_objects import Shown
 from bireme.registry.admission.webhooks import Caller, MutatingAdmissionWebhook, ValidatingAdmissionWebhook
 from bireme.registry.bootstrap import make_start_objects
-from bireme.registry.callouts import Callouts
+from bireme.registry.callouts import NOBODY, Callouts
 from bireme.registry.custom_cleanup import Cleanup
 from bireme.registry.custom_kinds import CustomKinds
 from bireme.registry.expiry import expire_events
@@ -54,20 +57,21 @@ def build_registry(
     service_range: IPv4Network = SERVICE_RANGE,
     node_ports: tuple[int, int] = NODE_PORTS,
     plugins: Collection[str] = (),
+    admission: AdmissionConfig | None = None,
 ) -> Registry:
     """A registry over `store`, loaded and ready for verbs once `run_registry` runs."""
-    dice = random or chance.Random()
+    dice, admission = random or chance.Random(), admission or AdmissionConfig()
     registry = Registry(store, scheme, clock, uid=uid or new_uid, random=dice)
     addresses = ServiceAddresses(registry, service_range=service_range, node_ports=node_ports, random=dice)
     quotas = Quotas(registry)
     custom = CustomKinds(registry)
     rules: dict[str, Rules] = {"Service": addresses, "CustomResourceDefinition": custom}
     escalation = RoleEscalation(registry, _authorize(registry))
-    optional = default_plugins(registry, more=plugins)
+    optional = default_plugins(registry, more=plugins, config=admission)
     callouts = Callouts(registry, dice)
     registry.converter.post = callouts.post
-    extensible = extensible_plugins(registry, callouts)
-    registry.use([*optional, escalation, *extensible, ResourceQuota(quotas)], rules)
+    extensible = extensible_plugins(registry, callouts, admission.logins)
+    registry.use([*optional, escalation, *extensible, ResourceQuota(quotas, admission.limited)], rules)
     registry.tasks["callouts"] = callouts.run
     registry.tasks["quotas"] = quotas.run
     registry.tasks["custom kinds"] = Cleanup(registry, custom).run
@@ -77,8 +81,8 @@ def build_registry(
     return registry
 
 
-def extensible_plugins(registry: Registry, callouts: Callouts) -> list[Plugin]:
-    """The plugins for policies in CEL and for webhooks, in their order."""
+def extensible_plugins(registry: Registry, callouts: Callouts, logins: Mapping[str, Logins]) -> list[Plugin]:
+    """The plugins for policies in CEL and for webhooks, in their order; `logins` by plugin."""
 
     def authorize(user: Identity, check: Check) -> Answer:
         return authorize_by(registry.authorizer)(user, check)
@@ -91,12 +95,17 @@ def extensible_plugins(registry: Registry, callouts: Callouts) -> list[Plugin]:
     def webhooks(plural: str) -> Webhooks:
         return Webhooks(registry, registry.kinds, plural)
 
-    caller = Caller(registry, shown, callouts.post, registry.new_uid, authorize)
+    def caller(plugin: str) -> Caller:
+        post = partial(callouts.post, logins=logins.get(plugin, NOBODY))
+        return Caller(registry, shown, post, registry.new_uid, authorize)
+
     return [
         MutatingAdmissionPolicy(policies("mutatingadmissionpolicies"), registry.field_managers.typed),
-        MutatingAdmissionWebhook(webhooks("mutatingwebhookconfigurations"), caller),
+        MutatingAdmissionWebhook(webhooks("mutatingwebhookconfigurations"), caller(MutatingAdmissionWebhook.name)),
         ValidatingAdmissionPolicy(policies("validatingadmissionpolicies")),
-        ValidatingAdmissionWebhook(webhooks("validatingwebhookconfigurations"), caller),
+        ValidatingAdmissionWebhook(
+            webhooks("validatingwebhookconfigurations"), caller(ValidatingAdmissionWebhook.name)
+        ),
     ]
 
 

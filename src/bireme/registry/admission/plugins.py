@@ -11,6 +11,7 @@ from bireme.registry.admission.certificates import (
 )
 from bireme.registry.admission.chain import Judges, Objects, Plugin
 from bireme.registry.admission.claim_resize import PersistentVolumeClaimResize
+from bireme.registry.admission.configuration import AdmissionConfig
 from bireme.registry.admission.default_ingress_class import DefaultIngressClass
 from bireme.registry.admission.default_storage_class import DefaultStorageClass
 from bireme.registry.admission.default_toleration_seconds import DefaultTolerationSeconds
@@ -28,7 +29,7 @@ from bireme.registry.admission.storage_object_in_use import StorageObjectInUsePr
 from bireme.registry.admission.taint_nodes import TaintNodesByCondition
 from bireme.registry.kinds import Kinds
 
-_OPTIONAL = ("DenyServiceExternalIPs", "OwnerReferencesPermissionEnforcement")
+OPTIONAL = ("DenyServiceExternalIPs", "OwnerReferencesPermissionEnforcement")
 
 
 class Surroundings(Objects, Judges, Protocol):
@@ -37,15 +38,18 @@ class Surroundings(Objects, Judges, Protocol):
     kinds: Kinds
 
 
-def default_plugins(objects: Surroundings, *, more: Collection[str] = ()) -> list[Plugin]:
+def default_plugins(
+    objects: Surroundings, *, more: Collection[str] = (), config: AdmissionConfig | None = None
+) -> list[Plugin]:
     """New plugins that look up what they need in `objects`; `more` names those that are off by default."""
+    config = config or AdmissionConfig()
     ordered: tuple[tuple[str, Callable[[], Plugin]], ...] = (
         ("NamespaceLifecycle", lambda: NamespaceLifecycle(objects)),
         ("LimitRanger", lambda: LimitRanger(objects)),
         ("ServiceAccount", lambda: ServiceAccount(objects)),
         ("NodeRestriction", lambda: NodeRestriction(objects, objects)),
         ("TaintNodesByCondition", TaintNodesByCondition),
-        ("PodSecurity", lambda: PodSecurity(objects)),
+        ("PodSecurity", lambda: PodSecurity(objects, config.pod_security, config.exempt)),
         ("Priority", lambda: Priority(objects)),
         ("DefaultTolerationSeconds", DefaultTolerationSeconds),
         ("DefaultStorageClass", lambda: DefaultStorageClass(objects)),
@@ -64,7 +68,7 @@ def default_plugins(objects: Surroundings, *, more: Collection[str] = ()) -> lis
         ("DenyServiceExternalIPs", DenyServiceExternalIPs),
         ("PodTopologyLabels", lambda: PodTopologyLabels(objects)),
     )
-    unknown = set(more).difference(_OPTIONAL)
+    unknown = set(more).difference(OPTIONAL)
     if unknown:
         raise ValueError(f"no admission plugin that may be turned on: {', '.join(sorted(unknown))}")
-    return [make() for name, make in ordered if name not in _OPTIONAL or name in more]
+    return [make() for name, make in ordered if name not in OPTIONAL or name in more]

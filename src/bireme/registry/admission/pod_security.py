@@ -1,7 +1,8 @@
 """PodSecurity: pods keep to the standard that the labels of their namespace name; templates are warned of.
 
 The standards stand in `registry/pod_security/`. A change of the labels warns of pods that are there already.
-Nobody is exempt. Source: the Kubernetes documentation on pod security admission.
+An operator may set what holds where a namespace says nothing, and whom it spares (`configuration.py`). Source: the
+Kubernetes documentation on pod security admission.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,8 +12,10 @@ from bireme.registry.admission.chain import Attributes, Objects, Operation, Plac
 from bireme.registry.admission.refusals import refused
 from bireme.registry.kinds import Kind
 from bireme.registry.pod_security.policy import (
+    NOBODY,
     PREFIX,
     PRIVILEGED,
+    Exempt,
     Policy,
     faults_of,
     is_stricter,
@@ -47,8 +50,10 @@ class PodSecurity(Plugin):
 
     name = "PodSecurity"
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: Objects, default: Policy = PRIVILEGED, exempt: Exempt = NOBODY) -> None:
         self._objects = objects
+        self._default = default
+        self._exempt = exempt
 
     def handles(self, operation: Operation, kind: Kind, subresource: str) -> bool:
         if operation not in ("CREATE", "UPDATE"):
@@ -63,7 +68,7 @@ class PodSecurity(Plugin):
 
     async def validate(self, attributes: Attributes) -> None:
         tree = attributes.tree
-        if tree is None:
+        if tree is None or self._is_spared(attributes):
             return
         if attributes.kind.is_a("Namespace"):
             self._check_namespace(attributes, tree)
@@ -72,20 +77,38 @@ class PodSecurity(Plugin):
         if policy is PRIVILEGED:
             return
         if attributes.kind.is_a("Pod"):
+            if self._is_of_spared_class(attributes, tree.get("spec") or {}):
+                return
             if attributes.old is None or _is_significant(tree, attributes.old):
                 _check_pod(attributes, policy, tree["metadata"], tree.get("spec") or {}, enforce=True)
             return
         template = _TEMPLATES[attributes.kind.stored.title](tree)
-        if template:
+        if template and not self._is_of_spared_class(attributes, template.get("spec") or {}):
             _check_pod(attributes, policy, template.get("metadata") or {}, template.get("spec") or {}, enforce=False)
 
     def _policy(self, name: str) -> Policy:
         namespace = self._objects.find("", "v1", "namespaces", "", name)
-        return policy_of(namespace["metadata"].get("labels")) if namespace is not None else PRIVILEGED
+        return policy_of(namespace["metadata"].get("labels"), self._default) if namespace is not None else PRIVILEGED
+
+    def _is_spared(self, attributes: Attributes) -> bool:
+        namespace = attributes.name if attributes.kind.is_a("Namespace") else attributes.namespace
+        if namespace in self._exempt.namespaces:
+            attributes.call.audit[PREFIX + "exempt"] = "namespace"
+            return True
+        if attributes.call.user.name in self._exempt.users and not attributes.kind.is_a("Namespace"):
+            attributes.call.audit[PREFIX + "exempt"] = "user"
+            return True
+        return False
+
+    def _is_of_spared_class(self, attributes: Attributes, spec: Tree) -> bool:
+        if spec.get("runtimeClassName") not in self._exempt.runtime_classes:
+            return False
+        attributes.call.audit[PREFIX + "exempt"] = "runtimeClass"
+        return True
 
     def _check_namespace(self, attributes: Attributes, tree: Tree) -> None:
-        policy = policy_of(tree["metadata"].get("labels"))
-        old = policy_of((attributes.old or {"metadata": {}})["metadata"].get("labels"))
+        policy = policy_of(tree["metadata"].get("labels"), self._default)
+        old = policy_of((attributes.old or {"metadata": {}})["metadata"].get("labels"), self._default)
         if policy.faults and policy.faults != old.faults:
             raise invalid(attributes.kind.resource, attributes.name, list(policy.faults))
         if attributes.old is None or not is_stricter(policy.enforce, old.enforce):

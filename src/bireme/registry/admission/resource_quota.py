@@ -9,6 +9,7 @@ from functools import partial
 from bireme.registry.admission.chain import Attributes, Operation, Place, Plugin
 from bireme.registry.admission.refusals import refused
 from bireme.registry.kinds import Kind
+from bireme.registry.limited_resources import Limited
 from bireme.registry.quotas import Quotas
 
 _UPDATED = ("services", "persistentvolumeclaims", "resourceclaims.resource.k8s.io")
@@ -19,8 +20,9 @@ class ResourceQuota(Plugin):
 
     name = "ResourceQuota"
 
-    def __init__(self, quotas: Quotas) -> None:
+    def __init__(self, quotas: Quotas, limited: Sequence[Limited] = ()) -> None:
         self._quotas = quotas
+        self._limited = limited
 
     def handles(self, operation: Operation, kind: Kind, subresource: str) -> bool:
         if not kind.resource.namespaced or kind.resource.kind == "Event":
@@ -34,9 +36,13 @@ class ResourceQuota(Plugin):
 
     async def validate(self, attributes: Attributes) -> None:
         namespace, tree = attributes.namespace, attributes.tree
-        if tree is None or not self._quotas.of(namespace):
+        if tree is None or not (self._limited or self._quotas.of(namespace)):
             return
         dry_run = attributes.call.dry_run
+        if self._limited:
+            refusal = self._quotas.uncovered(self._limited, attributes.kind, namespace, tree)
+            if refusal:
+                raise refused(attributes, refusal)
         charge = self._quotas.measure(attributes.kind, namespace, tree, attributes.old, dry_run=dry_run)
         refusal = await self._quotas.charge(namespace, charge)
         if refusal:

@@ -48,18 +48,33 @@ class Policy:
 PRIVILEGED = Policy()
 
 
-def policy_of(labels: Mapping[str, str] | None) -> Policy:
-    """The policy that the labels of a namespace ask for; what cannot be read is taken at its strictest."""
+@dataclass(frozen=True, slots=True)
+class Exempt:
+    """Who is held to no standard: what these users write, pods of these runtime classes, all in these namespaces."""
+
+    users: frozenset[str] = frozenset()
+    runtime_classes: frozenset[str] = frozenset()
+    namespaces: frozenset[str] = frozenset()
+
+
+NOBODY = Exempt()
+
+
+def policy_of(labels: Mapping[str, str] | None, default: Policy = PRIVILEGED) -> Policy:
+    """The policy that the labels of a namespace ask for; what cannot be read is taken at its strictest.
+
+    Where they say nothing the `default` holds.
+    """
     if not labels or not any(label.startswith(PREFIX) for label in labels):
-        return PRIVILEGED
+        return default
     faults: list[Cause] = []
     standards = {}
-    for mode in MODES:
-        level = labels.get(PREFIX + mode, "privileged")
+    for mode, usual in zip(MODES, (default.enforce, default.audit, default.warn), strict=True):
+        level = labels.get(PREFIX + mode, usual.level)
         if level not in LEVELS:
             faults.append(_fault(PREFIX + mode, level, "must be one of privileged, baseline, restricted"))
             level = "restricted" if mode == "enforce" else "privileged"
-        version = labels.get(f"{PREFIX}{mode}-version", LATEST)
+        version = labels.get(f"{PREFIX}{mode}-version", usual.version)
         if version != LATEST and not _VERSION.fullmatch(version):
             faults.append(_fault(f"{PREFIX}{mode}-version", version, 'must be "latest" or "v1.x"'))
             version = LATEST
