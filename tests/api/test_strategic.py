@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from bireme.api.errors import ApiError, BadRequest, Invalid
 from bireme.api.patch import merge_patch, strategic_merge_patch
+from bireme.api.schema import builtin
+from bireme.api.strategic import StrategicMerge
 
 POD = "io.k8s.api.core.v1.Pod"
 DEPLOYMENT = "io.k8s.api.apps.v1.Deployment"
@@ -321,6 +323,16 @@ def unordered(tree: Any) -> Any:
 def test_as_the_plainest_rules_have_it(live: dict[str, Any], change: dict[str, Any]) -> None:
     expected = merged_plainly({"spec": live}, {"spec": change}, "")
     assert unordered(strategic_merge_patch({"spec": live}, {"spec": change}, POD)) == unordered(expected)
+
+
+@given(live_specs, live_specs)
+def test_what_is_plain_is_merged_as_everything_is(live: dict[str, Any], patch: dict[str, Any]) -> None:
+    node = builtin().node(POD)
+    merged = [
+        StrategicMerge(plain=plain).maps(copy.deepcopy({"spec": live}), copy.deepcopy({"spec": patch}), node)
+        for plain in (True, False)
+    ]
+    assert merged[0] == merged[1]
 
 
 words = ["name", "containers", "env", "value", "$patch", "$retainKeys", f"{ORDER}containers", f"{ORDER}env"]

@@ -24,5 +24,7 @@ def test_what_is_no_more_is_taken_back():
 
 
 def test_a_condition_says_all_it_has_to_say():
-    patch = status_patch(status(), status(conditions=[{"type": "Ready", "status": "True"}]))
-    assert patch["conditions"] == [{"type": "Ready", "status": "True", "reason": None, "message": None}]
+    ready = {"type": "Ready", "status": "True"}
+    assert status_patch(status(), status(conditions=[ready]))["conditions"] == [ready]
+    patch = status_patch(status(conditions=[{**ready, "status": "False", "reason": "x"}]), status(conditions=[ready]))
+    assert patch["conditions"] == [{**ready, "reason": None}]

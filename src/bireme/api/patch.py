@@ -70,7 +70,11 @@ def strategic_merge_patch(tree: Tree, patch: Any, definition: str, *, known: sch
         raise BadRequest("error decoding patch: json: cannot unmarshal into Go value of type map[string]interface {}")
     node = (known or schema.builtin()).node(definition)
     try:
-        return StrategicMerge().maps(clone(tree), clone(patch), node)
+        text = orjson.dumps(patch)
+        plain = b"null" not in text and b"$" not in text
+        return StrategicMerge(plain=plain).maps(clone(tree), orjson.loads(text), node)
+    except orjson.JSONEncodeError as error:
+        raise BadRequest(f"json: exceeded max depth of {DEPTH}") from error
     except RecursionError as error:
         raise BadRequest(f"json: exceeded max depth of {DEPTH}") from error
 

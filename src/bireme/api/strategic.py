@@ -35,10 +35,22 @@ _NO_FIELD = Field(Node(Form.ANY, "interface {}"))
 
 
 class StrategicMerge:
-    """One merge. Both sides are changed on the way and partly used for the result: hand in copies."""
+    """One merge. Both sides are changed on the way and partly used for the result: hand in copies.
+
+    `plain` says that the patch has neither nulls nor directives, as most have: less is to be looked for then.
+    """
+
+    def __init__(self, *, plain: bool = False) -> None:
+        self._plain = plain
 
     def maps(self, live: Map, patch: Map, node: Node) -> Map:
         """The live map with the patch merged in."""
+        if self._plain:
+            for key, value in patch.items():
+                old = live.get(key)
+                alike = type(old) is type(value) and isinstance(value, dict | list)
+                live[key] = self._value(old, value, _field(node, key)) if alike else value
+            return live
         if PATCH in patch:
             return _replaced(patch)
         _retain_keys(live, patch)
@@ -57,13 +69,33 @@ class StrategicMerge:
             return _cleaned(value) if "replace" in field.patch_strategies else self.maps(live, value, field.node)
         if isinstance(live, list) and isinstance(value, list) and "merge" in field.patch_strategies:
             return self._lists(live, value, field)
-        return _cleaned(value)
+        return value if self._plain else _cleaned(value)
 
     def _lists(self, live: list[Any], patch: list[Any], field: Field) -> list[Any]:
         if not live and not patch:
             return live
+        if self._plain and (made := self._distinct_maps(live, patch, field)) is not None:
+            return made
         merged, order = self._contents(live, patch, field)
         return merged if order is None else _ordered(merged, order, live, field.patch_merge_key)
+
+    def _distinct_maps(self, live: list[Any], patch: list[Any], field: Field) -> list[Any] | None:
+        """Lists of maps merged whose keys are all texts and all different; None for any others."""
+        name = field.patch_merge_key
+        if not name:
+            return None
+        try:
+            known = {item[name]: item for item in live}
+            said = {item[name]: item for item in patch}
+        except (KeyError, TypeError, IndexError):
+            return None
+        if len(known) != len(live) or len(said) != len(patch) or not all(type(key) is str for key in (*known, *said)):
+            return None
+        inner = field.node.items or _NO_FIELD.node
+        made = [item if key not in known else self.maps(known[key], item, inner) for key, item in said.items()]
+        if known.keys() <= said.keys():
+            return made
+        return _ordered([*made, *(item for key, item in known.items() if key not in said)], patch, live, name)
 
     def _contents(self, live: list[Any], patch: list[Any], field: Field) -> tuple[list[Any], list[Any] | None]:
         """The items of a merged list, and those that count for the order: None if all is replaced."""

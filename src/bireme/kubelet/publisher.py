@@ -121,10 +121,10 @@ def status_patch(shown: core.PodStatus, status: core.PodStatus) -> dict[str, Any
     before, after = msgspec.to_builtins(shown), msgspec.to_builtins(status)
     patch: dict[str, Any] = {name: None for name in before if name not in after}
     patch.update({name: content for name, content in after.items() if before.get(name) != content})
-    for condition in patch.get("conditions", ()):
+    told = {condition["type"]: condition for condition in before.get("conditions", ())}
+    for condition in patch.get("conditions") or ():
         # Conditions merge by type, so what one no longer says must be taken back.
-        condition.setdefault("reason", None)
-        condition.setdefault("message", None)
+        condition.update((name, None) for name in told.get(condition["type"], ()) if name not in condition)
     for name in ("podIPs", "hostIPs"):
         # These lists merge by address: without this, one that is no more would stay.
         if patch.get(name) and before.get(name):
