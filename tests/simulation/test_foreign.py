@@ -1,9 +1,10 @@
 """Hollow nodes as a foreign client of an API server: over HTTPS, by a kubeconfig."""
 
 import asyncio
+import json
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,16 +12,16 @@ import pytest
 import uvloop
 
 from bireme.aio.clock import RealClock, VirtualClock
-from bireme.api.errors import AlreadyExists, NotFound, ServiceUnavailable
+from bireme.api.errors import AlreadyExists, ApiError, NotFound, ServiceUnavailable
 from bireme.api.kinds import coordination, core, meta
 from bireme.client.client import Client
 from bireme.client.kubeconfig import Access, read_access
 from bireme.client.transport import InProcessTransport
-from bireme.http.interface import Answer, Identity, Request, Response
+from bireme.http.interface import Answer, Identity, Request, Response, Stream
 from bireme.simulation.cluster import SimulatedCluster, Wishes, simulated
 from bireme.simulation.foreign import Fleet, hollow_nodes, remove
 from bireme.simulation.leases import NAMESPACE
-from bireme.simulation.nodes import HollowNodes
+from bireme.simulation.nodes import MARK, HollowNodes
 from bireme.simulation.shapes import Shape
 from bireme.simulation.wire import WireRenewer
 
@@ -103,6 +104,55 @@ async def test_a_busy_server_is_asked_again() -> None:
         await clock.advance(4)
         assert asked.count("POST") == 4  # at once, and after 0.5, 1 and 2 seconds
         adding.cancel()
+
+
+class Counter:
+    """Renews nothing, and counts."""
+
+    def __init__(self) -> None:
+        self.renewed: list[str] = []
+
+    async def renew(self, names: Sequence[str], moment: str) -> dict[str, ApiError]:
+        self.renewed += names
+        return {}
+
+
+async def test_leases_do_not_wait_for_statuses() -> None:
+    clock, renewer, doubted, asked = VirtualClock(), Counter(), asyncio.Event(), asyncio.Event()
+    node = {
+        "kind": "Node",
+        "apiVersion": "v1",
+        "metadata": {"name": "hollow-0", "uid": "u", "resourceVersion": "1", "labels": {MARK: "true"}},
+        "status": {"conditions": [{"type": "Ready", "status": "Unknown"}]},
+    }
+
+    async def doubts() -> AsyncIterator[bytes]:
+        await doubted.wait()
+        yield json.dumps({"type": "MODIFIED", "object": node}).encode() + b"\n"
+        await asyncio.Event().wait()
+
+    async def handle(request: Request) -> Answer:
+        if request.method == "GET" and "watch" in request.query:
+            return Stream(doubts())
+        if request.method == "GET":
+            metadata = {"resourceVersion": "1"}
+            nodes = {"kind": "NodeList", "apiVersion": "v1", "metadata": metadata, "items": [node]}
+            return Response(body=json.dumps(nodes).encode())
+        if request.path.endswith("/status") and doubted.is_set():
+            asked.set()
+            await asyncio.Event().wait()  # this server will not take the status
+        return Response(body=json.dumps(node).encode())
+
+    nodes = HollowNodes(Client(InProcessTransport(handle, Identity("hollow"))), clock=clock, renewer=renewer)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(nodes.run())
+        await nodes.add(1, Shape())
+        doubted.set()
+        await asked.wait()
+        renewer.renewed.clear()
+        await clock.advance(30)
+        assert len(renewer.renewed) >= 2
+        running.cancel()
 
 
 async def test_leases_are_renewed_on_the_wire() -> None:

@@ -1,12 +1,13 @@
 """Hollow nodes: registered, with a status and a lease that is renewed, and no machine behind them.
 
-One task looks after all of them. Their status is made by the kubelet's own functions from claimed facts. Nodes that
-are there already, from an earlier life of this process, are taken up again.
+One task renews the leases of all, and waits for nothing else: who is kept from that by the statuses of others is soon
+taken for dead, and has more to say of itself. A handful of workers tell statuses, which are made by the kubelet's own
+functions from claimed facts. Nodes that are there already, from an earlier life of this process, are taken up again.
 """
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import structlog
 from bireme.aio.backoff import Backoff
 from bireme.aio.clock import Clock
 from bireme.aio.waiting import wait_any
+from bireme.aio.workqueue import WorkQueue
 from bireme.api.errors import AlreadyExists, ApiError, NotFound, ServiceUnavailable, TooManyRequests
 from bireme.api.kinds import core
 from bireme.client.client import Client, Patch
@@ -31,6 +33,7 @@ from bireme.simulation.shapes import Shape
 log = structlog.get_logger(__name__)
 
 AT_ONCE = 32
+TELLING = 16
 STATUS_EVERY_S = 300.0
 BUSY = Backoff(initial_s=0.5, limit_s=10.0)
 MOST_TRIES = 12
@@ -80,7 +83,10 @@ class HollowNodes:
         self.cache.on_change(self._look)
         self._revived: list[Callable[[str], None]] = []
         self._ready: set[str] = set()
-        self._ailing: set[str] = set()
+        # Whose status is doubted or old, or whose lease is not there.
+        self._untold: WorkQueue[str] = WorkQueue(clock, backoff=BUSY)
+        self._leaseless: set[str] = set()
+        self._revived_now: dict[str, None] = {}
         self._hurry = asyncio.Event()
 
     def get(self, name: str) -> HollowNode | None:
@@ -195,8 +201,9 @@ class HollowNodes:
     def revive(self, name: str) -> None:
         """Let it speak again."""
         self._nodes[name].lives = True
-        self._ailing.add(name)
+        self._revived_now[name] = None
         self._hurry.set()
+        self._untold.add(name)
         for handler in self._revived:
             handler(name)
 
@@ -210,58 +217,77 @@ class HollowNodes:
         ours = name in self._nodes
         if ready and ours:
             self._ready.add(name)
-            self._ailing.discard(name)
             return
         self._ready.discard(name)
         if new is None and ours and name in self._registered:
             self._addresses.give_back(self._nodes.pop(name).settings.node_ip)
             del self._registered[name]
-        elif new is not None and ours and name not in self._ailing:
-            self._ailing.add(name)
-            self._hurry.set()
+        elif new is not None and ours:
+            self._untold.add(name)
 
     async def run(self) -> None:
         """Renew leases, and take back what others said of nodes that live, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.cache.run(), name="hollow nodes: cache")
-            due = self._clock.monotonic()
-            while True:
-                self._hurry.clear()
-                wait = due - self._clock.monotonic()
-                if wait > 0:
-                    await wait_any(self._clock.sleep(wait), self._hurry.wait())
-                names: list[str] = []
-                now = self._clock.monotonic()
-                if now >= due:
-                    everyone = list(self._registered)
-                    step, places = self._leases.turn(len(everyone))
-                    # What took long is made up for, but a clock that was put forward is not run after.
-                    due = max(due + step, now - step)
-                    names = [everyone[place] for place in places]
-                await self._tend([*names, *(name for name in self._ailing if name not in names)])
+            tasks.create_task(self._untold.run(), name="hollow nodes: delays")
+            for number in range(TELLING):
+                tasks.create_task(self._tell(), name=f"hollow nodes: teller {number}")
+            await self._renew_in_turn()
 
-    async def _tend(self, names: Iterable[str]) -> None:
-        """Renew the leases of these, and tell their status where it is doubted or old."""
+    async def _renew_in_turn(self) -> None:
+        due = self._clock.monotonic()
+        while True:
+            self._hurry.clear()
+            wait = due - self._clock.monotonic()
+            if wait > 0:
+                await wait_any(self._clock.sleep(wait), self._hurry.wait())
+            names, self._revived_now = self._revived_now, {}
+            now = self._clock.monotonic()
+            if now >= due:
+                everyone = list(self._registered)
+                step, places = self._leases.turn(len(everyone))
+                # What took long is made up for, but a clock that was put forward is not run after.
+                due = max(due + step, now - step)
+                names.update((everyone[place], None) for place in places)
+            await self._renew(names)
+
+    async def _renew(self, names: Iterable[str]) -> None:
+        """Renew the leases of those of these who live, and have them tell their status where it is old."""
         now = self._clock.monotonic()
         nodes = {name: node for name in names if (node := self._nodes.get(name)) and node.lives}
+        for name, node in nodes.items():
+            if now - node.posted_at > STATUS_EVERY_S:
+                self._untold.add(name)
         failed = await self._leases.renew([name for name in nodes if name in self._registered])
         for name, error in failed.items():
-            known = self.cache.get(Key("", name))
-            if not is_missing(error):
+            if is_missing(error):
+                self._leaseless.add(name)
+                self._untold.add(name)
+            else:
                 log.info("lease not renewed", node=name, error=str(error))
-            elif known is not None:
-                await self._try(self._leases.make(known), name)
-        for name, node in nodes.items():
-            if name in self._ailing or now - node.posted_at > STATUS_EVERY_S:
-                known = self.cache.get(Key("", name))
-                if known is not None:
-                    await self._try(self._post(node, known), name)
 
-    async def _try(self, work: Awaitable[object], name: str) -> None:
-        try:
-            await work
-        except ApiError as error:
-            log.info("hollow node not tended", node=name, error=str(error))
+    async def _tell(self) -> None:
+        """Tell the status of one node after the other; make its lease where there is none."""
+        while True:
+            name = await self._untold.take()
+            try:
+                await self._tell_of(name)
+                self._untold.forget(name)
+            except ApiError as error:
+                delay = self._untold.retry(name)
+                log.info("hollow node not tended", node=name, error=str(error), retry_s=delay)
+            finally:
+                self._untold.done(name)
+
+    async def _tell_of(self, name: str) -> None:
+        node, known = self._nodes.get(name), self.cache.get(Key("", name))
+        if node is None or known is None or not node.lives:
+            return
+        if name in self._leaseless:
+            await self._leases.make(known)
+            self._leaseless.discard(name)
+        if name not in self._ready or self._clock.monotonic() - node.posted_at > STATUS_EVERY_S:
+            await self._post(node, known)
 
     async def _post(self, node: HollowNode, known: core.Node) -> core.Node:
         body = {"status": msgspec.to_builtins(self._status(node, known.status))}

@@ -1,7 +1,7 @@
 """Lease renewals on bare connections: bytes that are made once, a time that is stamped in, an answer barely read.
 
 A thousand requests a second through a client would cost a good part of a core; here one costs little more than its
-encryption. A handful of HTTP/1.1 connections take names from one queue, each with one request under way. Of an answer
+encryption. Some HTTP/1.1 connections take names from one queue, each with one request under way. Of an answer
 only the status and the length are read (RFC 9112).
 """
 
@@ -18,7 +18,7 @@ from bireme.client.errors import from_answer
 from bireme.client.kubeconfig import Access
 from bireme.simulation.leases import PATH, patch_of
 
-LINES = 8
+LINES = 64
 ANSWER_S = 15.0
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
