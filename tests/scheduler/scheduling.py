@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tests.support.cluster import Cluster, cluster
 
 from bireme.aio.clock import RealClock
+from bireme.aio.uids import new_uid
 from bireme.api.errors import NotFound
 from bireme.api.kinds import core, meta, scheduling
 from bireme.client.events import EventRecorder
@@ -15,6 +16,7 @@ from bireme.ledger.ledger import Ledger
 from bireme.scheduler.caches import Caches
 from bireme.scheduler.configuration import Settings
 from bireme.scheduler.interface import Rule
+from bireme.scheduler.rules import Rules
 from bireme.scheduler.scheduler import Scheduler
 
 
@@ -159,3 +161,28 @@ async def scheduling_alone(
         scheduling_in(c, Ledger(), settings=settings, rules=rules, ask_for_room=ask_for_room) as found,
     ):
         yield found
+
+
+@asynccontextmanager
+async def scheduling_with_rules(settings: Settings | None = None) -> AsyncIterator[Scheduling]:
+    """A cluster with one scheduler and all its rules, wired as the assembly does it."""
+    async with account_of_pods() as c:
+        client, ledger, clock = c.api.client("system:kube-scheduler"), Ledger(), RealClock()
+        caches, settings = Caches.of(client, clock=clock), settings or Settings()
+        rules = Rules(
+            client,
+            columns=ledger.columns,
+            pods=caches.pods,
+            nodes=caches.nodes,
+            clock=clock,
+            uid=new_uid,
+            extenders=settings.extenders,
+        )
+        async with scheduling_in(c, ledger, settings=settings, rules=rules.all, caches=caches) as s:
+            rules.serve(s.scheduler)
+            async with asyncio.TaskGroup() as tasks:
+                running = tasks.create_task(rules.run())
+                try:
+                    yield s
+                finally:
+                    running.cancel()

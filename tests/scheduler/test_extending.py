@@ -10,18 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from tests.scheduler.scheduling import Scheduling, account_of_pods, node, pod, scheduling_in
+from tests.scheduler.scheduling import Scheduling, node, pod, scheduling_with_rules
 
 from bireme.aio.clock import RealClock
-from bireme.aio.uids import new_uid
 from bireme.api.kinds import core, meta, scheduling
 from bireme.http.certificates import Authority, server_context
-from bireme.ledger.ledger import Ledger
-from bireme.scheduler.caches import Caches
 from bireme.scheduler.configuration import Settings
 from bireme.scheduler.extender_settings import Extender, ManagedResource, TlsSettings
 from bireme.scheduler.profile import Profile
-from bireme.scheduler.rules import Rules
 
 PATIENCE_S = 60
 
@@ -72,28 +68,9 @@ async def serving(tls: ssl.SSLContext | None = None, **answers: Callable[[Any], 
 
 @asynccontextmanager
 async def extended(*extenders: Extender, profile: Profile | None = None) -> AsyncIterator[Scheduling]:
-    """A scheduler with these extenders, wired as the assembly does it."""
-    async with account_of_pods() as c:
-        client, ledger, clock = c.api.client("system:kube-scheduler"), Ledger(), RealClock()
-        caches = Caches.of(client, clock=clock)
-        rules = Rules(
-            client,
-            columns=ledger.columns,
-            pods=caches.pods,
-            nodes=caches.nodes,
-            clock=clock,
-            uid=new_uid,
-            extenders=extenders,
-        )
-        settings = Settings(profiles=(profile or Profile(),))
-        async with scheduling_in(c, ledger, settings=settings, rules=rules.all, caches=caches) as s:
-            rules.serve(s.scheduler)
-            async with asyncio.TaskGroup() as tasks:
-                running = tasks.create_task(rules.run())
-                try:
-                    yield s
-                finally:
-                    running.cancel()
+    """A scheduler with these extenders."""
+    async with scheduling_with_rules(Settings(profiles=(profile or Profile(),), extenders=extenders)) as s:
+        yield s
 
 
 def extender_at(url: str, *, timeout: str = "60s", **settings: Any) -> Extender:

@@ -18,7 +18,7 @@ from bireme.client.informer import Informer
 from bireme.scheduler import groups
 from bireme.scheduler.groups import PodGroups
 from bireme.scheduler.groups_kinds import CUSTOM, LABEL, CustomPodGroup, CustomPodGroupSpec
-from bireme.scheduler.interface import Lack, NotReady, Stop
+from bireme.scheduler.interface import Lack, Mask, NotReady, Stop
 
 DEFINITION = Path(__file__).parents[2] / "examples" / "pod-groups" / "definition.yaml"
 
@@ -32,7 +32,7 @@ class Slots:
             there.client,
             pods=there.pods,
             clock=there.clock,
-            nodes=lambda: len(there.columns),
+            nodes=there.nodes,
             told=lambda lack, helps: self.told.append(lack),
         )
         self.room = 0
@@ -40,7 +40,7 @@ class Slots:
         self.rule.trial = self.trial
         self.trials = 0
 
-    def trial(self, pods: Sequence[core.Pod], wanted: int) -> bool:
+    def trial(self, pods: Sequence[core.Pod], wanted: int, within: Mask | None) -> bool:
         self.trials += 1
         return min(len(pods), self.room - len(self.taken)) >= wanted
 

@@ -199,6 +199,7 @@ CLUSTER_ROLES: Mapping[str, str] = {
     """,
     "bireme:scheduler": """
         read | scheduling.k8s.io | podgroups workloads
+        patch update | scheduling.k8s.io | podgroups/status
         read | scheduling.x-k8s.io | podgroups
         read | apiextensions.k8s.io | customresourcedefinitions
     """,

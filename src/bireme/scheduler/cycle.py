@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from bireme.api.kinds import core
 from bireme.scheduler.configuration import Settings
 from bireme.scheduler.explanation import Explanation, message
-from bireme.scheduler.interface import NOTHING, Choosing, Cold, Lack, Mask, Rule, Stop, looked, plugin_of
+from bireme.scheduler.interface import NOTHING, Choosing, Cold, Lack, Mask, Move, Rule, Stop, looked, plugin_of
 from bireme.scheduler.nominated import Nominated
 from bireme.scheduler.preempting import Preempting, Said
 from bireme.scheduler.preemption import NOT_HELPFUL, Choice
@@ -35,6 +35,7 @@ class Refused:
 
     `lack` is nothing where a node was found but could not be had. `wants_offers`: offers that are out stand in the
     way. `gives_up`: no node is being made free for the pod, nor could be. `choices`: a rule must agree to one first.
+    `moves`: room is to be made for several pods at once.
     """
 
     text: str
@@ -44,6 +45,7 @@ class Refused:
     wants_offers: bool = False
     gives_up: bool = False
     choices: tuple[Choice, ...] = ()
+    moves: tuple[Move, ...] = ()
 
 
 class Cycle:
@@ -137,11 +139,10 @@ class Cycle:
 
     def _stopped(self, pod: core.Pod, template: Template, stop: Stop) -> Refused:
         text, count = stop.message, int(self.world.nodes.present.sum())
-        if count and self.may_preempt(pod):
+        if count and not stop.moves and self.may_preempt(pod):
             text += f" preemption: {message(count, [(NOT_HELPFUL, count)])}"
-        return Refused(
-            text, stop.lack, Twins(template, pod.spec.priority or 0, preempts=False, only=pod.metadata.uid)
-        )
+        twins = Twins(template, pod.spec.priority or 0, preempts=False, only=pod.metadata.uid)
+        return Refused(text, stop.lack, twins, moves=stop.moves)
 
     def _refused(self, pod: core.Pod, template: Template, said: Sequence[Said], masks: Sequence[Mask]) -> Refused:
         """The last answer, if this pod is a twin of the last that was refused and nothing has changed since."""

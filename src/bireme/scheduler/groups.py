@@ -19,15 +19,20 @@ from bireme.aio.waiting import wait_any
 from bireme.api.kinds import core
 from bireme.client.client import Client
 from bireme.client.informer import Informer
-from bireme.scheduler.groups_kinds import INDEX, LABEL, GroupKey, PodGroupCaches, group_of
-from bireme.scheduler.interface import ANYTHING, NOTHING, Helps, Lack, Mask, NotReady, Stop, anybody
+from bireme.scheduler.groups_kinds import INDEX, LABEL, Gang, GroupKey, PodGroupCaches, group_of
+from bireme.scheduler.groups_status import GroupStatus
+from bireme.scheduler.groups_topology import Domains
+from bireme.scheduler.interface import ANYTHING, NOTHING, Helps, Lack, Mask, Move, NotReady, Stop, anybody
+from bireme.scheduler.node_sets import NodeSets
 
 ENDED = ("Succeeded", "Failed")
 AT_ONCE_S = 10.0
 """How long a group may keep others waiting while its members come up."""
 
-Trial = Callable[[Sequence[core.Pod], int], bool]
-"""Whether so many of these pods could be placed now beside what is there; nothing stays placed."""
+Trial = Callable[[Sequence[core.Pod], int, Mask | None], bool]
+"""Whether so many of these pods could be placed now beside what is there, on these nodes; nothing stays placed."""
+MakeRoom = Callable[[Sequence[core.Pod], int, Mask | None], tuple[Move, ...]]
+"""Who would have to leave so that they could be."""
 
 
 @dataclass(slots=True)
@@ -68,8 +73,8 @@ def sort_members(pods: Iterable[core.Pod]) -> Members:
 class PodGroups:
     """The rule. See the module, and `interface.Rule`.
 
-    `trial` is set by who can place pods; without it, groups find out by trying. While `state` is as it was, a trial
-    that failed would fail again.
+    `trial` and `make_room` are set by who can place pods; without them, groups find out by trying. While `state` is
+    as it was, a trial that failed would fail again.
     """
 
     plugin = "GangScheduling"
@@ -80,7 +85,7 @@ class PodGroups:
         *,
         pods: Informer[core.Pod],
         clock: Clock,
-        nodes: Callable[[], int],
+        nodes: NodeSets,
         state: Callable[[], Hashable] = lambda: None,
         told: Callable[[Lack, Helps], None] = lambda lack, helps: None,
     ) -> None:
@@ -89,6 +94,9 @@ class PodGroups:
         self._sorted: dict[GroupKey, Members] = {}
         self.caches = PodGroupCaches(client, clock=clock, told=lambda: told(Lack.GROUP, anybody))
         self.trial: Trial | None = None
+        self.make_room: MakeRoom | None = None
+        self.status = GroupStatus(client, self.caches.builtin, clock)
+        self._domains = Domains(nodes)
         self._rounds: dict[GroupKey, Round] = {}
         self._of_pod: dict[str, Round] = {}
         pods.add_index(INDEX, _group_index)
@@ -108,8 +116,10 @@ class PodGroups:
         gang = self.caches.gang(key)
         members = self._members(key)
         lacking = gang.minimum - self._placed(key, members) if gang is not None else 0
-        if gang is None or lacking <= 0:
+        if gang is None:
             return ()
+        if lacking <= 0:
+            return self._domains.left(key, gang, self._places(key))
         free = members.uids - self._of_pod.keys()
         if len(free) < lacking:
             have = gang.minimum - lacking + len(free)
@@ -117,11 +127,10 @@ class PodGroups:
         other = self._in_the_way(key)
         if other is not None:
             return self._stop(f'pod group "{other.name}" is being placed')
-        wanting = [each for each in members.waiting if each.metadata.uid in free] if key not in self._rounds else []
-        if wanting and not self._has_room(key, wanting, lacking):
-            reason = f'no room for {lacking} pods of pod group "{key.name}" together'
-            return Stop(f"0/{self._nodes()} nodes are available: {reason}.", ANYTHING)
-        return ()
+        if key in self._rounds:
+            return self._domains.left(key, gang, self._places(key))
+        wanting = [each for each in members.waiting if each.metadata.uid in free]
+        return self._room(key, gang, wanting, lacking) or self._domains.left(key, gang, self._places(key))
 
     def reserve(self, pod: core.Pod, node: str) -> bool:
         """The member has a node; it counts as soon as other rules have agreed, which is when it is prepared."""
@@ -179,7 +188,12 @@ class PodGroups:
         return Lack.GROUP
 
     def _stop(self, reason: str) -> Stop:
-        return Stop(f"0/{self._nodes()} nodes are available: {reason}.", Lack.GROUP)
+        return Stop(f"0/{len(self._nodes.everyone())} nodes are available: {reason}.", Lack.GROUP)
+
+    def _places(self, key: GroupKey) -> Iterable[str]:
+        """The nodes of members."""
+        bound = self._members(key).bound
+        return (pod.spec.node_name for pod in self._pods.by_index(INDEX, str(key)) if pod.metadata.uid in bound)
 
     def _members(self, key: GroupKey) -> Members:
         members = self._sorted.get(key)
@@ -205,21 +219,37 @@ class PodGroups:
                 return other
         return None
 
-    def _has_room(self, key: GroupKey, waiting: Sequence[core.Pod], wanted: int) -> bool:
+    def _room(self, key: GroupKey, gang: Gang, waiting: Sequence[core.Pod], wanted: int) -> Stop | None:
+        """Why there is no room for so many of these, and how it could be made; None when there is."""
         if self.trial is None:
-            return True
+            return None
         state = (self._state(), len(waiting), wanted)
+        reason = f'no room for {wanted} pods of pod group "{key.name}" together'
+        if gang.topology:
+            reason += f" in one {gang.topology}"
+        message = f"0/{len(self._nodes.everyone())} nodes are available: {reason}."
         if self._no_room.get(key) == state and state[0] is not None:
-            return False
+            return Stop(message, ANYTHING)
         self._no_room.pop(key, None)
-        if self.trial(waiting, wanted):
-            return True
+        domains = self._domains.open(key, gang, self._places(key))
+        for domain, within in domains:
+            if self.trial(waiting, wanted, within):
+                self._domains.choose(key, domain)
+                return None
+        moves: tuple[Move, ...] = ()
+        for _, within in domains if self.make_room is not None else ():
+            assert self.make_room is not None
+            if moves := self.make_room(waiting, wanted, within):
+                break
         self._no_room[key] = (self._state(), len(waiting), wanted)
-        return False
+        self.status.say(key, message)
+        return Stop(message, ANYTHING, moves)
 
     def _end(self, round: Round, failure: str = "") -> None:
         round.failure = failure
         round.over.set()
+        if not failure:
+            self.status.say(round.group)
         if self._rounds.get(round.group) is round:
             del self._rounds[round.group]
         self._told(Lack.GROUP, anybody)

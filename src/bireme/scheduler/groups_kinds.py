@@ -63,10 +63,11 @@ class GroupKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Gang:
-    """What a group asks for."""
+    """What a group asks for. All members must be in one domain of `topology`, if it names a label."""
 
     minimum: int
     timeout_s: float
+    topology: str = ""
 
 
 def group_of(pod: core.Pod) -> GroupKey | None:
@@ -116,8 +117,13 @@ class PodGroupCaches:
             seconds = custom.spec.schedule_timeout_seconds
             return Gang(custom.spec.min_member or 1, TIMEOUT_S if seconds is None else float(seconds))
         found = self.builtin.get(place)
-        policy = found.spec.scheduling_policy.gang if found is not None else None
-        return Gang(policy.min_count or 1, LONG_TIMEOUT_S) if policy is not None else None
+        if found is None:
+            return None
+        policy, constraints = found.spec.scheduling_policy.gang, found.spec.scheduling_constraints
+        topology = constraints.topology[0].key if constraints is not None and constraints.topology else ""
+        if policy is None and not topology:
+            return None
+        return Gang((policy.min_count if policy is not None else 0) or 1, LONG_TIMEOUT_S, topology)
 
     def is_there(self, key: GroupKey) -> bool:
         """Whether the group must be waited for: one of the built-in kind that is not there yet."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from bireme.api.errors import ApiError
 from bireme.api.kinds import core
+from bireme.scheduler.placed import Placed
 
 
 class Lack(Flag):
@@ -59,11 +60,24 @@ class Mask:
 
 
 @dataclass(frozen=True, slots=True)
+class Move:
+    """A node for a pod, and who has to leave it first."""
+
+    pod: core.Pod
+    node: str
+    victims: tuple[Placed, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
-    """No node is worth a look before something changes: the whole message of the event, and what would help."""
+    """No node is worth a look before something changes: the whole message of the event, and what would help.
+
+    `moves`: for these pods together room can be made.
+    """
 
     message: str
     lack: Lack
+    moves: tuple[Move, ...] = ()
 
 
 class NotReady(ApiError):

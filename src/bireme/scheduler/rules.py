@@ -1,7 +1,8 @@
 """The rules beside the templates, over one set of caches: groups of pods, volumes, devices."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from bireme.aio.clock import Clock
@@ -14,7 +15,7 @@ from bireme.scheduler.claims_cache import Devices
 from bireme.scheduler.extender_settings import Extender
 from bireme.scheduler.extending import Extending
 from bireme.scheduler.groups import PodGroups
-from bireme.scheduler.interface import Helps, Lack, Rule
+from bireme.scheduler.interface import Helps, Lack, Mask, Move, Rule
 from bireme.scheduler.node_sets import NodeSets
 from bireme.scheduler.scheduler import Scheduler
 from bireme.scheduler.volumes import BIND_TIMEOUT_S, VolumeBinding
@@ -50,7 +51,7 @@ class Rules:
             client,
             pods=pods,
             clock=clock,
-            nodes=lambda: len(sets.everyone()),
+            nodes=sets,
             state=lambda: (columns.position, self._changes),
             told=self._tell,
         )
@@ -76,14 +77,15 @@ class Rules:
         """Be those of this scheduler: it is told what may help whom, and asked whether groups would find room."""
         self._wake = lambda lack, helps: scheduler.wake(lack, helps=helps)
 
-        def trial(pods: Sequence[core.Pod], wanted: int) -> bool:
-            self._trying = True
-            try:
-                return scheduler.together.could_place(pods, wanted, but=self.groups)
-            finally:
-                self._trying = False
+        def trial(pods: Sequence[core.Pod], wanted: int, within: Mask | None) -> bool:
+            with self._quietly():
+                return scheduler.together.could_place(pods, wanted, but=self.groups, within=within)
 
-        self.groups.trial = trial
+        def make_room(pods: Sequence[core.Pod], wanted: int, within: Mask | None) -> tuple[Move, ...]:
+            with self._quietly():
+                return scheduler.making_room.plan(pods, wanted, but=self.groups, within=within)
+
+        self.groups.trial, self.groups.make_room = trial, make_room
 
     def informers(self) -> tuple[Informer[Any], ...]:
         """The caches that must hold what there is before a pod is placed."""
@@ -102,9 +104,19 @@ class Rules:
             for informer in self.informers():
                 tasks.create_task(informer.run(), name=f"scheduler: {informer.kind.__name__}")
             tasks.create_task(self.groups.caches.run_custom(), name="scheduler: custom pod groups")
+            tasks.create_task(self.groups.status.run(), name="scheduler: status of pod groups")
             tasks.create_task(self._claims.run(), name="scheduler: claims to take back")
             if self._extending is not None:
                 tasks.create_task(self._extending.run(), name="scheduler: extenders")
+
+    @contextmanager
+    def _quietly(self) -> Iterator[None]:
+        """What the rules say while pods are tried on helps nobody."""
+        self._trying = True
+        try:
+            yield
+        finally:
+            self._trying = False
 
     def _moved(self, lack: Lack, helps: Helps) -> None:
         self._changes += 1

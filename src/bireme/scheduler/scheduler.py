@@ -28,7 +28,8 @@ from bireme.scheduler.cycle import Cycle, Found, Refused
 from bireme.scheduler.extending import Extending
 from bireme.scheduler.figures import Figures, Result
 from bireme.scheduler.following import Following
-from bireme.scheduler.interface import NOTHING, Cold, Hearing, Lack, Rule, Unheard
+from bireme.scheduler.interface import NOTHING, Cold, Hearing, Lack, Move, Rule, Unheard
+from bireme.scheduler.making_room import MakingRoom
 from bireme.scheduler.outside import Outside
 from bireme.scheduler.preemption import Choice
 from bireme.scheduler.queue import ALL, QueueLengths, SchedulingQueue, Waiting
@@ -83,6 +84,7 @@ class Scheduler:
         self._stirred = asyncio.Event()
         self._following = Following(caches, self._cycle, self._queue, clock, stir=self._stirred.set)
         self.together = Together(self._cycle, unheard=self._following.unheard)
+        self.making_room = MakingRoom(self._cycle, caches.pods.get, unheard=self._following.unheard)
         self._hearing = [rule for rule in rules if isinstance(rule, Hearing)]
         self._extending = next((rule for rule in rules if isinstance(rule, Extending)), None)
         self._outside = Outside(self._queue, self._writers, self._hear)
@@ -231,6 +233,9 @@ class Scheduler:
             return
         if refused.wants_offers:
             self._ask_for_room()
+        if refused.moves:
+            await self._preempt_together(refused.moves, refused.text)
+            return
         nominated = None
         if refused.choice is not None:
             nominated = await self._preempt(pod, refused.choice)
@@ -255,6 +260,22 @@ class Scheduler:
             await self._look_elsewhere(lower.uid, Key(lower.namespace, lower.name))
         await self._writers.put_aside(key_of(pod), partial(self._evict, pod, choice, node))
         return node
+
+    async def _preempt_together(self, moves: Sequence[Move], text: str) -> None:
+        """Have the victims of several pods leave, and their nodes kept for these; some find room as it is."""
+        self._preempting.doomed.update(victim.uid for move in moves for victim in move.victims)
+        for move in moves:
+            self._nominated.set(move.pod, move.node)
+        for move in moves:
+            if move.victims:
+                self.figures.preempted(len(move.victims))
+                choice = Choice(self._world.nodes.row(move.node), move.victims)
+                await self._writers.put_aside(key_of(move.pod), partial(self._evict, move.pod, choice, move.node))
+            self._events.event(move.pod, "Warning", "FailedScheduling", text)
+            tell = partial(
+                self._acting.tell_refusal, move.pod, reason="Unschedulable", text=text, nominated=move.node
+            )
+            await self._writers.put(key_of(move.pod), tell)
 
     async def _look_elsewhere(self, uid: str, key: Key) -> None:
         """The pod that was to go to a node is not to go there any more."""

@@ -22,15 +22,19 @@ class Together:
     def __init__(self, cycle: Cycle, *, unheard: Callable[[], AbstractContextManager[None]]) -> None:
         self._cycle, self._unheard = cycle, unheard
 
-    def could_place(self, pods: Sequence[core.Pod], wanted: int, *, but: Rule) -> bool:
-        """Whether at least `wanted` of the pods could be placed together; `but` is the rule that asks."""
+    def could_place(self, pods: Sequence[core.Pod], wanted: int, *, but: Rule, within: Mask | None = None) -> bool:
+        """Whether at least `wanted` of the pods could be placed together; `but` is the rule that asks, `within` the
+        nodes that it leaves."""
         placed: list[tuple[core.Pod, list[Rule]]] = []
-        left = len(pods)
+        nominated, left = self._cycle.nominated, len(pods)
+        held = [(pod, node) for pod in pods if (node := nominated.node_of(pod.metadata.uid))]
         with self._unheard():
             try:
+                for pod, _ in held:  # what is held for one of them is held for all
+                    nominated.remove(pod.metadata.uid)
                 for pod in pods:
                     left -= 1
-                    rules = self._place(pod, but)
+                    rules = self._place(pod, but, within)
                     if rules is not None:
                         placed.append((pod, rules))
                     if len(placed) >= wanted or len(placed) + left < wanted:
@@ -41,8 +45,10 @@ class Together:
                     for rule in rules:
                         rule.release(pod)
                     self._cycle.world.displace(pod.metadata.uid)
+                for pod, node in held:
+                    nominated.set(pod, node)
 
-    def _place(self, pod: core.Pod, but: Rule) -> list[Rule] | None:
+    def _place(self, pod: core.Pod, but: Rule, within: Mask | None) -> list[Rule] | None:
         """The rules with which something is held for the pod, which is placed; None when it isn't."""
         cycle = self._cycle
         if pod.spec.scheduler_name not in cycle.names or cycle.world.ledger.has_pod(pod.metadata.uid):
@@ -51,7 +57,7 @@ class Together:
         masks = _masks(cycle, pod, template, rules)
         if masks is None:
             return None
-        row = template.best(masks, pod=pod)
+        row = template.best(masks if within is None else [*masks, within], pod=pod)
         if row is None:
             return None
         node = cycle.world.ledger.columns.nodes[row]
