@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bireme.aio.clock import VirtualClock
 from bireme.api.scheme import builtin
 from bireme.registry.record import Record
-from bireme.registry.rounds import AT_A_TIME, CROWD, Rounds
+from bireme.registry.rounds import AT_A_TIME, CROWD, Rounds, pause_after
 from bireme.registry.selection import Selection
 from bireme.registry.watcher import BUFFERED_FRAMES, KEPT_FRAMES, Change, Channel, Watcher
 
@@ -110,6 +110,21 @@ async def test_a_crowd_is_woken_in_rounds_and_the_first_event_is_not_held_back()
         assert {one.take() for one in crowd[1:]} == {b"ADDED 1;ADDED 2;ADDED 3;"}
         assert crowd[0].take() == b"ADDED 2;ADDED 3;"
         running.cancel()
+
+
+@pytest.mark.parametrize(
+    ("took", "crowd", "pause"),
+    [
+        pytest.param(0.0, 1_000, 0.06, id="rounds begin no more often than a crowd may be served"),
+        pytest.param(0.02, 1_000, 0.04, id="what the round took counts"),
+        pytest.param(0.04, 1_000, 0.04, id="a busy loop gathers more for each round"),
+        pytest.param(0.08, 1_000, 0.02, id="but nobody waits longer than for the longest"),
+        pytest.param(0.4, 1_000, 0.1, id="a round that takes longer than that leaves a fifth of the time to others"),
+        pytest.param(0.0, 100_000, 0.1, id="nor longer in a large crowd"),
+    ],
+)
+def test_rounds_adapt_to_what_they_take(took: float, crowd: int, pause: float) -> None:
+    assert pause_after(took, crowd) == pytest.approx(pause)
 
 
 async def test_a_crowd_is_told_some_at_a_time() -> None:

@@ -17,7 +17,15 @@ CROWD = 64
 AT_A_TIME = 32
 FOR_EACH_S = 60e-6
 LONGEST_S = 0.1
-"""From one round to the next it is so long for each watcher, and then half as long as the round took, or longer."""
+REST = 4
+"""Rounds begin so far apart for each watcher, or twice as far as one takes, and no farther than the longest; one that
+takes longer than that is followed by a rest of a quarter of it."""
+
+
+def pause_after(took: float, crowd: int) -> float:
+    """How long to wait after a round over so many watchers that took so long, in seconds."""
+    apart = min(max(crowd * FOR_EACH_S, 2 * took), LONGEST_S)
+    return max(apart - took, took / REST)
 
 
 class Rounds:
@@ -43,8 +51,7 @@ class Rounds:
             for channel in channels:
                 crowd += len(channel.members)
                 await self._tell(channel)
-            took = self._clock.monotonic() - began
-            await self._clock.sleep(min(max(crowd * FOR_EACH_S - took, took / 2), LONGEST_S))
+            await self._clock.sleep(pause_after(self._clock.monotonic() - began, crowd))
 
     @staticmethod
     async def _tell(channel: Channel) -> None:
