@@ -26,25 +26,29 @@ class Listed:
         self._size = 0
         self._began = 0.0
 
-    def spell(self, kind: Kind) -> Callable[[Record], bytes]:
-        """How the objects of a list of `kind` that begins now become JSON."""
+    def spell(self, kind: Kind) -> Callable[[list[Record]], list[bytes]]:
+        """How the objects of a list of `kind` that begins now become JSON, some at a time."""
         now = self._monotonic()
         before, self._last[kind.key_prefix] = self._last.get(kind.key_prefix), now
         if before is None or now - before > KEPT_S:
-            return Record.stamped
+            return _stamped
         if self._size >= self._limit and now - self._began > KEPT_S:
             self._known.clear()
             self._size = 0
         if not self._known:
             self._began = now
-        return self._json
+        return self._spelled
 
-    def _json(self, record: Record) -> bytes:
+    def _spelled(self, records: list[Record]) -> list[bytes]:
+        get = self._known.get
+        return [
+            known[1] if (known := get(one.key)) and known[0] == one.revision else self._anew(one) for one in records
+        ]
+
+    def _anew(self, record: Record) -> bytes:
         key, revision = record.key, record.revision
-        known = self._known.get(key)
-        if known is not None and known[0] == revision:
-            return known[1]
         made = record.stamped()
+        known = self._known.get(key)
         if known is not None:
             self._size -= len(known[1])
             del self._known[key]
@@ -52,3 +56,7 @@ class Listed:
             self._known[key] = (revision, made)
             self._size += len(made)
         return made
+
+
+def _stamped(records: list[Record]) -> list[bytes]:
+    return [one.stamped() for one in records]

@@ -26,8 +26,9 @@ from bireme.registry.kinds import Kind
 from bireme.registry.lists import Page
 from bireme.registry.record import Document, Record
 
-PIECE = 60
-PIECE_BYTES = 96 * 1024  # what goes to the wire in one write, and lies in the processor's cache till then
+SHORT_PIECE, LONG_PIECE = 64 * 1024, 448 * 1024
+"""What of a list goes to the wire in one write, in bytes: a quarter of what went before, between these. In long
+pieces a long list comes sooner; a connection that lists little keeps little room for it."""
 
 IncludeObject = Literal["None", "Metadata", "Object"]
 
@@ -70,7 +71,7 @@ class WholeView:
         yield b'%b%b,"items":[' % (self._kind.list_head, orjson.dumps(list_metadata(page)))
         # Of custom objects and of other versions one key and revision have several forms.
         plain = not self._kind.is_alias and self._kind.custom is None
-        yield from _joined(page.records, self._listed.spell(self._kind) if plain else self.object)
+        yield from _joined(page.records, self._listed.spell(self._kind) if plain else _each(self.object))
         yield b"]}"
 
     def frame(self, kind: str, record: Record, revision: int) -> bytes:
@@ -103,7 +104,7 @@ class PartialView:
     def page(self, page: Page) -> Iterator[bytes]:
         head = f'{{"kind":"PartialObjectMetadataList","apiVersion":"{self._version}","metadata":'
         yield b'%b%b,"items":[' % (head.encode(), orjson.dumps(list_metadata(page)))
-        yield from _joined(page.records, self.object)
+        yield from _joined(page.records, _each(self.object))
         yield b"]}"
 
     def frame(self, kind: str, record: Record, revision: int) -> bytes:
@@ -140,7 +141,7 @@ class TableView:
             orjson.dumps(list_metadata(page)),
             self._columns,
         )
-        yield from _joined(page.records, lambda record: self._row(record, None))
+        yield from _joined(page.records, _each(lambda record: self._row(record, None)))
         yield b"]}"
 
     def frame(self, kind: str, record: Record, revision: int) -> bytes:
@@ -189,16 +190,21 @@ def view_of(kind: Kind, wanted: Accepted, *, include: str, now: Callable[[], dat
     return PartialView(kind, wanted.version) if wanted.form == "Partial" else WholeView(kind, listed)
 
 
-def _joined(records: list[Record], render: Callable[[Record], bytes]) -> Iterator[bytes]:
-    begin, count = 0, 1
+def _each(render: Callable[[Record], bytes]) -> Callable[[list[Record]], list[bytes]]:
+    return lambda records: [render(record) for record in records]
+
+
+def _joined(records: list[Record], render: Callable[[list[Record]], list[bytes]]) -> Iterator[bytes]:
+    begin, count, sent = 0, 1, 0
     while begin < len(records):
-        parts = [render(record) for record in records[begin : begin + count]]
+        parts = render(records[begin : begin + count])
         if begin:
             parts.insert(0, b"")
         piece = b",".join(parts)
         yield piece
         begin += count
-        count = max(1, min(PIECE, count * PIECE_BYTES // (len(piece) + 1)))
+        sent += len(piece)
+        count = max(1, begin * min(max(SHORT_PIECE, sent // 4), LONG_PIECE) // (sent + 1))
 
 
 def _bookmark(kind: str, api_version: str, revision: int, *, initial_events_end: bool) -> bytes:

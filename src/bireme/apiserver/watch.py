@@ -7,7 +7,7 @@ Old clients watch over a WebSocket: there each event is a message. Source: the K
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 import orjson
 
@@ -16,11 +16,14 @@ from bireme.api.codec import protobuf_encoder
 from bireme.api.errors import ApiError
 from bireme.apiserver.errors import status_of
 from bireme.apiserver.negotiation import JSON, PROTOBUF
-from bireme.apiserver.views import PIECE, ObjectView
+from bireme.apiserver.views import ObjectView
 from bireme.http.interface import WebSocketConnection
 from bireme.registry.reader import Watching
+from bireme.registry.record import Record
 from bireme.registry.watch_cache import WatchCache
 
+PIECE_BYTES = 16 * 1024
+"""What there is at the beginning goes out in such pieces: each connection keeps the room of its longest write."""
 BOOKMARK_EVERY_S = 60.0
 BOOKMARK_BEFORE_END_S = 2.0
 
@@ -39,12 +42,14 @@ async def watch_frames(
     """The frames of one watch, until its time is over or its reader is dropped."""
     watcher = watching.watcher
     try:
-        records = watching.initial or ()
-        for begin in range(0, len(records), PIECE):
-            piece = records[begin : begin + PIECE]
-            yield b"".join([view.frame("ADDED", record, record.revision) for record in piece])
+        revision = watching.revision
+        pieces = _initial(view, watching.initial or ())
+        del watching  # a watch lasts longer than the objects of its beginning
+        for piece in pieces:
+            yield piece
+            del piece
         if initial_events_end:
-            yield view.bookmark(watching.revision, initial_events_end=True)
+            yield view.bookmark(revision, initial_events_end=True)
         end = clock.monotonic() + timeout_s
         due = _next_bookmark(clock.monotonic(), end) if bookmarks else end
         cache.nudge_at(due, watcher)
@@ -66,6 +71,18 @@ async def watch_frames(
             yield watcher.take() + error_frame(watcher.failure, media)
     finally:
         watcher.close()
+
+
+def _initial(view: ObjectView, records: Sequence[Record]) -> Iterator[bytes]:
+    frames, size = [], 0
+    for record in records:
+        frames.append(view.frame("ADDED", record, record.revision))
+        size += len(frames[-1])
+        if size >= PIECE_BYTES:
+            yield b"".join(frames)
+            frames, size = [], 0
+    if frames:
+        yield b"".join(frames)
 
 
 def _next_bookmark(now: float, end: float) -> float:

@@ -34,9 +34,11 @@ from bireme.http.wire import chunk_of, close_stream, header_lines, headers_of, p
 
 log = structlog.get_logger(__name__)
 
-PIECE = 256 * 1024
+PIECE = 512 * 1024
 STEP = 64 * 1024
-"""How much of a list or a watch is written at once: TLS keeps for each connection room for its longest write."""
+AT_ONCE = 256 * 1024
+"""The longest writes: of a stream's chunk, of anything else, and what a stream may send out of turn, in steps. TLS
+keeps for each connection the room of its longest write, for as long as it lasts."""
 
 LINGER_BYTES = 1024 * 1024
 LINGER_S = 1.0
@@ -344,14 +346,14 @@ class HttpConnection(web_protocol.RequestHandler):
             lines.append("connection: close\r\n")
         return lines
 
-    async def _send(self, head: bytes, body: bytes) -> None:
-        if len(body) <= PIECE:
+    async def _send(self, head: bytes, body: bytes, *, step: int = STEP) -> None:
+        if len(body) <= step:
             await self._put(head + body)
             return
         await self._put(head)
         view = memoryview(body)
-        for start in range(0, len(body), PIECE):
-            await self._put(view[start : start + PIECE])
+        for start in range(0, len(body), step):
+            await self._put(view[start : start + step])
 
     async def _put(self, data: bytes | memoryview) -> None:
         """Write `data` and wait while the client is slow; ConnectionError once it is gone or too slow."""
@@ -382,6 +384,7 @@ class HttpConnection(web_protocol.RequestHandler):
                 stream.attach(self._send_now)
             async for chunk in stream.chunks:
                 await self._put_chunk(chunk, chunked=chunked)
+                del chunk  # the next may be long in coming
             if chunked:
                 await self._put(LAST_CHUNK)
         except ConnectionError:
@@ -403,13 +406,13 @@ class HttpConnection(web_protocol.RequestHandler):
         elif len(chunk) <= PIECE:
             await self._put(chunk_of(chunk))
         else:
-            await self._send(b"%x\r\n" % len(chunk), chunk)
+            await self._send(b"%x\r\n" % len(chunk), chunk, step=PIECE)
             await self._put(b"\r\n")
 
     def _send_now(self, chunk: bytes) -> bool:
         """Send a chunk of a stream out of turn; false when the client is slow or gone, or the chunk is long."""
         transport = self.transport
-        if self._paused or transport is None or transport.is_closing() or len(chunk) > PIECE:
+        if self._paused or transport is None or transport.is_closing() or len(chunk) > AT_ONCE:
             return False
         framed = self._door.chunk(chunk)
         if len(framed) <= STEP:
