@@ -23,6 +23,7 @@ LEASE_DURATION_S = 40
 STATUS_S = 10.0
 HURRY_S = 0.5
 AT_LEAST_S = 300.0
+ENGINE_LOST_S = 30.0
 RETRY = Backoff(initial_s=0.2, limit_s=7.0)
 
 
@@ -33,6 +34,8 @@ class Registration:
         self._settings, self._client, self._runtime, self._clock = settings, client, runtime, clock
         self._machine = facts.look_at_machine(settings)
         self._posted = -AT_LEAST_S
+        self._engine_said: tuple[EngineStatus, list[Image]] | None = None
+        self._engine_heard = 0.0
         self.node = facts.node_object(settings, self._machine)
 
     @property
@@ -98,11 +101,16 @@ class Registration:
             self._posted = self._clock.monotonic()
 
     async def _engine(self) -> tuple[EngineStatus | None, list[Image]]:
+        """What the engine says, or said at most thirty seconds ago: its restart takes no pod out of its services."""
         try:
-            return await self._runtime.status(), await self._runtime.list_images()
+            said = await self._runtime.status(), await self._runtime.list_images()
         except RuntimeFault as fault:
             log.warning("engine does not answer", error=fault.message)
-            return None, []
+            if self._engine_said is None or self._clock.monotonic() - self._engine_heard > ENGINE_LOST_S:
+                return None, []
+            return self._engine_said
+        self._engine_said, self._engine_heard = said, self._clock.monotonic()
+        return said
 
     async def renew(self) -> None:
         """Say that the node lives. Raises ApiError."""
