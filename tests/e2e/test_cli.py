@@ -407,8 +407,8 @@ def test_down_and_up_again_then_purge_and_check(second: Path, tmp_path: Path) ->
 
     assert say("up", "--root", second, *second_flags({}), **environment, timeout_s=180).code == 0
     assert run(*config, "get", "configmap", "kept", "-o", "jsonpath={.data.a}") == "1"
-    wait_until("the pod's return", lambda: running(0), seconds=30)
-    wait_until("its process", lambda: processes("^sleep 4917"), seconds=10)
+    wait_until("the pod's return", lambda: running(0))
+    wait_until("its process", lambda: processes("^sleep 4917"))
 
     code, left = check()
     assert code == 1
@@ -422,7 +422,7 @@ def test_down_and_up_again_then_purge_and_check(second: Path, tmp_path: Path) ->
         os.kill(parts[name]["pid"], signal.SIGKILL)
     assert processes("^sleep 4917")
     assert "containers they had left" in say("down", *words, **environment).out
-    wait_until("the end of its process", lambda: not processes("^sleep 4917"), seconds=5)
+    wait_until("the end of its process", lambda: not processes("^sleep 4917"))
     said = say("down", "--purge", *words, **environment)
     assert said.code == 0, said
     code, left = check()

@@ -44,7 +44,7 @@ def wait_restarted(cluster: Cluster, part: str, old: int) -> None:
         found = cluster.status()["parts"].get(part, {})
         return bool(found.get("alive")) and found["pid"] != old
 
-    wait_until(f"another {part}", fresh, seconds=20)
+    wait_until(f"another {part}", fresh)
 
 
 def deployment(name: str, *, replicas: int = 3) -> dict[str, Any]:
@@ -172,30 +172,30 @@ class TestNode:
 
     def test_a_container_that_died_meanwhile_is_found_out(self, cluster: Cluster, namespace: str) -> None:
         cluster.kubectl("create", "-n", namespace, "-f", "-", text=json.dumps(sleeper("mayfly", "sleep", "4919")))
-        cluster.kubectl("wait", "-n", namespace, "--for=condition=Ready", "pod/mayfly", "--timeout=30s")
+        cluster.kubectl("wait", "-n", namespace, "--for=condition=Ready", "pod/mayfly", "--timeout=60s")
         first = containers(cluster, namespace)["mayfly"]
         (process,) = processes("sleep\x004919\x00")
         node = kill(cluster, "node")
         os.kill(process, signal.SIGKILL)
         wait_restarted(cluster, "node", node)
-        wait_until("the restart", lambda: containers(cluster, namespace)["mayfly"][2] == 1, seconds=20)
+        wait_until("the restart", lambda: containers(cluster, namespace)["mayfly"][2] == 1)
         last = cluster.get("pod", "-n", namespace, "mayfly")["status"]["containerStatuses"][0]["lastState"]
         assert last["terminated"]["exitCode"] == 137
         assert last["terminated"]["containerID"] == first[0]
 
     def test_a_pod_deleted_while_the_node_is_away_ends(self, cluster: Cluster, namespace: str) -> None:
         cluster.kubectl("create", "-n", namespace, "-f", "-", text=json.dumps(sleeper("gone", "sleep", "4920")))
-        cluster.kubectl("wait", "-n", namespace, "--for=condition=Ready", "pod/gone", "--timeout=30s")
+        cluster.kubectl("wait", "-n", namespace, "--for=condition=Ready", "pod/gone", "--timeout=60s")
         kill(cluster, "node")
-        cluster.kubectl("delete", "pod", "-n", namespace, "gone", "--timeout=20s")
-        wait_until("the end of its process", lambda: not processes("sleep\x004920\x00"), seconds=10)
+        cluster.kubectl("delete", "pod", "-n", namespace, "gone", "--timeout=60s")
+        wait_until("the end of its process", lambda: not processes("sleep\x004920\x00"))
 
     def test_containers_outlive_a_killed_containerd(self, cluster: Cluster, namespace: str, web: str) -> None:
         before = containers(cluster, namespace)
         with traffic(web) as seen:
             wait_restarted(cluster, "containerd", kill(cluster, "containerd"))
             cluster.kubectl("create", "-n", namespace, "-f", "-", text=json.dumps(sleeper("after")))
-            cluster.kubectl("wait", "-n", namespace, "--for=condition=Ready", "pod/after", "--timeout=30s")
+            cluster.kubectl("wait", "-n", namespace, "--for=condition=Ready", "pod/after", "--timeout=60s")
         assert seen.failed == []
         after = containers(cluster, namespace)
         after.pop("after")
@@ -204,13 +204,13 @@ class TestNode:
 
     def test_a_killed_container_is_restarted_with_back_off(self, cluster: Cluster, namespace: str) -> None:
         cluster.kubectl("create", "-n", namespace, "-f", "-", text=json.dumps(sleeper("victim", "sleep", "4921")))
-        cluster.kubectl("wait", "-n", namespace, "--for=condition=Ready", "pod/victim", "--timeout=30s")
+        cluster.kubectl("wait", "-n", namespace, "--for=condition=Ready", "pod/victim", "--timeout=60s")
         for count in (1, 2):
-            (process,) = wait_until("its process", lambda: processes("sleep\x004921\x00"), seconds=30)
+            (process,) = wait_until("its process", lambda: processes("sleep\x004921\x00"))
             os.kill(process, signal.SIGKILL)
             if count == 2:  # the first restart is at once, the second waits ten seconds and says so
-                wait_until("the word", lambda: waiting(cluster, namespace, "victim") == "CrashLoopBackOff", seconds=8)
-            wait_until("the restart", lambda n=count: containers(cluster, namespace)["victim"][2] == n, seconds=25)
+                wait_until("the word", lambda: waiting(cluster, namespace, "victim") == "CrashLoopBackOff")
+            wait_until("the restart", lambda n=count: containers(cluster, namespace)["victim"][2] == n)
         last = cluster.get("pod", "-n", namespace, "victim")["status"]["containerStatuses"][0]["lastState"]
         assert last["terminated"]["exitCode"] == 137
         assert "BackOff" in cluster.kubectl("describe", "pod", "-n", namespace, "victim")
@@ -386,7 +386,7 @@ class TestCore:
         status, listed = api.ask("GET", f"/api/v1/namespaces/{namespace}/configmaps")
         assert status == 200
         last = int(listed["metadata"]["resourceVersion"])
-        wait_until("the watch's end", lambda: seen.events and seen.events[-1][2] >= newest(listed), seconds=15)
+        wait_until("the watch's end", lambda: seen.events and seen.events[-1][2] >= newest(listed))
         seen.stop.set()
         threads[-1].join()
         self._check_writes(load, listed)
@@ -407,7 +407,7 @@ class TestCore:
             finally:
                 connection.close()
 
-        wait_until("the core", ready, seconds=20)
+        wait_until("the core", ready)
         return time.monotonic() - began
 
     @staticmethod
@@ -446,7 +446,7 @@ class TestCore:
             cluster.kubectl("set", "env", *words, "COLOUR=blue")
             old = kill(cluster, "core")
             wait_restarted(cluster, "core", old)
-            wait_until("the API", lambda: cluster.kubectl("get", "ns", namespace, "-o", "name"), seconds=20)
+            wait_until("the API", lambda: cluster.kubectl("get", "ns", namespace, "-o", "name"))
             cluster.kubectl("rollout", "status", *words, "--timeout=60s")
         assert seen.answered > 20
         pods = cluster.get("pods", "-n", namespace)["items"]
@@ -459,7 +459,7 @@ class TestCore:
         parts = cluster.status()["parts"]
         with traffic(web) as seen:
             kill(cluster, "supervisor")
-            wait_until("the word", lambda: "supervisor is not running" in cluster.status()["problems"], seconds=5)
+            wait_until("the word", lambda: "supervisor is not running" in cluster.status()["problems"])
             assert cluster.status()["health"] == "degraded"
             said = conftest.bring_up()
             assert "took over from a supervisor that was killed" in said
@@ -490,15 +490,15 @@ class TestAmounts:
             conditions = cluster.get("pod", "-n", namespace, name)["status"].get("conditions", [])
             return next((c["message"] for c in conditions if c["type"] == "PodScheduled"), "")
 
-        said = wait_until("the refusal", lambda: refusal("giant"), seconds=10)
+        said = wait_until("the refusal", lambda: refusal("giant"))
         assert said.startswith("0/1 nodes are available: ")
         assert "1 Insufficient cpu" in said
         assert "1 Insufficient memory" in said
-        said = wait_until("the refusal", lambda: refusal("picky"), seconds=10)
+        said = wait_until("the refusal", lambda: refusal("picky"))
         assert "1 node(s) didn't match Pod's node affinity/selector" in said
         cluster.kubectl("label", "node", "--all", "disk=ssd")
         try:
-            cluster.kubectl("wait", "-n", namespace, "--for=condition=Ready", "pod/picky", "--timeout=20s")
+            cluster.kubectl("wait", "-n", namespace, "--for=condition=Ready", "pod/picky", "--timeout=60s")
         finally:
             cluster.kubectl("label", "node", "--all", "disk-")
 

@@ -66,7 +66,7 @@ def shop(cluster: Cluster, marathon: MarathonClient) -> Iterator[None]:
     told = cluster.curl(f"{cluster.marathon}/v2/groups", "-X", "POST", "-d", f"@{EXAMPLES / 'marathon.json'}")
     assert "deploymentId" in told
     wait_until("cart to be healthy", lambda: marathon.healthy("/shop/cart", 2), seconds=90)
-    wait_until("worker to run", lambda: marathon.app("/shop/worker")["tasksRunning"] == 1, seconds=60)
+    wait_until("worker to run", lambda: marathon.app("/shop/worker")["tasksRunning"] == 1)
     cluster.kubectl("rollout", "status", "deployment/echo", "--timeout=60s")
     yield
     marathon.ask("DELETE", "/v2/groups/shop?force=true")
@@ -96,7 +96,7 @@ class TestDecksMeet:
 
     def test_a_pod_reaches_an_app_by_its_named_vip(self, cluster: Cluster) -> None:
         url = "http://cart.marathon.l4lb.thisdcos.directory"
-        wait_until("the VIP", lambda: "Marathon deck" in from_pod(cluster, url), seconds=15)
+        wait_until("the VIP", lambda: "Marathon deck" in from_pod(cluster, url))
 
     def test_a_task_reaches_a_service_by_name_and_address(self, cluster: Cluster, marathon: MarathonClient) -> None:
         address = cluster.get("service", "echo")["spec"]["clusterIP"]
@@ -112,7 +112,7 @@ class TestDecksMeet:
         status, _ = marathon.ask("POST", "/v2/apps", app)
         assert status == 201
         try:
-            wait_until("it to run", lambda: marathon.app("/asker")["tasksRunning"] == 1, seconds=30)
+            wait_until("it to run", lambda: marathon.app("/asker")["tasksRunning"] == 1)
             time.sleep(1)
             assert marathon.app("/asker")["tasksRunning"] == 1
         finally:
@@ -164,7 +164,7 @@ class TestApps:
             app = marathon.app("/shop/cart")
             return bool(app["deployments"]) and app["tasksRunning"] >= 3
 
-        wait_until("the new version to start and not become healthy", stuck, seconds=60)
+        wait_until("the new version to start and not become healthy", stuck)
         assert marathon.app("/shop/cart")["tasksHealthy"] >= 2
         conflict, answer = marathon.ask("PUT", "/v2/apps//shop/cart", {"instances": 5})
         assert conflict == 409

@@ -132,4 +132,4 @@ def test_the_api_answers_inside_with_its_own_certificate(cluster: Cluster, colou
 def test_rules_that_someone_flushed_come_back(cluster: Cluster, colours: str) -> None:
     address = cluster.get("service", "plain", "-n", colours)["spec"]["clusterIP"]
     run("nft", "flush", "table", "ip", "e2e")
-    wait_until("the repair", lambda: answers(cluster, f"http://{address}", times=1) <= set(NAMES), seconds=15)
+    wait_until("the repair", lambda: answers(cluster, f"http://{address}", times=1) <= set(NAMES))

@@ -122,7 +122,7 @@ def test_the_grace_of_a_pod_is_spent_on_its_hook_and_its_signal(cluster: Cluster
         took = time.monotonic() - began
         said, _ = follow.communicate(timeout=20)
     assert said.split() == ["up", "hook", "asked", "bye"]
-    assert 2 <= took < 12
+    assert 2 <= took < 19  # less than its grace
 
 
 def test_files_follow_what_they_show_at_once(cluster: Cluster, namespace: str) -> None:
@@ -139,15 +139,15 @@ def test_files_follow_what_they_show_at_once(cluster: Cluster, namespace: str) -
         seconds=15,
     )
     apply(cluster, {**settings, "data": {"key": "one"}})
-    phase(cluster, namespace, "reader", wanted="Running", seconds=8)
+    phase(cluster, namespace, "reader", wanted="Running", seconds=60)
 
     def shown(path: str) -> str:
         return cluster.kubectl("exec", "reader", "-n", namespace, "--", "cat", path)
 
     apply(cluster, {**settings, "data": {"key": "two"}})
     cluster.kubectl("label", "pod", "reader", "-n", namespace, "a=c", "--overwrite")
-    wait_until("the new text", lambda: shown("/m/key") == "two", seconds=8)
-    wait_until("the new label", lambda: shown("/d/labels") == 'a="c"', seconds=8)
+    wait_until("the new text", lambda: shown("/m/key") == "two")
+    wait_until("the new label", lambda: shown("/d/labels") == 'a="c"')
     assert shown("/fixed") == "one"
 
 
@@ -162,7 +162,7 @@ def test_a_look_into_a_running_pod(cluster: Cluster, namespace: str) -> None:
     def running() -> Any:
         return cluster.get("pod", "target", "-n", namespace)["status"].get("ephemeralContainerStatuses")
 
-    (status,) = wait_until("the ephemeral container", running, seconds=10)
+    (status,) = wait_until("the ephemeral container", running)
     assert (status["name"], status["restartCount"]) == ("look", 0)
     wait_until(
         "its log",
@@ -185,7 +185,7 @@ def test_names_of_others_and_of_pods_and_of_nobody(cluster: Cluster, namespace: 
     assert ask("nobody.default.svc.cluster.local").rcode() == dns.rcode.NXDOMAIN
     began = time.monotonic()
     assert ask("bireme.invalid").rcode() in (dns.rcode.NXDOMAIN, dns.rcode.SERVFAIL)
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 8
 
 
 def test_udp_flows_find_the_backend_that_is_there(cluster: Cluster, namespace: str) -> None:
@@ -211,7 +211,7 @@ def test_udp_flows_find_the_backend_that_is_there(cluster: Cluster, namespace: s
         apply(cluster, pod(namespace, name, host_python(UDP_ECHO.format(name=name)), **host, labels={"app": "echo"}))
         phase(cluster, namespace, name, wanted="Running")
         for door in doors:
-            wait_until(f"{name} behind {door}", partial(_says, answer, door, name), seconds=15)
+            wait_until(f"{name} behind {door}", partial(_says, answer, door, name))
         cluster.kubectl("delete", "pod", name, "-n", namespace, "--grace-period=0", "--force")
     for client in clients.values():
         client.close()
@@ -247,7 +247,7 @@ def test_f_node_1_a_node_killed_again_and_again_leaves_nothing_behind(cluster: C
         ready = [each for each in pods if each["status"]["phase"] == "Running"]
         return len(pods) == len(ready) == 2 and len(_shims(name)) == len(cluster.get("pods", "-A")["items"])
 
-    wait_until("two pods, and a sandbox for each pod there is", settled, seconds=60)
+    wait_until("two pods, and a sandbox for each pod there is", settled)
 
 
 def _says(answer: Callable[[tuple[str, int]], str], door: tuple[str, int], name: str) -> bool:

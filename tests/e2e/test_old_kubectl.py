@@ -108,7 +108,7 @@ def test_apply_get_describe_and_apply_again(old: Cluster, web: str) -> None:
     def names() -> list[str]:
         return old.kubectl("get", "pods", "-n", web, "-o", "jsonpath={.items[*].metadata.name}").split()
 
-    wait_until("one pod to be left", lambda: len(names()) == 1, seconds=20)
+    wait_until("one pod to be left", lambda: len(names()) == 1)
     assert names()[0].startswith("old-")
     assert "NAME" in old.kubectl("get", "pods", "-n", web, "-o", "custom-columns=NAME:.metadata.name")
 
@@ -146,7 +146,7 @@ def test_port_forward_over_spdy(old: Cluster, web: str) -> None:
         stderr=subprocess.STDOUT,
     )
     try:
-        wait_until("the forward", lambda: "served" in old.curl(f"http://127.0.0.1:{port}"), seconds=15)
+        wait_until("the forward", lambda: "served" in old.curl(f"http://127.0.0.1:{port}"))
         assert all("served" in old.curl(f"http://127.0.0.1:{port}") for _ in range(5))
     finally:
         forward.terminate()
@@ -174,7 +174,7 @@ def test_scale_set_rollout_and_undo(old: Cluster, web: str) -> None:
 def test_run_label_annotate_patch_wait_and_delete(old: Cluster, namespace: str) -> None:
     words = ("-n", namespace)
     old.kubectl("run", "lone", *words, "--image", IMAGE, "--command", "--", "sleep", "3600")
-    old.kubectl("wait", *words, "--for=condition=Ready", "pod/lone", "--timeout=30s")
+    old.kubectl("wait", *words, "--for=condition=Ready", "pod/lone", "--timeout=60s")
     old.kubectl("label", *words, "pod/lone", "team=oars")
     old.kubectl("annotate", *words, "pod/lone", "note=yes")
     old.kubectl("patch", *words, "pod/lone", "-p", '{"metadata":{"labels":{"more":"1"}}}')
@@ -182,8 +182,8 @@ def test_run_label_annotate_patch_wait_and_delete(old: Cluster, namespace: str) 
     assert [item["metadata"]["annotations"]["note"] for item in found] == ["yes"]
     old.kubectl("create", "configmap", "c", *words, "--from-literal=a=1")
     old.kubectl("create", "secret", "generic", "s", *words, "--from-literal=a=1")
-    old.kubectl("delete", *words, "pod/lone", "--grace-period=1", "--timeout=30s")
+    old.kubectl("delete", *words, "pod/lone", "--grace-period=1", "--timeout=60s")
     assert "NotFound" in old.kubectl("get", *words, "pod/lone", check=False)
-    assert old.kubectl("delete", *words, "configmap,secret", "-l", "!x", "--timeout=30s")
+    assert old.kubectl("delete", *words, "configmap,secret", "-l", "!x", "--timeout=60s")
     old.kubectl("create", "namespace", "old-brief")
-    old.kubectl("delete", "namespace", "old-brief", "--timeout=30s")
+    old.kubectl("delete", "namespace", "old-brief", "--timeout=60s")
