@@ -103,3 +103,9 @@ async def _door() -> AsyncIterator[Door]:
 @pytest.fixture
 def opened() -> Opened:
     return _door
+
+
+@pytest.fixture(scope="session")
+def opened_now() -> Opened:
+    """As `opened`, for properties, which may not have a fixture made anew for each test."""
+    return _door

@@ -1,13 +1,21 @@
 """The short way in for parts of this process answers as the usual one does."""
 
+import asyncio
 import json
 from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from bireme.api.errors import Expired, Forbidden
 from bireme.api.kinds import core, meta
 from bireme.api.scheme import builtin
 from bireme.apiserver.app import ApiServer
+from bireme.client.client import Client
+from bireme.client.informer import Informer
+from bireme.client.transport import InProcessTransport
 from bireme.http.interface import Identity, Response
 
 SCHEDULER = Identity("system:kube-scheduler")
@@ -101,3 +109,110 @@ async def test_questions_go_the_usual_way(opened):
         resource = builtin().of_kind("authorization.k8s.io", "v1", "SelfSubjectAccessReview")
         assert await lane.create(resource, "", b"{}") is None
         assert await lane.create(builtin().of_type(core.Pod), "", b"{}") is None
+
+
+PODS = "/api/v1/namespaces/default/pods"
+MERGE = "application/merge-patch+json"
+names = st.sampled_from(["a", "b", "c"])
+deeds = st.one_of(
+    st.tuples(st.just("make"), names, st.sampled_from(["x", "y"])),
+    st.tuples(st.just("label"), names, st.sampled_from(["x", "y"])),
+    st.tuples(st.just("bind"), names, st.just("")),
+    st.tuples(st.just("delete"), names, st.just("")),
+)
+
+
+async def done(door: Any, deed: str, name: str, label: str) -> None:
+    match deed:
+        case "make":
+            metadata = {"name": name, "labels": {"app": label}}
+            await door.ask("POST", PODS, {**POD, "metadata": metadata})
+        case "label":
+            patch = {"metadata": {"labels": {"app": label}}}
+            await door.ask("PATCH", f"{PODS}/{name}", patch, content_type=MERGE)
+        case "bind":
+            target = {"kind": "Node", "name": "n1"}
+            await door.ask("POST", f"{PODS}/{name}/binding", {"metadata": {"name": name}, "target": target})
+        case "delete":
+            await door.ask("DELETE", f"{PODS}/{name}?gracePeriodSeconds=0")
+
+
+def written(pod: core.Pod | None) -> bytes:
+    if pod is None:
+        return b""
+    metadata = msgspec.structs.replace(pod.metadata, uid="")  # a request draws one for itself
+    return msgspec.json.encode(msgspec.structs.replace(pod, metadata=metadata))
+
+
+@given(
+    story=st.lists(deeds, min_size=1, max_size=12),
+    labels=st.sampled_from(["", "app=x", "app!=x"]),
+    fields=st.sampled_from(["", "spec.nodeName!="]),
+)
+@settings(max_examples=40, deadline=None)
+def test_an_informer_is_told_the_same_by_calls_as_by_a_watch(opened_now, story, labels, fields):
+    async def told(*, short: bool) -> list[tuple[bytes, bytes]]:
+        heard: list[tuple[bytes, bytes]] = []
+        async with opened_now() as door, asyncio.TaskGroup() as tasks:
+            transport = InProcessTransport(door.server.handle, ADMIN)
+            lane = lane_of(door.server, ADMIN) if short else None
+            client = Client(transport, lane=lane)
+            informer = Informer(client, core.Pod, clock=door.clock, labels=labels, fields=fields)
+            informer.on_change(lambda old, new: heard.append((written(old), written(new))))
+            running = tasks.create_task(informer.run())
+            await informer.wait_synced()
+            for deed in story:
+                await done(door, *deed)
+            await done(door, "make", "last", "x")
+            await done(door, "bind", "last", "")
+            await done(door, "label", "last", "y")
+            await done(door, "delete", "last", "")
+            before = -1
+            while before != len(heard):  # all that is told is told by then
+                before = len(heard)
+                for _ in range(50):
+                    await asyncio.sleep(0)
+            running.cancel()
+        return heard
+
+    assert asyncio.run(told(short=True)) == asyncio.run(told(short=False))
+
+
+async def test_who_is_told_is_asked_first_and_not_of_a_past_that_is_gone(opened):
+    async with opened() as door:
+        resource = builtin().of_type(core.Pod)
+        heard: list[str] = []
+
+        async def follow(user: Identity, version: str) -> bool:
+            lane = lane_of(door.server, user)
+            return await lane.follow(
+                resource, "", (), lambda *told: heard.append(told[1]), kind=core.Pod, version=version
+            )
+
+        with pytest.raises(Forbidden):
+            await follow(NOBODY, "1")
+        door.registry.cache.of(resource).oldest = 100
+        with pytest.raises(Expired):
+            await follow(ADMIN, "1")
+        one = (("fieldSelector", "spec.nodeName=n"),)
+        assert not await lane_of(door.server, ADMIN).follow(
+            resource, "", one, lambda *told: None, kind=core.Pod, version="100"
+        )
+
+
+async def test_who_is_told_and_fails_is_told_why(opened):
+    async with opened() as door:
+        resource = builtin().of_type(core.Pod)
+
+        def fail(*told: Any) -> None:
+            raise ValueError("no")
+
+        version = str(door.registry.store.revision)
+
+        async def follow() -> None:
+            with pytest.raises(ValueError, match="no"):
+                await lane_of(door.server, ADMIN).follow(resource, "", (), fail, kind=core.Pod, version=version)
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(follow())
+            await door.make(PODS, {**POD, "metadata": {"name": "a"}})

@@ -57,6 +57,7 @@ class FlakyClient(Client):
     """Answers from a script: each list and watch does the next thing."""
 
     def __init__(self) -> None:
+        self._lane = None
         self.lists: list[list[core.ConfigMap]] = []
         self.watches: list[Exception] = []
 

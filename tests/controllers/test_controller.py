@@ -87,6 +87,7 @@ class CountingClient(Client):
 
     def __init__(self, inner: Client) -> None:
         self.__dict__.update(inner.__dict__)
+        self._lane = None  # all goes the usual way
         self.tries = 0
 
     async def request(self, method: str, path: str, **more: Any) -> Any:

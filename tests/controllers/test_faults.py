@@ -39,6 +39,7 @@ class MortalClient(Client):
 
     def __init__(self, inner: Client, *, fatal: int, after: bool) -> None:
         self.__dict__.update(inner.__dict__)
+        self._lane = None  # all goes the usual way
         self.writes = 0
         self.fatal, self.after = fatal, after
 
@@ -60,6 +61,7 @@ class LateClient(Client):
 
     def __init__(self, inner: Client, *, seed: int) -> None:
         self.__dict__.update(inner.__dict__)
+        self._lane = None  # all goes the usual way
         self.dice = random.Random(seed)
 
     async def watch(self, kind: Any, **more: Any) -> AsyncIterator[Any]:

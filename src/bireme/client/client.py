@@ -17,7 +17,7 @@ from bireme.api.kinds import core
 from bireme.api.kinds.meta import Object
 from bireme.api.scheme import Resource, Scheme, builtin
 from bireme.client.errors import from_answer, from_status
-from bireme.client.transport import Lane, Pairs, Transport
+from bireme.client.transport import Lane, Pairs, Told, Transport
 from bireme.http.interface import Response
 from bireme.http.requests import Reply
 
@@ -209,6 +209,26 @@ class Client:
                     if isinstance(change, bytes):
                         raise from_status(orjson.loads(change))
                     yield change
+
+    async def follow(
+        self,
+        kind: type[Object],
+        told: Told,
+        *,
+        namespace: str = "",
+        labels: str = "",
+        fields: str = "",
+        resource_version: str,
+    ) -> bool:
+        """Have `told` hear of each change at once, if this client has a way to that; else False: then `watch`.
+
+        What it is told is shared and not to be changed. Goes on until cancelled; raises as `watch` does.
+        """
+        if self._lane is None:
+            return False
+        query = _selection(labels, fields)
+        resource = self.scheme.of_type(kind)
+        return await self._lane.follow(resource, namespace, query, told, kind=kind, version=resource_version)
 
     async def create_subresource(
         self, kind: type[Object], name: str, subresource: str, body: Object, *, namespace: str = ""

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar, cast
 
 import structlog
 
@@ -176,7 +176,21 @@ class Informer(Generic[K]):
         self._version = version
         self._ready.set()
 
+    def _told(self, namespace: str, name: str, obj: Object | None, revision: int) -> None:
+        self._events += 1
+        self._apply(Key(namespace, name), cast("K | None", obj))
+        self._version = str(revision)
+
     async def _watch(self) -> None:
+        if await self._client.follow(
+            self.kind,
+            self._told,
+            namespace=self._namespace,
+            labels=self._labels,
+            fields=self._fields,
+            resource_version=self._version,
+        ):
+            return
         changes = self._client.watch(
             self.kind,
             namespace=self._namespace,

@@ -1,19 +1,24 @@
 """How a client's requests reach the API: over HTTPS, or straight into a door in this process."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Protocol
 from urllib.parse import quote, urlencode
 
 from bireme.api.errors import ServiceUnavailable
 from bireme.api.kinds import core
+from bireme.api.kinds.meta import Object
 from bireme.api.scheme import Resource
 from bireme.client.errors import from_answer
 from bireme.http.interface import Handler, Identity, Peer, Query, Request, Response, Stream
 from bireme.http.requests import Reply, RequestFailed, Session
 
 Pairs = Sequence[tuple[str, str]]
+
+
+Told = Callable[[str, str, Object | None, int], None]
+"""Namespace, name, the object (None: gone, or not asked for any more) and the revision of a change."""
 
 
 class Transport(Protocol):
@@ -39,6 +44,15 @@ class Lane(Protocol):
 
     async def bind(self, binding: core.Binding) -> Response:
         """The answer to a POST to a pod's binding."""
+        ...
+
+    async def follow(
+        self, resource: Resource, namespace: str, query: Pairs, told: Told, *, kind: type[Object], version: str
+    ) -> bool:
+        """Have `told` hear of each change after `version`, until cancelled. False where that has to be a watch.
+
+        Raises the ApiError that a watch would meet.
+        """
         ...
 
 

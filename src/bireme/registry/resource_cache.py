@@ -15,6 +15,7 @@ from bireme.api.scheme import Resource
 from bireme.registry.record import HeaderReader, Record
 from bireme.registry.rounds import CROWD, Rounds
 from bireme.registry.selection import Selection
+from bireme.registry.taps import Made, Tap
 from bireme.registry.watcher import Change, Channel, View, Watcher
 from bireme.store.interface import Event
 
@@ -50,6 +51,7 @@ class ResourceCache:
         self.writes = 0
         self.told = 0
         self._listeners: list[Listener] = []
+        self._taps: dict[Tap, None] = {}
         self._past: dict[str, Record | None] = {}
         self._channels: dict[Hashable, dict[tuple[Selection, Hashable], Channel]] = {}
         self._watched_fields: dict[int, int] = {}
@@ -72,7 +74,7 @@ class ResourceCache:
                 listener(Change(record.revision, None, record, 0.0))
 
     def clear(self) -> None:
-        """Forget everything but the watchers, who are to be dropped by now."""
+        """Forget everything but the watchers, who are to be dropped by now, as are the taps."""
         for record in self.records.values():
             for listener in self._listeners:
                 listener(Change(record.revision, record, None, 0.0))
@@ -109,6 +111,10 @@ class ResourceCache:
                 self._rounds.add(channel)
             else:
                 channel.release()
+        if self._taps:
+            made: Made = {}
+            for tap in tuple(self._taps):
+                tap.hear(change, made)
 
     def forget(self, *, before: float) -> None:
         """Let go of changes older than `before`, and of those beyond the limit."""
@@ -131,6 +137,27 @@ class ResourceCache:
         for change in self.since(after):
             watcher.replay(change)
         return watcher
+
+    def tap(self, tap: Tap, *, after: int) -> None:
+        """Have `tap` told of the changes after `after`, until `untap`. Raises Expired when that is too old."""
+        if after < self.oldest:
+            raise Expired(f"too old resource version: {after} ({self.oldest})")
+        for change in self.since(after):
+            tap.hear(change, {})
+        self._taps[tap] = None
+
+    def untap(self, tap: Tap) -> None:
+        """Tell it no more."""
+        self._taps.pop(tap, None)
+
+    def end_taps(self) -> None:
+        """Have those who are told begin anew."""
+        for tap in self._taps:
+            tap.end(Expired("the past that this watch rests on is lost"))
+
+    def is_narrow(self, selection: Selection) -> bool:
+        """Whether watchers of the selection are found by name, field or namespace, however many there are."""
+        return self._place(selection) != "all"
 
     def _channel(self, place: Hashable, selection: Selection, view: View) -> Channel:
         """The channel of all who ask for the same."""

@@ -76,6 +76,7 @@ class WatchCache:
     def _end_watches(cache: ResourceCache) -> None:
         for watcher in cache.watchers():
             watcher.drop()
+        cache.end_taps()
 
     def of(self, resource: Resource) -> ResourceCache:
         """The cache of `resource`. Raises NotFound where it is served no more."""
@@ -148,8 +149,7 @@ class WatchCache:
 
     def _reload(self) -> None:
         for cache in self._caches.values():
-            for watcher in cache.watchers():
-                watcher.drop()
+            self._end_watches(cache)
             cache.clear()
         self.start()
         for cache in self._caches.values():
