@@ -410,3 +410,34 @@ async def test_odd_owners_are_taken_or_passed_over(opened, said):
             )
             assert reply.status == 200, reply.tree
             assert (await door.ask("GET", f"{MAPS}/settings")).tree["metadata"]["managedFields"]
+
+
+async def test_owners_of_the_older_version_of_an_autoscaler_are_seen_in_the_newer(opened):
+    path = "/apis/autoscaling/{}/namespaces/default/horizontalpodautoscalers/a?fieldManager={}"
+    target = {"kind": "Deployment", "name": "a", "apiVersion": "apps/v1"}
+
+    def scaler(version: str, **spec: Any) -> dict[str, Any]:
+        spec = {"maxReplicas": 3, "scaleTargetRef": target, **spec}
+        kind = {"apiVersion": f"autoscaling/{version}", "kind": "HorizontalPodAutoscaler"}
+        return {**kind, "metadata": {"name": "a"}, "spec": spec}
+
+    def half(percent: int) -> list[dict[str, Any]]:
+        aim = {"type": "Utilization", "averageUtilization": percent}
+        return [{"type": "Resource", "resource": {"name": "cpu", "target": aim}}]
+
+    async with opened() as door:
+
+        async def applied(manager: str, version: str, **spec: Any) -> Any:
+            body = scaler(version, **spec)
+            return await door.ask("PATCH", path.format(version, manager), body, content_type=APPLY)
+
+        assert (await applied("one", "v1", targetCPUUtilizationPercentage=50)).status == 201
+        assert (await applied("two", "v2", metrics=half(50))).status == 200
+        refused = await applied("two", "v2", metrics=half(60))
+        assert refused.status == 409
+        fields = [cause["field"] for cause in refused.tree["details"]["causes"]]
+        assert fields == [".spec.targetCPUUtilizationPercentage"]
+        assert (await applied("one", "v1")).status == 200
+        taken = await applied("two", "v2", metrics=half(60))
+        assert taken.status == 200
+        assert taken.tree["spec"]["metrics"] == half(60)

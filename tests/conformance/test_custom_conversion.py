@@ -219,3 +219,66 @@ def test_some_review_version_must_be_known(api, places):
     answer = api.ask("PATCH", path, change, media="application/merge-patch+json")
     assert answer.status_code == 422
     assert "must include at least one of v1, v1beta1" in answer.json()["message"]
+
+
+@pytest.fixture
+def applied(api, places):
+    """Apply fields of a place in a version, as a manager; `code` is what must be answered."""
+    group = places("v1").split("/")[2]
+
+    def run(manager, version, *, code=200, query="", labels=None, **fields):
+        metadata = {"name": "a", **({"labels": labels} if labels else {})}
+        tree = {"apiVersion": f"{group}/{version}", "kind": "Place", "metadata": metadata, **fields}
+        path = f"{places(version)}/a?fieldManager={manager}{query}"
+        answer = api.ask("PATCH", path, tree, media="application/apply-patch+yaml")
+        assert answer.status_code in ((200, 201) if code == 200 else (code,)), answer.text
+        return answer.json()
+
+    return run
+
+
+def owners(tree):
+    entries = tree["metadata"]["managedFields"]
+    return {entry["manager"]: sorted(name for name in entry["fieldsV1"] if name != "f:metadata") for entry in entries}
+
+
+def test_a_field_that_has_another_name_in_another_version_is_a_conflict(applied):
+    applied("one", "v1", hostPort="localhost:1")
+    shared = applied("two", "v2", host="localhost", port="1")
+    assert owners(shared) == {"one": ["f:hostPort"], "two": ["f:host", "f:port"]}
+    refused = applied("two", "v2", host="localhost", port="2", code=409)
+    assert refused["message"] == 'Apply failed with 1 conflict: conflict with "one": .hostPort'
+    refused = applied("one", "v1", hostPort="elsewhere:1", code=409)
+    assert refused["message"] == 'Apply failed with 1 conflict: conflict with "two": .host'
+    forced = applied("two", "v2", host="localhost", port="2", query="&force=true")
+    assert owners(forced) == {"two": ["f:host", "f:port"]}
+
+
+def test_who_changes_a_field_in_another_version_takes_it(api, places, applied):
+    applied("one", "v1", hostPort="localhost:1", labels={"a": "1"})
+    patched = api.patch(f"{places('v2')}/a?fieldManager=other", {"port": "2"})
+    assert owners(patched) == {"one": [], "other": ["f:port"]}
+    assert applied("one", "v1", hostPort="localhost:2", labels={"a": "1"})["hostPort"] == "localhost:2"
+    refused = applied("two", "v2", labels={"a": "2"}, code=409)
+    assert refused["details"]["causes"][0]["field"] == ".metadata.labels.a"
+
+
+def test_what_was_applied_in_another_version_goes_when_it_is_said_no_more(applied):
+    applied("one", "v1", hostPort="localhost:1", labels={"a": "1"})
+    moved = applied("one", "v2", host="localhost", port="1")
+    assert (moved["host"], moved["port"]) == ("localhost", "1")
+    assert "labels" not in moved["metadata"]
+    assert owners(moved) == {"one": ["f:host", "f:port"]}
+    applied("two", "v1", hostPort="localhost:1")
+    kept = applied("one", "v2")
+    assert (kept["host"], kept["port"]) == ("localhost", "1"), "another owns what it is in v1"
+    gone = applied("two", "v2")
+    assert "host" not in gone
+    assert "port" not in gone
+
+
+def test_an_ordinary_write_does_not_wait_for_the_owners_of_another_version(api, places, applied, webhook):
+    applied("one", "v2", host="localhost", port="1")
+    webhook.broken = True
+    assert api.patch(f"{places('v1')}/a?fieldManager=other", {"hostPort": "h:2"})["hostPort"] == "h:2"
+    assert "conversion webhook" in applied("two", "v1", hostPort="h:3", code=500)["message"]

@@ -15,7 +15,7 @@ import orjson
 
 from bireme.api.apply_merge import merge, without
 from bireme.api.errors import Cause, Conflict
-from bireme.api.managed import UPDATE, Entry, Manager, capped, tracked
+from bireme.api.managed import NO_VIEWS, UPDATE, Entry, Manager, Views, capped, tracked
 from bireme.api.managed_diff import Changes, compare, fields_of
 from bireme.api.managed_sets import (
     SELF,
@@ -50,6 +50,14 @@ class Clash:
     path: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """What an apply gives, where owners speak of other versions of the kind, and what it changes as these show it."""
+
+    merged: Tree
+    views: Views
+
+
 class Clashes(Exception):
     """The configuration would take fields from others."""
 
@@ -69,17 +77,19 @@ def apply(
     *,
     force: bool,
     now: str,
+    elsewhere: Elsewhere | None = None,
 ) -> Applied:
     """Apply `config`, which speaks of `fields`, to `live`; neither is changed. Raises Clashes."""
     last = next((entry for entry in entries if entry.manager.is_same(manager)), None)
     share = tracked(fields, ignored)
-    merged = merge(typed, live, config)
+    merged = merge(typed, live, config) if elsewhere is None else elsewhere.merged
     others = [entry for entry in entries if entry is not last]
-    if last is not None:
+    if last is not None and elsewhere is None:
         merged = _pruned(typed, merged, last.fields, union(share, _all(others)))
     changes = compare(typed, live, merged) if merged is not live else _NO_CHANGES
     changed, removed = without_below(changes.changed, ignored), without_below(changes.removed, ignored)
-    left = _taken_from(others, changed, removed, force=force)
+    views = NO_VIEWS if elsewhere is None else elsewhere.views
+    left = _taken_from(others, Changes(changed, removed), views, force=force)
     if not changes and last is not None:
         now = last.time
     if share:
@@ -88,6 +98,22 @@ def apply(
 
 
 _NO_CHANGES = Changes({}, {})
+
+
+def unowned(typed: Typed, merged: Tree, rest: Tree, managed: FieldSet) -> Tree:
+    """`merged` without what is gone from `rest` and not `managed` either."""
+    present = with_named(typed, fields_of(typed, merged))
+    kept = union(with_named(typed, fields_of(typed, rest)), with_named(typed, managed))
+    made: Tree = without(typed, merged, difference(present, kept))
+    return made
+
+
+def left_standing(typed: Typed, merged: Tree, rest: Tree, last: FieldSet) -> Tree:
+    """`rest`, with what stood below something of `last` that is gone: it was never this manager's, and stays."""
+    present = with_named(typed, fields_of(typed, merged))
+    back = with_named(typed, fields_of(typed, rest))
+    made: Tree = without(typed, merged, intersection(difference(present, back), with_named(typed, last)))
+    return made
 
 
 def _all(entries: Sequence[Entry]) -> FieldSet:
@@ -99,16 +125,17 @@ def _pruned(typed: Typed, merged: Tree, last: FieldSet, managed: FieldSet) -> Tr
     gone = difference(last, managed)
     if not gone:
         return merged
-    present = _with_named(typed, fields_of(typed, merged))
-    rest = without(typed, merged, _with_named(typed, last))
-    kept = union(_with_named(typed, fields_of(typed, rest)), _with_named(typed, managed))
-    back = _with_named(typed, fields_of(typed, without(typed, merged, difference(present, kept))))
-    # What stood below something that is gone, and was never this manager's, stays with what holds it.
-    made: Tree = without(typed, merged, intersection(difference(present, back), _with_named(typed, last)))
+    rest = unowned(typed, merged, without_members(typed, merged, last), managed)
+    return left_standing(typed, merged, rest, last)
+
+
+def without_members(typed: Typed, tree: Tree, fields: FieldSet) -> Tree:
+    """The tree without the fields, and without the structs on the way to them."""
+    made: Tree = without(typed, tree, with_named(typed, fields))
     return made
 
 
-def _with_named(typed: Typed | None, fields: FieldSet) -> FieldSet:
+def with_named(typed: Typed | None, fields: FieldSet) -> FieldSet:
     """The set with the structs on the way to its members as members too."""
     made: FieldSet = {}
     for key, below in fields.items():
@@ -117,7 +144,7 @@ def _with_named(typed: Typed | None, fields: FieldSet) -> FieldSet:
             continue
         named = typed is not None and key[:2] == "f:" and key[2:] in typed.fields
         inner = _inner(typed, key)
-        deeper = _with_named(inner, below)
+        deeper = with_named(inner, below)
         made[key] = {SELF: {}, **deeper} if named and SELF not in deeper else deeper
     return made
 
@@ -128,18 +155,21 @@ def _inner(typed: Typed | None, element: str) -> Typed | None:
     return typed.field(element[2:]) if element[:2] == "f:" else typed.items
 
 
-def _taken_from(others: list[Entry], changed: FieldSet, removed: FieldSet, *, force: bool) -> list[Entry]:
+def _taken_from(others: list[Entry], changes: Changes, views: Views, *, force: bool) -> list[Entry]:
+    seen = [(entry, views.get(entry.manager.api_version, changes)) for entry in others]
     clashes = [
         Clash(entry.manager, path)
-        for entry in others
-        if touches(entry.fields, changed)
-        for path in paths(intersection(entry.fields, changed))
+        for entry, view in seen
+        if view is not None and touches(entry.fields, view.changed)
+        for path in paths(intersection(entry.fields, view.changed))
     ]
     if clashes and not force:
         raise Clashes(clashes)
-    lost = union(changed, removed)
     left: list[Entry] = []
-    for entry in others:
+    for entry, view in seen:
+        if view is None:
+            continue
+        lost = union(view.changed, view.removed)
         fields = difference(entry.fields, lost) if touches(entry.fields, lost) else entry.fields
         if fields:
             left.append(entry if fields is entry.fields else entry._replace(fields=fields))

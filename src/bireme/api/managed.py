@@ -6,7 +6,7 @@ Left to others: what differs between two states (`managed_diff.py`), applied con
 Source: KEP 555 and the `managedfields` package of apimachinery.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from bireme.api.managed_diff import UNTRACKED, Changes
@@ -19,6 +19,10 @@ UPDATE: Literal["Update"] = "Update"
 MOST_UPDATERS = 10
 ANCIENT = "ancient-changes"
 BEFORE_FIRST_APPLY = "before-first-apply"
+
+Views = Mapping[str, Changes | None]
+"""What a write changes as other versions of the kind show it, by apiVersion; None where a version is no more."""
+NO_VIEWS: Views = {}
 
 NOT_TRACKED: FieldSet = {
     "f:apiVersion": {},
@@ -127,8 +131,16 @@ def tracked(fields: FieldSet, ignored: FieldSet) -> FieldSet:
     return difference(without_below(fields, ignored), NOT_TRACKED)
 
 
-def updated(entries: list[Entry], manager: Manager, changes: Changes, ignored: FieldSet, *, now: str) -> list[Entry]:
-    """The entries after an ordinary write."""
+def updated(
+    entries: list[Entry],
+    manager: Manager,
+    changes: Changes,
+    ignored: FieldSet,
+    *,
+    now: str,
+    views: Views = NO_VIEWS,
+) -> list[Entry]:
+    """The entries after an ordinary write; who owns fields of another version loses what its view says."""
     taken = without_below(changes.changed, ignored)
     removed = without_below(changes.removed, ignored)
     lost = union(taken, removed)
@@ -137,8 +149,15 @@ def updated(entries: list[Entry], manager: Manager, changes: Changes, ignored: F
     for entry in entries:
         if entry.manager.is_same(manager):
             own = entry
-        elif lost and touches(entry.fields, lost):
-            left = difference(entry.fields, lost)
+            continue
+        gone: FieldSet | None = lost
+        if entry.manager.api_version in views:
+            view = views[entry.manager.api_version]
+            gone = None if view is None else union(view.changed, view.removed)
+        if gone is None:
+            continue
+        if gone and touches(entry.fields, gone):
+            left = difference(entry.fields, gone)
             if left:
                 made.append(entry._replace(fields=left))
         else:

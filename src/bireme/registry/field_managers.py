@@ -18,12 +18,13 @@ from bireme.api import managed
 from bireme.api.apply import (
     Applied,
     Clashes,
+    Elsewhere,
     allowed_by_last_applied,
     apply,
     conflict_of,
     left_after,
 )
-from bireme.api.managed import APPLY, UPDATE, Entry, Manager
+from bireme.api.managed import APPLY, UPDATE, Entry, Manager, Views
 from bireme.api.managed_diff import compare, everything, fields_of, fitted, metadata_of
 from bireme.api.managed_sets import FieldSet
 from bireme.api.managed_types import Owned, TypeBook, Typed
@@ -81,7 +82,15 @@ class FieldManagers:
             metadata["managedFields"] = managed.encode([Entry(manager, share, metadata["creationTimestamp"])])
 
     def updated(
-        self, kind: Kind, new: Tree, old: Tree, call: Call, *, said: Any = None, subresource: str = ""
+        self,
+        kind: Kind,
+        new: Tree,
+        old: Tree,
+        call: Call,
+        *,
+        said: Any = None,
+        subresource: str = "",
+        views: Views = managed.NO_VIEWS,
     ) -> None:
         """Give a changed object its owners, in place; `said` is what the client's body has as owners."""
         kept = old["metadata"].get("managedFields")
@@ -92,7 +101,7 @@ class FieldManagers:
         else:
             entries = managed.decode(said) or managed.trusted(kept or ())
             kept = None
-        entries = self._fitted(kind, entries)
+        entries = self._fitted(kind, entries, views)
         if not entries:
             return  # nobody keeps account of this object until it is applied to
         changes = compare(
@@ -105,7 +114,8 @@ class FieldManagers:
             new["metadata"]["managedFields"] = kept
             return
         manager = Manager(call.field_manager or UNKNOWN, UPDATE, kind.resource.api_version, subresource)
-        after = managed.updated(entries, manager, changes, ignored(kind, subresource), now=self._now())
+        limits = ignored(kind, subresource)
+        after = managed.updated(entries, manager, changes, limits, now=self._now(), views=views)
         if after:
             new["metadata"]["managedFields"] = managed.encode(after)
 
@@ -133,17 +143,17 @@ class FieldManagers:
         if owners:
             metadata["managedFields"] = owners
 
-    def applied(self, kind: Kind, live: Tree, said: Apply, call: Call) -> Tree:
+    def applied(self, kind: Kind, live: Tree, said: Apply, call: Call, elsewhere: Elsewhere | None = None) -> Tree:
         """What `live` (in the kind's version) becomes by an apply, with its owners. Raises Conflict."""
         kept = live["metadata"].get("managedFields") or ()
         live = {**live, "metadata": {k: v for k, v in live["metadata"].items() if k != "managedFields"}}
-        entries = self._fitted(kind, managed.trusted(kept))
+        entries = self._fitted(kind, managed.trusted(kept), elsewhere.views if elsewhere else managed.NO_VIEWS)
         if not entries and "uid" in live["metadata"]:
             entries = self._before_first_apply(kind, live)
         try:
-            made = self._apply(kind, live, said, entries, call, force=said.force)
+            made = self._apply(kind, live, said, entries, call, force=said.force, elsewhere=elsewhere)
         except Clashes as error:
-            made = self._taken_over(kind, live, said, entries, call, error)
+            made = self._taken_over(kind, live, said, entries, call, error, elsewhere)
         metadata = dict(made.tree["metadata"])
         if made.entries:
             metadata["managedFields"] = managed.encode(made.entries)
@@ -153,16 +163,40 @@ class FieldManagers:
         return tree
 
     def _apply(
-        self, kind: Kind, live: Tree, said: Apply, entries: list[Entry], call: Call, *, force: bool
+        self,
+        kind: Kind,
+        live: Tree,
+        said: Apply,
+        entries: list[Entry],
+        call: Call,
+        *,
+        force: bool,
+        elsewhere: Elsewhere | None,
     ) -> Applied:
         manager = Manager(call.field_manager, APPLY, kind.resource.api_version, said.subresource)
         limits = ignored(kind, said.subresource)
         return apply(
-            self.typed(kind), live, said.config, said.fields, entries, manager, limits, force=force, now=self._now()
+            self.typed(kind),
+            live,
+            said.config,
+            said.fields,
+            entries,
+            manager,
+            limits,
+            force=force,
+            now=self._now(),
+            elsewhere=elsewhere,
         )
 
     def _taken_over(
-        self, kind: Kind, live: Tree, said: Apply, entries: list[Entry], call: Call, error: Clashes
+        self,
+        kind: Kind,
+        live: Tree,
+        said: Apply,
+        entries: list[Entry],
+        call: Call,
+        error: Clashes,
+        elsewhere: Elsewhere | None,
     ) -> Applied:
         """kubectl may take over what its own client-side apply has left; other clashes are refused."""
         text = (live["metadata"].get("annotations") or {}).get(LAST_APPLIED)
@@ -170,15 +204,18 @@ class FieldManagers:
         if call.field_manager == KUBECTL and text:
             clashes = left_after(clashes, allowed_by_last_applied(self.typed(kind), live, text))
             if not clashes:
-                return self._apply(kind, live, said, entries, call, force=True)
+                return self._apply(kind, live, said, entries, call, force=True, elsewhere=elsewhere)
         raise conflict_of(clashes) from error
 
-    def _fitted(self, kind: Kind, entries: list[Entry]) -> list[Entry]:
+    def _fitted(self, kind: Kind, entries: list[Entry], views: Views) -> list[Entry]:
         """The entries in the terms of the schema of today, which only custom kinds change."""
         if kind.custom is None:
             return entries
         typed = self.typed(kind)
-        return [entry._replace(fields=fitted(typed, entry.fields)) for entry in entries]
+        return [
+            entry if entry.manager.api_version in views else entry._replace(fields=fitted(typed, entry.fields))
+            for entry in entries
+        ]
 
     def _before_first_apply(self, kind: Kind, live: Tree) -> list[Entry]:
         share = self._everything(kind, live)

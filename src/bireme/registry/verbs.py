@@ -36,6 +36,7 @@ from bireme.registry.apart import LARGE, apart
 from bireme.registry.applying import check_absent
 from bireme.registry.deletion import is_over, plan_delete
 from bireme.registry.field_managers import Apply, FieldManagers, same_but_for_times
+from bireme.registry.field_versions import FieldVersions
 from bireme.registry.intake import Intake
 from bireme.registry.kinds import Kind
 from bireme.registry.lists import Page
@@ -98,6 +99,7 @@ class Registry(Reader):
         super().__init__(store, scheme, clock)
         self.intake = Intake(scheme)
         self.field_managers = FieldManagers(self.intake, clock)
+        self.field_versions = FieldVersions(self.kinds, self.converter, self.field_managers.typed)
         self.admission = Chain(plugins)
         self._uid = uid
         self._random = random or chance.Random()
@@ -282,7 +284,8 @@ class Registry(Reader):
             live = conversion.from_stored(kind, old) if old is not None else _nothing(kind)
             call.large = call.large or (item is not None and len(item.value) > LARGE)
             # What follows changes its tree in place, and may have to be done again.
-            tree = clone(await apart(call.large, self.field_managers.applied, kind, live, said, call))
+            elsewhere = await self.field_versions.elsewhere(kind, live, said, call)
+            tree = clone(await apart(call.large, self.field_managers.applied, kind, live, said, call, elsewhere))
             owners = tree["metadata"].pop("managedFields", [])
             if call.large:
                 check_values(tree)
@@ -336,7 +339,8 @@ class Registry(Reader):
             through = call.owns_through or subresource
             said_owners = said.get("managedFields")
             updated = self.field_managers.updated
-            await apart(call.large, updated, kind, new, old, call, said=said_owners, subresource=through)
+            views = await self.field_versions.views(kind, new, old, subresource=through)
+            await apart(call.large, updated, kind, new, old, call, said=said_owners, subresource=through, views=views)
         elif owners:
             new["metadata"]["managedFields"] = owners
         return await self.store_update(kind, namespace, item, new, old, call, subresource=subresource)
