@@ -42,6 +42,8 @@ WRITERS = 48
 MAPS_TOLD = 256
 MARK = b"~~~~~~~~"
 """Stands before the time in an event; nothing else holds it, and it is found in long strides."""
+WARM_S = 1.0
+"""At a steady rate, what is heard so soon does not count."""
 TIME = 24
 """No time has more digits."""
 RECORD = 16_384
@@ -129,11 +131,17 @@ class Listeners:
                 self._late.update({int(tenths) / 10: events for tenths, events in json.loads(line).items()})
                 self._more.notify_all()
 
+    def take(self) -> Counter[float]:
+        """How many were how late, in milliseconds, since the last call."""
+        with self._more:
+            late, self._late = self._late, Counter()
+        return late
+
     def wait_for(self, count: int, *, seconds: float) -> Counter[float] | None:
-        """How many were how late, in milliseconds, since the last call; None where not `count` came in that time."""
+        """The same once there are `count`; None where they did not come in that time."""
         with self._more:
             all_came = self._more.wait_for(lambda: self._late.total() >= count, seconds)
-            late, self._late = self._late, Counter()
+        late = self.take()
         return late if all_came else None
 
     def close(self) -> None:
@@ -184,6 +192,7 @@ def steady(
     config: Config, process: psutil.Process, listeners: Listeners, rate: int, seconds: float, count: int
 ) -> Steady:
     """Writes at a steady rate. CPU is in cores, from the first write to when the last was heard."""
+    seconds += WARM_S
     total, numbers = int(rate * seconds), iter(range(int(rate * seconds)))
     lock, connected, begun = threading.Lock(), threading.Barrier(WRITERS + 1), threading.Event()
     begin = 0.0
@@ -206,10 +215,12 @@ def steady(
     connected.wait()
     used, used_reading, begin = cpu_s(process), cpu_s(listeners.process), time.monotonic()
     begun.set()
+    time.sleep(WARM_S)
+    early = listeners.take().total()
     for thread in threads:
         thread.join()
     kept_up = time.monotonic() - begin < seconds * 1.1
-    late = listeners.wait_for(total * count, seconds=20)
+    late = listeners.wait_for(total * count - early, seconds=20)
     return Steady(
         percentile(late, 0.99) if kept_up and late else None,
         (cpu_s(process) - used) / seconds,

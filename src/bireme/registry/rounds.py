@@ -17,9 +17,9 @@ CROWD = 64
 AT_A_TIME = 32
 FOR_EACH_S = 60e-6
 LONGEST_S = 0.1
-REST = 4
+REST = 10
 """Rounds begin so far apart for each watcher, or twice as far as one takes, and no farther than the longest; one that
-takes longer than that is followed by a rest of a quarter of it."""
+takes longer than that is followed by a rest of a tenth of it."""
 
 
 def pause_after(took: float, crowd: int) -> float:
