@@ -172,6 +172,15 @@ extenders:
     assert [profile.counts(name) for name in ("example.com/gpu", "example.com/licence", "cpu")] == [False, True, True]
 
 
+def test_preemption_has_candidates() -> None:
+    args = "{minCandidateNodesPercentage: 50, minCandidateNodesAbsolute: 3}"
+    (profile,) = read(f"profiles: [{{pluginConfig: [{{name: DefaultPreemption, args: {args}}}]}}]").profiles
+    assert profile.candidates.among(10) == 5
+    zero = "{minCandidateNodesPercentage: 0, minCandidateNodesAbsolute: 0}"
+    with pytest.raises(ConfigurationError, match="must be > 0"):
+        read(f"profiles: [{{pluginConfig: [{{name: DefaultPreemption, args: {zero}}}]}}]")
+
+
 def test_resources_can_be_ignored() -> None:
     args = "{ignoredResources: [example.com/a], ignoredResourceGroups: [example.org]}"
     (profile,) = read(f"profiles: [{{pluginConfig: [{{name: NodeResourcesFit, args: {args}}}]}}]").profiles

@@ -16,6 +16,7 @@ from bireme.scheduler.budgets import Budget, Budgets, budget_of
 from bireme.scheduler.nodes import NodeFacts
 from bireme.scheduler.placed import Placed
 from bireme.scheduler.preemption import Choice, Costs, choose_exactly
+from bireme.scheduler.profile import Candidates
 from bireme.scheduler.residents import Residents
 from bireme.scheduler.world import World
 
@@ -257,8 +258,45 @@ def test_every_choice_is_that_of_a_plain_search(
     assert setting.best(priority, cpu) == expected
     rows = sorted(setting.world.ledger.columns.rows.values())
     assert expected == choose_exactly(
-        rows, setting.world.on_row, Refused(setting, cpu), priority=priority, budgets=setting.known_budgets()
+        rows,
+        setting.world.on_row,
+        Refused(setting, cpu),
+        priority=priority,
+        budgets=setting.known_budgets(),
+        enough=100,
     )
+
+
+def test_the_search_ends_when_enough_was_found_that_violates_no_budget() -> None:
+    setting = Setting(budgets=[budget(0, app="x")])
+    for number in range(4):
+        setting.node(f"x{number}", pod(f"x{number}", 1, cpu=9000, labels={"app": "x"}))
+    setting.node("free", pod("free", 5, cpu=9000))
+    setting.node("late", pod("late", 1, cpu=9000))
+    rows = [setting.world.nodes.row(name) for name in ("x0", "x1", "x2", "x3", "free", "late")]
+    seen: list[Choice] = []
+    choice = choose_exactly(
+        rows,
+        setting.world.on_row,
+        Refused(setting, 5000),
+        priority=10,
+        budgets=setting.known_budgets(),
+        enough=2,
+        seen=seen,
+    )
+    assert choice is not None
+    assert [victim.name for victim in choice.victims] == ["free"]
+    assert len(seen) == 5
+
+
+@pytest.mark.parametrize(
+    ("percentage", "absolute", "nodes", "expected"),
+    [(10, 100, 50, 50), (10, 100, 500, 100), (10, 100, 5000, 500), (100, 0, 7, 7), (0, 1, 7, 1)],
+)
+def test_a_tenth_of_the_nodes_but_a_hundred_are_candidates(
+    percentage: int, absolute: int, nodes: int, expected: int
+) -> None:
+    assert Candidates(percentage, absolute).among(nodes) == expected
 
 
 steps = st.lists(

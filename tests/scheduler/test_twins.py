@@ -63,6 +63,19 @@ def test_as_many_are_helped_as_the_freed_node_takes() -> None:
     assert setting.helped(waiting, setting.leave("big")) == 2
 
 
+def test_kinds_of_pods_that_only_wait_hold_no_numbers_for_nodes() -> None:
+    setting = Setting("n")
+    setting.templates = Templates(setting.world, limit=2)
+    setting.place("n", pod("big", cpu=4000))
+    parked = [setting.refused(pod(f"p{number}", cpu=500 + number)) for number in range(5)]
+    changes = setting.leave("big")
+    columns = [each.group.template.column for each in parked if isinstance(each.group, Twins)]
+    assert [len(column.score) > 0 for column in columns] == [False, False, False, True, True]
+    assert [setting.helped(each, changes) for each in parked] == [4000 // (500 + number) for number in range(5)]
+    assert [len(column.score) > 0 for column in columns] == [False, False, False, True, True]
+    assert all(column.refresh() is None and column.score.max() > 0 for column in columns)
+
+
 def test_what_a_nominated_pod_is_to_have_helps_nobody_else() -> None:
     setting = Setting("n")
     setting.place("n", pod("victim", cpu=4000))

@@ -68,21 +68,26 @@ class DynamicResources:
         self._writer = ClaimWriter(client, devices, clock=clock, uid=uid)
         self._columns = ClaimColumns(devices, nodes, clock)
         self._held: dict[str, Held] = {}
-        self._regretted: asyncio.Queue[tuple[Key, str]] = asyncio.Queue()
+        self._regretted: dict[tuple[Key, str], None] = {}
+        self._stirred = asyncio.Event()
         pods.on_change(self._pod_changed)
         devices.classes.on_change(lambda old, new: self._columns.forget())
 
     async def run(self) -> None:
         """Take the names of pods that went nowhere off their claims, until cancelled."""
         while True:
-            key, uid = await self._regretted.get()
+            while not self._regretted:
+                self._stirred.clear()
+                await self._stirred.wait()
+            key, uid = next(iter(self._regretted))
+            del self._regretted[key, uid]
             try:
                 if uid not in self._held:
                     await self._writer.take_off(key, uid)
             except ApiError as error:
                 log.warning("claim not given back yet", claim=str(key), error=str(error), retry_s=RETRY_S)
                 await self._clock.sleep(RETRY_S)
-                self._regretted.put_nowait((key, uid))
+                self._regret(key, uid)
 
     def concerns(self, pod: core.Pod) -> bool:
         """Whether the pod has claims to devices."""
@@ -149,7 +154,7 @@ class DynamicResources:
         if held is None:
             return
         for key in held.written:
-            self._regretted.put_nowait((key, pod.metadata.uid))
+            self._regret(key, pod.metadata.uid)
         for key, (uid, _) in held.picks.items():
             if key not in held.written:  # of the others nobody knows yet whether the API has them
                 self._devices.undo(uid)
@@ -162,7 +167,7 @@ class DynamicResources:
                     allocation, users = claim.status.allocation, claim.status.reserved_for
                     tied = allocation is not None and allocation.node_selector is not None
                     if tied and FINALIZER in claim.metadata.finalizers and _only(users, pod.metadata.uid):
-                        self._regretted.put_nowait((key_of(claim), pod.metadata.uid))
+                        self._regret(key_of(claim), pod.metadata.uid)
         return NOTHING
 
     def would_allow(self, pod: core.Pod, node: str, gone: Collection[str]) -> bool:
@@ -179,6 +184,11 @@ class DynamicResources:
                 return self._allocate(wanted, node) is not None
         except (Unanswerable, CelError):
             return False
+
+    def _regret(self, key: Key, uid: str) -> None:
+        """The pod is to be taken off the claim: once, however often that is said before it is done."""
+        self._regretted[key, uid] = None
+        self._stirred.set()
 
     def _claims(self, pod: core.Pod, *, fault: type[Exception] = Unanswerable) -> list[resource.ResourceClaim]:
         """The pod's claims; raises `fault` when one is missing or not the pod's."""

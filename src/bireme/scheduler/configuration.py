@@ -20,7 +20,7 @@ from bireme.scheduler.configuration_error import ConfigurationError
 from bireme.scheduler.configuration_file import Arguments, File, FileProfile
 from bireme.scheduler.configuration_plugins import POINTS, camel, chosen_plugins
 from bireme.scheduler.extender_settings import Extender, checked, ignored_resources
-from bireme.scheduler.profile import DEFAULT, Fit, Profile, Score, Scorer, Spreading, Strategy
+from bireme.scheduler.profile import DEFAULT, Candidates, Fit, Profile, Score, Scorer, Spreading, Strategy
 
 IGNORED = {
     "parallelism": "placements are decided one after the other",
@@ -136,6 +136,7 @@ def _profile(
         hard_affinity_weight=_hard_weight(arguments, f"{place}.pluginConfig: InterPodAffinity"),
         scorers=tuple(scorers),
         off=chosen.off,
+        candidates=_candidates(arguments, f"{place}.pluginConfig: DefaultPreemption"),
         ignored=ignored
         | frozenset((*fit.ignored_resources, *fit.ignored_resource_groups) if fit is not None else ()),
     )
@@ -203,6 +204,22 @@ def _hard_weight(arguments: Arguments, place: str) -> int:
     if not 0 <= weight <= 100:
         raise ConfigurationError(f"{place}: hardPodAffinityWeight is a number from 0 to 100")
     return weight
+
+
+def _candidates(arguments: Arguments, place: str) -> Candidates:
+    if arguments.preemption is None:
+        return Candidates()
+    percentage = arguments.preemption.min_candidate_nodes_percentage
+    absolute = arguments.preemption.min_candidate_nodes_absolute
+    if not 0 <= percentage <= 100:
+        raise ConfigurationError(f"{place}: minCandidateNodesPercentage: {percentage}: not in valid range [0, 100]")
+    if absolute < 0:
+        raise ConfigurationError(f"{place}: minCandidateNodesAbsolute: {absolute}: not in valid range [0, inf)")
+    if not percentage and not absolute:
+        raise ConfigurationError(
+            f"{place}: either minCandidateNodesPercentage or minCandidateNodesAbsolute must be > 0"
+        )
+    return Candidates(percentage, absolute)
 
 
 def _bind_timeout(arguments: Arguments) -> float:

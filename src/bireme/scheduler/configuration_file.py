@@ -148,7 +148,7 @@ class VolumeArgs(_Strict, frozen=True):
 
 
 class PreemptionArgs(_Strict, frozen=True):
-    """DefaultPreemptionArgs: every node is a candidate here, so these bound nothing."""
+    """DefaultPreemptionArgs: where amounts alone decide, every node is looked at whatever these say."""
 
     min_candidate_nodes_percentage: int = 10
     min_candidate_nodes_absolute: int = 100

@@ -108,7 +108,13 @@ class Preempting:
             refused = self._refused(pod, template, yielding)
             rows = costs.in_order(among)
             choice = choose_exactly(
-                rows, self._world.on_row, refused, priority=priority, budgets=self._budgets, seen=seen
+                rows,
+                self._world.on_row,
+                refused,
+                priority=priority,
+                budgets=self._budgets,
+                enough=template.profile.candidates.among(int(among.sum())),
+                seen=seen,
             )
         return choice if choice is not None else self._why_not(template, costs, among)
 

@@ -24,8 +24,6 @@ from bireme.scheduler.placed import Placed
 from bireme.scheduler.residents import Residents, Stack, by_importance, stacked, start_of
 from bireme.scheduler.world import World
 
-EXACT = 100
-"""How many nodes are looked at one by one: the least that kube-scheduler looks at."""
 LIFT = 1 << 31
 """Lifts every priority above 0, so that a sum of few is less than one of many."""
 NO_VICTIMS = "No preemption victims found for incoming pod"
@@ -193,10 +191,12 @@ def choose_exactly(
     *,
     priority: int,
     budgets: Budgets,
-    enough: int = EXACT,
+    enough: int,
     seen: list[Choice] | None = None,
 ) -> Choice | None:
     """The cheapest of the first `enough` rows on which evictions help; of equals the one that comes first.
+
+    As in the original, the search goes on while all that was found violates budgets.
 
     `refused` tells whether a row still refuses the pod when the pods with these uids are gone. `seen` takes all the
     choices there were.
@@ -212,7 +212,7 @@ def choose_exactly(
             seen.append(choice)
         if best is None or choice.cost < best.cost:
             best = choice
-        if found == enough:
+        if found >= enough and not best.violations:
             break
     return best
 

@@ -88,6 +88,19 @@ class Scorer:
 
 
 @dataclass(frozen=True, slots=True)
+class Candidates:
+    """On how many nodes preemption is looked at one by one where more than amounts decides: so many in a hundred of
+    those where it may help, but not fewer than `absolute`."""
+
+    percentage: int = 10
+    absolute: int = 100
+
+    def among(self, nodes: int) -> int:
+        """How many of so many nodes."""
+        return min(max(nodes * self.percentage // 100, self.absolute), nodes)
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """One scheduler's preferences. A weight of 0 switches a score off; the filters of the plugins in `off` are not
     asked. `ignored` are extended resources, or all of a group by its name, that are taken to be there."""
@@ -102,6 +115,7 @@ class Profile:
     scorers: tuple[Scorer, ...] = ()
     off: frozenset[str] = frozenset()
     ignored: frozenset[str] = frozenset()
+    candidates: Candidates = Candidates()
 
     def counts(self, resource: str) -> bool:
         """Whether a node must have as much of the resource free as a pod asks for."""

@@ -37,7 +37,7 @@ class Column(Scored):
         self._balance_weight = 0 if demand.is_best_effort else profile.weight(Score.BALANCE)
         self._is_usual = False
         self.asked = self._generation = self._version = -1
-        self.is_on_sheet = False
+        self.is_on_sheet, self.is_kept = False, True
         self.wants = Wants.room(1, 0)
         self.score = self.static = np.zeros(0)
         self.allowed: Flags = np.zeros(0, dtype=bool)
@@ -48,6 +48,15 @@ class Column(Scored):
     def is_relative(self) -> bool:
         """Some of the scores compare nodes with each other."""
         return self.avoided is not None or self.preferred is not None
+
+    def drop(self) -> None:
+        """Let go of all numbers: they are made anew when somebody asks."""
+        if self.is_on_sheet:
+            self._sheet.remove(self)
+        self._generation = -1
+        self.score = self.static = np.zeros(0)
+        self.allowed = np.zeros(0, dtype=bool)
+        self.avoided = self.preferred = None
 
     def refresh(self) -> None:
         """Bring the scores up to date with the ledger and the nodes."""

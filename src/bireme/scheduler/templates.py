@@ -166,7 +166,9 @@ class Templates:
         if column is None:
             column = self._columns[demand.key] = Column(demand, self.world, self.profile, self.sheet)
             if len(self._columns) > self._limit:
-                self._columns.popitem(last=False)
+                _, oldest = self._columns.popitem(last=False)
+                oldest.is_kept = False  # pods that wait may still hold it
+                oldest.drop()
         else:
             self._columns.move_to_end(demand.key)
         return column

@@ -79,6 +79,14 @@ class Changes:
 def helped(waiting: Waiting, changes: Changes, world: World, nominated: Nominated) -> int:
     """How many of the pod's twins the changes may help."""
     twins = waiting.group
+    count = _helped(waiting, changes, world, nominated)
+    if isinstance(twins, Twins) and not twins.template.column.is_kept:
+        twins.template.column.drop()  # as many kinds as like may wait, and each has numbers for every node
+    return count
+
+
+def _helped(waiting: Waiting, changes: Changes, world: World, nominated: Nominated) -> int:
+    twins = waiting.group
     if not isinstance(twins, Twins) or waiting.lack & changes.lack & RULES:
         return ALL
     if waiting.lack & Lack.PODS and _pods_matter(twins.template, changes, world):

@@ -5,8 +5,9 @@ can be reached from the node; where none can, one may be made there, if the clas
 room. As in the original this is greedy: that two claims could have swapped their volumes is not found out.
 """
 
+import heapq
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -121,15 +122,15 @@ def _by_node(wishes: Sequence[Wish], everyone: Names) -> _Lists:
     return lists
 
 
-def _choices_on(wish: Wish, node: str, lists: _Lists | None) -> list[str]:
+def _choices_on(wish: Wish, node: str, lists: _Lists | None) -> Iterable[str]:
+    """In the order of preference, one after the other: most take the first."""
     if wish.stock is not None:
         best = wish.stock.best(node)
         return [best] if best is not None else []
     if lists is None:
         return [choice.volume for choice in wish.choices if choice.nodes is None or node in choice.nodes]
     near, wide = lists[wish.claim]
-    here = near.get(node)
-    return [volume for _, volume in (sorted([*here, *wide]) if here else wide)]
+    return (volume for _, volume in heapq.merge(near.get(node, ()), wide))
 
 
 def _met(wishes: Sequence[Wish], node: str, lists: _Lists | None, *, room: bool) -> Outcome | None:
