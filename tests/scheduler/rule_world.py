@@ -18,7 +18,7 @@ from bireme.controllers.controller import Context, Controller
 from bireme.controllers.informers import Informers
 from bireme.controllers.settings import FAST
 from bireme.ledger.columns import Columns
-from bireme.scheduler.interface import Mask, Rule, Stop
+from bireme.scheduler.interface import Mask, Rule, Stop, looked
 from bireme.scheduler.node_sets import NodeSets
 
 GIVE_UP_S = 60
@@ -104,7 +104,7 @@ async def until(claim: Callable[[], Any]) -> Any:
 def verdict(rule: Rule, pod: core.Pod, columns: Columns) -> dict[str, str] | str:
     """Of each node that is refused, why; or the one message where the rule stops."""
     assert rule.concerns(pod)
-    said = rule.look(pod)
+    said = looked(rule, pod)  # a loaded machine takes more than one go
     if isinstance(said, Stop):
         return said.message
     found: dict[str, str] = {}
