@@ -102,6 +102,29 @@ def test_gates_and_claims_are_told(cluster: Cluster) -> None:
     assert 'persistentvolumeclaim "none" not found' in ask(cluster, "claiming").output
 
 
+PROFILES = """
+apiVersion: kubescheduler.config.k8s.io/v1
+kind: KubeSchedulerConfiguration
+profiles:
+- schedulerName: loose
+  plugins: {filter: {disabled: [{name: NodeResourcesFit}]}}
+"""
+
+
+def test_a_pod_of_another_profile_is_judged_by_it(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.apply(pod("foreign", requests={"cpu": "99"}, schedulerName="loose"))
+    text = ask(cluster, "foreign").output
+    assert "0 of 2 nodes fit" in text
+    assert "it is placed by loose" in text
+    file = tmp_path / "profiles.yaml"
+    file.write_text(PROFILES)
+    text = ask(cluster, "foreign", "--scheduler-config", str(file)).output
+    assert "2 of 2 nodes fit" in text
+    assert "it is placed by" not in text
+    file.write_text("kind: Policy")
+    assert failed(ask(cluster, "foreign", "--scheduler-config", str(file))).code == "BIR-050"
+
+
 @pytest.mark.parametrize(
     ("words", "code", "part"),
     [

@@ -1,10 +1,11 @@
 """`bireme why POD`: why a pod is where it is, or nowhere; and the smallest changes that would help.
 
 The cluster is only read: what is found is thought through in this process, so any Kubernetes API server will do.
+What waits on the Mesos side (`app/NAME`) is explained by `why_app.py`.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from bireme.cli.why_target import Heading
     from bireme.client.client import Client
     from bireme.client.kubeconfig import Access
+    from bireme.scheduler.profile import Profile
     from bireme.scheduler.report import Report
 
 ANSWER_S = 60.0
@@ -32,23 +34,40 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--kubeconfig", type=FILE, help="The file that says where the cluster is.  [default: as for kubectl]")
 @click.option("--context", default="", help="The context of that file.  [default: the current one]")
-def why(words: Sequence[str], namespace: str, output: str, kubeconfig: Path | None, context: str) -> None:
+@click.option("--scheduler-config", type=FILE, help="The KubeSchedulerConfiguration with the pod's profile.")
+@click.option("--scheduler-plugin", type=FILE, multiple=True, help="Scores and filters that it names.")
+@click.option("--marathon", default="", help="Where Marathon is.  [default: $MARATHON_URL, or this machine's]")
+def why(
+    words: Sequence[str],
+    namespace: str,
+    output: str,
+    kubeconfig: Path | None,
+    context: str,
+    scheduler_config: Path | None,
+    scheduler_plugin: Sequence[Path],
+    marathon: str,
+) -> None:
     """Say why a pod is where it is, or nowhere, and what would help.
 
     KIND may be pod, deployment, replicaset, statefulset, daemonset or job: then one of its pods that wait is
-    explained, or else one that does not. Works with any Kubernetes cluster.
+    explained, or else one that does not. Works with any Kubernetes cluster. Of a Marathon app (app/NAME) it is said
+    why its instances wait for an offer.
     """
     import gc
 
-    from bireme.cli import why_text
+    from bireme.cli import why_app, why_text
 
     kind, name = target(words)
+    if kind in why_app.KINDS:
+        click.echo(why_app.explain_app(name, marathon, as_json=output == "json"))
+        return
+    profiles = _profiles(scheduler_config, scheduler_plugin)
     access = find_access(kubeconfig, context)
     was_enabled = gc.isenabled()
     gc.disable()  # what is listed stays until the end
     try:
         first = EVERY if output == "json" else FIRST
-        report, heading = asyncio.run(explained(access, kind, name, namespace, first=first))
+        report, heading = asyncio.run(explained(access, kind, name, namespace, first=first, profiles=profiles))
     finally:
         if was_enabled:
             gc.enable()
@@ -64,8 +83,22 @@ def target(words: Sequence[str]) -> tuple[str, str]:
     return kind.lower(), name
 
 
+def _profiles(config: Path | None, plugins: Sequence[Path]) -> "Mapping[str, Profile]":
+    """The profiles of a file, by name; the default one without a file. Raises CliError."""
+    from bireme.scheduler.configuration import default_settings, read_settings
+    from bireme.scheduler.configuration_error import ConfigurationError
+    from bireme.scheduler.plugins import PluginError, scorers
+
+    try:
+        known = scorers(plugins)
+        settings = read_settings(config, known) if config is not None else default_settings(known)
+    except (ConfigurationError, PluginError) as error:
+        raise CliError("BIR-050", str(error), remedy="the file that `bireme up --scheduler-config` takes") from error
+    return {profile.name: profile for profile in settings.profiles}
+
+
 async def explained(
-    access: "Access", kind: str, name: str, namespace: str, *, first: int
+    access: "Access", kind: str, name: str, namespace: str, *, first: int, profiles: "Mapping[str, Profile]"
 ) -> "tuple[Report, Heading]":
     """The report on the pod that is meant. Raises CliError."""
     from bireme.api.errors import ApiError
@@ -73,7 +106,7 @@ async def explained(
 
     client = Client(access.transport(timeout_s=ANSWER_S), user_agent="bireme why")
     try:
-        return await explain(client, kind, name, namespace or access.namespace, first=first)
+        return await explain(client, kind, name, namespace or access.namespace, first=first, profiles=profiles)
     except ApiError as error:
         raise failure(error, access) from error
     finally:
@@ -98,21 +131,29 @@ def failure(error: "ApiError", access: "Access") -> CliError:
     return CliError("BIR-110", f"{access.server}: {error}", remedy="kubectl get --raw /readyz")
 
 
-async def explain(client: "Client", kind: str, name: str, namespace: str, *, first: int) -> "tuple[Report, Heading]":
+async def explain(
+    client: "Client", kind: str, name: str, namespace: str, *, first: int, profiles: "Mapping[str, Profile]"
+) -> "tuple[Report, Heading]":
     """Find the pod, see the cluster, and think. Raises ApiError and CliError."""
     from msgspec.structs import replace
 
     from bireme.aio.clock import RealClock
     from bireme.cli.why_target import Heading, find_pod, notes_on
+    from bireme.scheduler.profile import DEFAULT
     from bireme.scheduler.report import report
     from bireme.scheduler.survey import survey
     from bireme.scheduler.trial import Trial
 
     clock = RealClock()
     pod, others = await find_pod(client, kind, name, namespace)
-    seen = await survey(client, pod, clock=clock)
+    profile = profiles.get(pod.spec.scheduler_name or DEFAULT.name)
+    seen = await survey(client, pod, clock=clock, off=profile.off if profile is not None else frozenset())
     node = pod.spec.node_name
     free = replace(pod, spec=replace(pod.spec, node_name="")) if node else pod
-    trial = Trial(seen.world, free, seen.masks, default_selector=seen.spreading.selector, owns_world=True)
+    trial = Trial(
+        seen.world, free, seen.masks, profile or DEFAULT, default_selector=seen.spreading.selector, owns_world=True
+    )
     heading = Heading.of(pod, others, now=clock.now())
-    return report(trial, node=node, notes=notes_on(pod, seen), stop=seen.stop, first=first), heading
+    return report(
+        trial, node=node, notes=notes_on(pod, seen, known=profile is not None), stop=seen.stop, first=first
+    ), heading

@@ -64,8 +64,8 @@ async def find_pod(client: Client, kind: str, name: str, namespace: str) -> tupl
     return next((pod for pod in found if not pod.spec.node_name), found[0]), found
 
 
-def notes_on(pod: core.Pod, seen: Survey) -> list[str]:
-    """Gates, nominations, victims, and what could not be seen."""
+def notes_on(pod: core.Pod, seen: Survey, *, known: bool) -> list[str]:
+    """Gates, nominations, victims, and what could not be seen; `known`: the pod's profile is."""
     notes, spec = [], pod.spec
     if pod.status.phase in ENDED:
         notes.append(f"the pod has ended ({pod.status.phase}): it is not placed again")
@@ -74,8 +74,9 @@ def notes_on(pod: core.Pod, seen: Survey) -> list[str]:
     if spec.scheduling_gates:
         gates = ", ".join(gate.name for gate in spec.scheduling_gates)
         notes.append(f"no scheduler looks at it while it has scheduling gates: {gates}")
-    if spec.scheduler_name not in ("", DEFAULT_NAME):
-        notes.append(f"it is placed by {spec.scheduler_name}, whose rules may be others than those used here")
+    if not known:
+        whose = "is placed by {}, whose rules may be others than those used here; --scheduler-config FILE tells them"
+        notes.append(f"it {whose.format(spec.scheduler_name or DEFAULT_NAME)}")
     if node := pod.status.nominated_node_name:
         leaving = seen.leaving.get(node, [])
         waits = f"; it waits for {_some(leaving)} to end" if leaving and not spec.node_name else ""

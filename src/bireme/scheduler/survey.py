@@ -5,6 +5,7 @@ noted. What only the scheduler's own process knows is not seen: offers that are 
 whose turn it is among groups of pods.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -18,7 +19,7 @@ from bireme.client.client import Client
 from bireme.client.informer import Informer
 from bireme.ledger.ledger import Ledger
 from bireme.scheduler.caches import Caches
-from bireme.scheduler.interface import Mask, Rule, Stop, looked
+from bireme.scheduler.interface import Mask, Rule, Stop, looked, plugin_of
 from bireme.scheduler.pod_pages import PodReader, pod_pages
 from bireme.scheduler.rules import Rules
 from bireme.scheduler.spreading import Spreading
@@ -42,8 +43,11 @@ class Survey:
     stop: str = ""
 
 
-async def survey(client: Client, pod: core.Pod, *, clock: Clock) -> Survey:
-    """Everything that has a say about the pod's place. Raises ApiError when nodes or pods can't be listed."""
+async def survey(client: Client, pod: core.Pod, *, clock: Clock, off: Collection[str] = ()) -> Survey:
+    """Everything that has a say about the pod's place, but the rules that are `off`.
+
+    Raises ApiError when nodes or pods can't be listed.
+    """
     caches = Caches.of(client, clock=clock)
     seen = Survey(World(Ledger()), caches, Spreading(caches))
     columns, claiming = seen.world.ledger.columns, uses_claims(pod) or bool(pod.spec.resource_claims)
@@ -59,7 +63,7 @@ async def survey(client: Client, pod: core.Pod, *, clock: Clock) -> Survey:
     if claiming:
         for informer in rules.informers():
             await _fill(client, seen, informer)
-        _look(pod, seen, [rule for rule in rules.all if rule is not rules.groups])
+        _look(pod, seen, [rule for rule in rules.all if rule is not rules.groups and plugin_of(rule) not in off])
     return seen
 
 
