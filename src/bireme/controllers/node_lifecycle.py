@@ -52,6 +52,7 @@ class NodeLifecycleController(Controller):
         super().__init__(context)
         self.cache.index(core.Pod, BY_NODE, by_node)
         self._heard: dict[str, Heard] = {}
+        self._fine: dict[str, core.Node] = {}  # what was seen of a node of which there was nothing to write
         self._counted: dict[str, tuple[str, bool]] = {}
         self._zones: Counter[tuple[str, bool]] = Counter()
         self._turnstiles: defaultdict[str, node_health.Turnstile] = defaultdict(node_health.Turnstile)
@@ -62,12 +63,17 @@ class NodeLifecycleController(Controller):
         node = self.cache.get(core.Node, key)
         if node is None:
             self._heard.pop(key.name, None)
+            self._fine.pop(key.name, None)
             return None
         left = self._time_left(node)
+        if left > 0 and self._fine.get(key.name) is node:
+            return timedelta(seconds=left)
         if left <= 0:
             node = await self._silence(node)
         await self._mark_pods(node)
         again = await self._taint(node)
+        if node_health.readiness(node) == "True" and again is None:
+            self._fine[key.name] = node
         waits = [item for item in (timedelta(seconds=left) if left > 0 else None, again) if item is not None]
         return min(waits, default=None)
 

@@ -79,7 +79,7 @@ def validate_update(
 ) -> list[Cause]:
     """What is wrong with an updated object, and with what was changed in it.
 
-    A body that did not change is not checked again, so status writes are cheap and old objects stay writable.
+    What did not change is not checked again, so status writes are cheap and old objects stay writable.
     """
     problems = Problems(bounded=True)
     try:
@@ -92,9 +92,10 @@ def validate_update(
 def _check_update(
     problems: Problems, resource: Resource, new: dict[str, Any], old: dict[str, Any], subresource: str
 ) -> None:
-    metadata = new.get("metadata") or {}
-    check_metadata(problems, resource, metadata)
-    check_metadata_update(problems, metadata, old.get("metadata") or {})
+    metadata, before = new.get("metadata") or {}, old.get("metadata") or {}
+    if _told(metadata) != _told(before):
+        check_metadata(problems, resource, metadata)
+        check_metadata_update(problems, metadata, before)
     rules = _RULES.get((resource.group, f"{resource.kind}/{subresource}")) if subresource else None
     if rules is None and _same_body(new, old):
         return
@@ -103,6 +104,10 @@ def _check_update(
         rules.check(problems, new)
         if rules.update is not None:
             rules.update(problems, new, old)
+
+
+def _told(metadata: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in metadata.items() if name != "managedFields"}
 
 
 def _same_body(new: dict[str, Any], old: dict[str, Any]) -> bool:
