@@ -103,3 +103,14 @@ async def test_a_long_list_comes_in_pages(monkeypatch: pytest.MonkeyPatch) -> No
         await until(gone)
         assert informer.get(Key("default", "a-5")) is None
         running.cancel()
+
+
+def test_who_asks_for_edges_hears_of_what_comes_and_goes_alone() -> None:
+    informer: Informer[core.ConfigMap] = Informer(FlakyClient(), core.ConfigMap, clock=VirtualClock())
+    told: list[str] = []
+    informer.on_change(
+        lambda old, new: told.append(f"{old and old.metadata.name}->{new and new.metadata.name}"), edges=True
+    )
+    informer.have([config_map("a"), config_map("a"), config_map("b")])
+    informer.clear()
+    assert told == ["None->a", "None->b", "a->None", "b->None"]

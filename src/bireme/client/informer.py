@@ -74,6 +74,7 @@ class Informer(Generic[K]):
         self._indexers = dict(indexes or {})
         self._indexes: dict[str, dict[str, dict[Key, K]]] = {name: defaultdict(dict) for name in self._indexers}
         self._handlers: list[Callable[[K | None, K | None], None]] = []
+        self._edges: list[Callable[[K | None, K | None], None]] = []
         self._ready = asyncio.Event()
         self._version = ""
         self._lists = 0
@@ -109,9 +110,12 @@ class Informer(Generic[K]):
                 table[value][key] = obj
         self._indexes[name] = table
 
-    def on_change(self, handler: Callable[[K | None, K | None], None]) -> None:
-        """Call `handler(old, new)` for each change; None stands for not there. What is there now is told too."""
-        self._handlers.append(handler)
+    def on_change(self, handler: Callable[[K | None, K | None], None], *, edges: bool = False) -> None:
+        """Call `handler(old, new)` for each change; None stands for not there. What is there now is told too.
+
+        With `edges`, only for what comes and what goes.
+        """
+        (self._edges if edges else self._handlers).append(handler)
         for obj in list(self._objects.values()):
             handler(None, obj)
 
@@ -226,3 +230,6 @@ class Informer(Generic[K]):
                     table[value][key] = obj
         for handler in self._handlers:
             handler(old, obj)
+        if old is None or obj is None:
+            for handler in self._edges:
+                handler(old, obj)

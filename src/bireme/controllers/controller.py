@@ -26,7 +26,7 @@ from bireme.aio.clock import Clock
 from bireme.aio.workqueue import QueueStatistics, WorkQueue
 from bireme.api.errors import AlreadyExists, ApiError, Conflict
 from bireme.api.kinds.meta import Object
-from bireme.api.scheme import Scheme, gvk_of
+from bireme.api.scheme import Scheme
 from bireme.client.client import Client
 from bireme.client.events import EventRecorder
 from bireme.client.informer import Informer, Key, key_of
@@ -52,7 +52,8 @@ ALL = Key("", "")
 class Watch(Generic[K]):
     """Changes that wake a controller: of the kind itself, of what an `owner` kind controls, or as `keys` says.
 
-    `keys` gets the caches and the object before and after (None: not there) and gives the keys to look at.
+    `keys` gets the caches and the object before and after (None: not there) and gives the keys to look at. With
+    `edges`, only what comes and what goes wakes it.
     """
 
     kind: type[K]
@@ -60,6 +61,7 @@ class Watch(Generic[K]):
     keys: Keys[K] | None = None
     namespace: str = ""
     fields: str = ""
+    edges: bool = False
 
     def wakes(self, cache: Informers, old: K | None, new: K | None) -> Iterable[Key]:
         """The keys to look at after a change."""
@@ -73,8 +75,10 @@ class Watch(Generic[K]):
 def owner_key(obj: Object, owner: type[Object]) -> Key | None:
     """The key of the object's controller, if that is an `owner`."""
     reference = controller_of(obj)
-    group, _, kind = gvk_of(owner)
-    if reference is None or reference.kind != kind or reference.api_version.rpartition("/")[0] != group:
+    if reference is None:
+        return None
+    group, _, kind = owner.__gvk__  # type: ignore[attr-defined]
+    if reference.kind != kind or reference.api_version.rpartition("/")[0] != group:
         return None
     return Key(obj.metadata.namespace, reference.name)
 
@@ -143,11 +147,14 @@ class Controller(ABC):
                 self.cache.index(watch.kind, index, values)
         informer = self.cache.of(watch.kind, namespace=watch.namespace, fields=watch.fields)
 
+        wakes, cache = watch.keys or watch.wakes, self.cache
+
         def changed(old: Any, new: Any) -> None:
-            for key in watch.wakes(self.cache, old, new):
+            for key in wakes(cache, old, new):
                 self.wake(key)
 
-        informer.on_change(changed)
+        if wakes is not nobody:
+            informer.on_change(changed, edges=watch.edges)
         self._followed.append(informer)
 
     def unwatch(self, kind: type[Object]) -> None:

@@ -118,7 +118,7 @@ class NamespaceController(Controller):
 
     name = "namespace-controller"
     workers = 10
-    watches = Watch(core.Namespace), Watch(core.Pod, keys=emptied_of_pod)
+    watches = Watch(core.Namespace), Watch(core.Pod, keys=emptied_of_pod, edges=True)
 
     async def reconcile(self, key: Key) -> timedelta | None:
         namespace = self.cache.get(core.Namespace, key)

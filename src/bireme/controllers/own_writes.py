@@ -71,6 +71,8 @@ class OwnWrites(Generic[K]):
                 del self._made[owner]
 
     def _seen(self, old: K | None, new: K | None) -> None:
+        if not (self._owners or self._gone):
+            return
         if new is not None:
             self._came_back(new.metadata.uid)
             if new.metadata.deletion_timestamp:

@@ -98,7 +98,7 @@ class PersistentVolumeController(Controller):
         Watch(Claim, keys=volumes_of_claim),
         Watch(Volume, keys=claims_of_volume),
         Watch(storage.StorageClass, keys=claims_of_class),
-        Watch(core.Pod, keys=claims_of_new_pod),
+        Watch(core.Pod, keys=claims_of_new_pod, edges=True),
     )
 
     def __init__(self, context: Context) -> None:

@@ -61,7 +61,7 @@ class PvcProtectionController(Controller):
     """
 
     name = "persistentvolumeclaim-protection-controller"
-    watches = Watch(core.PersistentVolumeClaim), Watch(core.Pod, keys=claims_let_go)
+    watches = Watch(core.PersistentVolumeClaim), Watch(core.Pod, keys=claims_let_go, edges=True)
 
     def watch(self, watch: Watch[core.Pod]) -> None:
         super().watch(watch)
