@@ -49,6 +49,15 @@ class OwnWrites(Generic[K]):
             present += [obj for uid, (_, obj) in made.items() if uid not in self._gone]
         return present
 
+    def unseen(self, owner: str) -> list[K]:
+        """The owner's objects that were made and are not in the cache yet."""
+        return [obj for _, obj in self._made.get(owner, {}).values()]
+
+    @property
+    def has_deleted(self) -> bool:
+        """Something that was deleted is in the cache still."""
+        return bool(self._gone)
+
     def overdue(self, owner: str, *, before: float) -> list[K]:
         """Objects made before that time and still not seen."""
         return [obj for at, obj in self._made.get(owner, {}).values() if at < before]

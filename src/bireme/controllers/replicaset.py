@@ -14,9 +14,9 @@ from bireme.api.kinds import apps, core
 from bireme.api.selectors import LabelSelector
 from bireme.api.times import rfc3339
 from bireme.client.informer import Key, key_of
-from bireme.controllers import acting, changes, ownership, pods, replicas
+from bireme.controllers import acting, changes, ownership, pods, replicas, tallies
 from bireme.controllers.controller import Context, Controller, Watch, owner_key
-from bireme.controllers.informers import Informers
+from bireme.controllers.informers import ORPHANS, Informers
 from bireme.controllers.own_writes import OwnWrites
 from bireme.controllers.selecting import SELECTS, filed_selector, may_select
 
@@ -49,6 +49,7 @@ class PodReplicator(Controller, Generic[R]):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._own = OwnWrites(self.cache.of(core.Pod))
+        self._tallies = tallies.Tallies(self.cache.of(core.Pod), kind=self.kind.__name__)
 
     @abstractmethod
     def get(self, key: Key) -> R | None:
@@ -72,20 +73,26 @@ class PodReplicator(Controller, Generic[R]):
             self.rest(key, 0)
             return None  # deleted: the garbage collector sees to its pods
         await self._look_up_unseen(owner)
-        owned = await self._claim(owner)
-        self.rest(key, len(owned) * REST_PER_POD_S if len(owned) >= REST_FROM else 0)
+        counts = self._tallied(owner)
+        owned = await self._claim(owner) if counts is None else []
+        number = len(owned) if counts is None else counts.replicas + counts.terminating
+        self.rest(key, number * REST_PER_POD_S if number >= REST_FROM else 0)
         failure, capped = None, False
         if not owner.metadata.deletion_timestamp:
-            now = self.clock.now()
+            wanted = _wanted(owner)
             active = [pod for pod in owned if pods.is_active(pod)]
-            wanted = 1 if owner.spec.replicas is None else owner.spec.replicas
-            siblings = self.siblings(owner) if len(active) > wanted else ()
-            plan = replicas.plan(wanted, active, siblings=siblings, now=now)
+            have = len(active) if counts is None else counts.replicas
+            if have > wanted:
+                plan = replicas.plan(wanted, active, siblings=self.siblings(owner), now=self.clock.now())
+            else:
+                plan = replicas.Plan(create=min(wanted - have, replicas.BURST))
             failure = await self._carry_out(owner, plan)
-            capped = failure is None and abs(wanted - len(active)) > replicas.BURST
+            capped = failure is None and abs(wanted - have) > replicas.BURST
             if plan.create or plan.delete:
-                owned = self._own.laid_over(owner.metadata.uid, self.cache.owned(core.Pod, by=owner))
-        counts = await self._report(owner, owned, failure)
+                counts = self._tallied(owner)
+                if counts is None:
+                    owned = self._own.laid_over(owner.metadata.uid, self.cache.owned(core.Pod, by=owner))
+        counts = await self._report(owner, counts or self._counts(owner, owned), failure)
         if failure is not None:
             if any(cause.reason == "NamespaceTerminating" for cause in failure.error.causes):
                 return None  # its namespace is going, and it with it
@@ -95,6 +102,29 @@ class PodReplicator(Controller, Generic[R]):
         if self._own.waits(owner.metadata.uid):
             return timedelta(seconds=self.settings.unseen_s)
         return replicas.look_again(counts, now=self.clock.now())
+
+    def _tallied(self, owner: R) -> replicas.Counts | None:
+        """The counts, without a look at the pods; None where they have to be looked at."""
+        metadata = owner.metadata
+        if metadata.deletion_timestamp or owner.spec.min_ready_seconds or self._own.has_deleted:
+            return None
+        if self.cache.find(core.Pod, ORPHANS, metadata.namespace):
+            return None  # one of them may be to adopt
+        counts = tallies.counted(
+            self._tallies.of(metadata.uid),
+            self._own.unseen(metadata.uid),
+            selector=self.selector(owner),
+            template_labels=_template_labels(owner),
+        )
+        return counts if counts is not None and counts.replicas <= _wanted(owner) else None
+
+    def _counts(self, owner: R, owned: list[core.Pod]) -> replicas.Counts:
+        return replicas.count(
+            owned,
+            template_labels=_template_labels(owner),
+            min_ready_s=owner.spec.min_ready_seconds or 0,
+            now=self.clock.now(),
+        )
 
     async def _claim(self, owner: R) -> list[core.Pod]:
         claims = ownership.claim(
@@ -168,13 +198,7 @@ class PodReplicator(Controller, Generic[R]):
         self._own.deleted(pod)
         self.events.event(owner, "Normal", "SuccessfulDelete", f"Deleted pod: {pod.metadata.name}")
 
-    async def _report(self, owner: R, owned: list[core.Pod], failure: Failure | None) -> replicas.Counts:
-        counts = replicas.count(
-            owned,
-            template_labels=owner.spec.template.metadata.labels if owner.spec.template else {},
-            min_ready_s=owner.spec.min_ready_seconds or 0,
-            now=self.clock.now(),
-        )
+    async def _report(self, owner: R, counts: replicas.Counts, failure: Failure | None) -> replicas.Counts:
         fresh = self.status(owner, counts, failure)
         if fresh.status != owner.status:
             await self.carry_out((changes.Update(fresh, subresource="status"),))
@@ -189,6 +213,14 @@ class PodReplicator(Controller, Generic[R]):
         """What went wrong, in the words already told: each refusal may name another pod, and is no news."""
         old = _told(owner)
         return old.message if old and old.reason == failure.reason else str(failure.error)
+
+
+def _wanted(owner: apps.ReplicaSet | core.ReplicationController) -> int:
+    return 1 if owner.spec.replicas is None else owner.spec.replicas
+
+
+def _template_labels(owner: apps.ReplicaSet | core.ReplicationController) -> dict[str, str]:
+    return owner.spec.template.metadata.labels if owner.spec.template else {}
 
 
 def _told(
@@ -226,6 +258,7 @@ class ReplicaSetController(PodReplicator[apps.ReplicaSet]):
     """Keep each ReplicaSet at its wanted number of pods."""
 
     name = "replicaset-controller"
+    kind = apps.ReplicaSet
     watches = Watch(apps.ReplicaSet), Watch(core.Pod, keys=would_adopt)
 
     def __init__(self, context: Context) -> None:

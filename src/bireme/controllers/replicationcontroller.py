@@ -29,6 +29,7 @@ class ReplicationControllerController(PodReplicator[core.ReplicationController])
     """Keep each ReplicationController at its wanted number of pods."""
 
     name = "replication-controller"
+    kind = core.ReplicationController
     watches = Watch(core.ReplicationController), Watch(core.Pod, keys=would_adopt)
 
     def get(self, key: Key) -> core.ReplicationController | None:
