@@ -2,20 +2,27 @@
 
 import asyncio
 from collections import Counter
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bireme.api.errors import TooManyRequests
+from bireme.api.selectors import FieldSelector
 from bireme.apiserver import flows
 from bireme.apiserver.fair_queues import Level, LevelSpec, deal, level_spec, share_out
-from bireme.apiserver.flowcontrol import FlowControl, list_seats
-from bireme.http.interface import Identity
+from bireme.apiserver.flowcontrol import FlowControl
+from bireme.apiserver.routes import find_route
+from bireme.apiserver.widths import list_seats, width, write_seats
+from bireme.http.interface import Identity, Query
 from bireme.registry.access import Attempt
 from bireme.registry.flow_defaults import default_levels, default_schemas, keep_flow_objects
+from bireme.registry.selection import Selection
 from bireme.store.interface import Revision
 
+MAPS = "/api/v1/namespaces/default/configmaps"
 ROOT = "/apis/flowcontrol.apiserver.k8s.io/v1"
 SCHEMAS = flows.in_order(map(flows.compiled, default_schemas()))
 EVERYBODY = ("system:authenticated",)
@@ -159,6 +166,64 @@ def test_seats_are_borrowed_from_who_lends_and_does_not_use_them():
     other.join("a", 1, lambda: calls.append(1))
     lender.give_back(3)
     assert calls == [1]
+
+
+def test_writes_take_a_seat_for_each_ten_watchers():
+    assert [write_seats(watchers) for watchers in (0, 1, 10, 11, 99, 100_000)] == [1, 1, 1, 2, 10, 10]
+
+
+async def test_what_requests_take_by_the_work_they_make(opened):
+    async with opened() as door:
+        for number in range(150):
+            await door.make(MAPS, {"metadata": {"name": f"c{number}"}})
+        kind = door.registry.kind("", "v1", "configmaps")
+        level = Level(LevelSpec("some"))
+        level.nominal = 100
+
+        def seats(method: str, path: str) -> int:
+            path, _, query = path.partition("?")
+            asked = Query.parse(query)
+            route = find_route(door.registry.kinds, method, path, watching=asked.flag("watch"))
+            return width(route, asked, door.registry.cache, level)
+
+        assert seats("GET", MAPS) == 2
+        assert seats("GET", f"{MAPS}?limit=10") == 1
+        assert seats("GET", f"{MAPS}/c1") == 1
+        assert seats("GET", f"{MAPS}?fieldSelector=metadata.name%3Dc1") == 1
+        assert seats("GET", f"{MAPS}?watch=1") == 2
+        assert seats("GET", f"{MAPS}?watch=1&resourceVersion=7&sendInitialEvents=true") == 2
+        assert seats("GET", f"{MAPS}?watch=1&resourceVersion=7") == 1
+        cache = door.registry.cache.of(kind.stored)
+        everything = Selection(kind.stored, "default")
+        one = Selection(kind.stored, fields=FieldSelector.parse("metadata.name=c1", kind.resource.selectable))
+        view = SimpleNamespace(key="v", frame=lambda *_: b"")
+        watchers = [cache.watch(everything, view, after=cache.revision()) for _ in range(25)]
+        watchers += [cache.watch(one, view, after=cache.revision()) for _ in range(25)]
+        assert [seats(method, f"{MAPS}/c1") for method in ("PUT", "PATCH", "DELETE")] == [3, 3, 3]
+        assert seats("POST", MAPS) == 3
+        assert seats("POST", "/api/v1/namespaces/default/serviceaccounts/default/token") == 1
+        level.nominal = 14
+        assert seats("POST", MAPS) == 2, "no more than its part of the level"
+        for watcher in watchers:
+            watcher.close()
+            watcher.close()
+        assert (cache.broad, seats("POST", MAPS)) == (0, 1)
+
+
+async def test_a_write_takes_its_seats_and_gives_them_back(opened):
+    async with opened() as door:
+        door.registry.cache.of(door.registry.kind("", "v1", "configmaps").stored).broad = 25
+        control, taken = door.server._flows, []
+        enter = control.enter
+
+        async def noted(flow: Any, user: Any, attempt: Any, seats: int = 1) -> None:
+            await enter(flow, user, attempt, seats)
+            taken.append((seats, flow.level.in_use))
+
+        control.enter = noted
+        assert (await door.ask("POST", MAPS, {"metadata": {"name": "c"}}, user=user("eve"))).status == 403
+        assert taken == [(3, 3)]
+        assert all(level.in_use == 0 for level in control.levels() if not level.exempt)
 
 
 def test_lists_take_a_seat_for_each_hundred_objects():

@@ -23,7 +23,7 @@ from bireme.apiserver.authorization import attempt_of, is_public
 from bireme.apiserver.bodies import read_timeout
 from bireme.apiserver.documents import Documents
 from bireme.apiserver.errors import as_api_error, response_of
-from bireme.apiserver.flowcontrol import FlowControl, list_seats
+from bireme.apiserver.flowcontrol import FlowControl
 from bireme.apiserver.health import Health
 from bireme.apiserver.impersonation import acting
 from bireme.apiserver.lane import Lane
@@ -34,6 +34,7 @@ from bireme.apiserver.resources import ResourceDoor, Tunnels
 from bireme.apiserver.reviews import Reviews
 from bireme.apiserver.routes import CONNECT_SUBRESOURCES, Route, find_route, is_resource_path
 from bireme.apiserver.version import build_info, version_document
+from bireme.apiserver.widths import width
 from bireme.http.interface import Answer, Identity, Request, Response, Stream
 from bireme.registry.access import Attempt, refusal
 from bireme.registry.api_services import Remote
@@ -174,9 +175,9 @@ class ApiServer:
         if route.subresource in CONNECT_SUBRESOURCES:
             self._authorize(user, attempt)
             return await self._resources.serve(route, request, user)
-        seats = self._width(route, request) if route.verb == "list" else 1
         flow = self._flows.flow(user, attempt)
         progress.headers = flow.headers
+        seats = 1 if route.verb == "get" else width(route, request.query, self.registry.cache, flow.level)
         await self._flows.enter(flow, user, attempt, seats)
         try:
             self._authorize(user, attempt)
@@ -215,12 +216,6 @@ class ApiServer:
         if request.path.rstrip("/") == "/version":
             return answer(request, version_document())
         return self.health.answer(request)
-
-    def _width(self, route: Route, request: Request) -> int:
-        """The seats of a list."""
-        limit = request.query.get("limit") if request.query.pairs else ""
-        objects = len(self.registry.cache.of(route.kind.stored).records)
-        return list_seats(objects, int(limit) if limit.isdecimal() and len(limit) < 10 else 0)
 
     async def _document(self, request: Request, user: Identity, progress: "Progress") -> Response:
         attempt = Attempt(request.method.lower(), path=request.path)

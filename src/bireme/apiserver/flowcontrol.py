@@ -1,8 +1,8 @@
 """API priority and fairness: each request is of a flow, each flow has a priority level, each level has seats.
 
 A request that finds a seat costs one look into a table of flows that were met before; only without a seat does it
-wait its turn, or is refused. Schemas and levels follow the objects at once. Left to others: which flow
-(`flows.py`), whose turn (`fair_queues.py`), the objects themselves (`registry/flow_defaults.py`).
+wait its turn, or is refused. Schemas and levels follow the objects at once. Left to others: which flow (`flows.py`),
+how many seats (`widths.py`), whose turn (`fair_queues.py`), the objects themselves (`registry/flow_defaults.py`).
 Source: the Kubernetes documentation on API priority and fairness.
 """
 
@@ -30,8 +30,6 @@ Tree = Mapping[str, Any]
 SEATS = 600
 LONGEST_WAIT_S = 15.0
 KNOWN_FLOWS = 8192
-OBJECTS_A_SEAT = 100
-WIDEST = 10
 WAIT_BUCKETS = (0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0)
 
 
@@ -183,12 +181,6 @@ def _continued(flow: Flow, before: Flow | None) -> Flow:
     if before is not None:
         flow.dispatched, flow.rejected, flow.waits = before.dispatched, before.rejected, before.waits
     return flow
-
-
-def list_seats(objects: int, limit: int) -> int:
-    """The seats of a list: one for every hundred objects that are gone through."""
-    seen = min(objects, 2 * limit) if limit else objects
-    return max(1, min(WIDEST, -(-seen // OBJECTS_A_SEAT)))
 
 
 def _too_many() -> TooManyRequests:

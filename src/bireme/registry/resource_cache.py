@@ -29,7 +29,8 @@ Listener = Callable[[Change], None]
 class ResourceCache:
     """Records, recent changes and watchers of one kind of object; `revision` tells how far they have come.
 
-    `writes` rises with each change; `told` counts the events that watchers were told.
+    `writes` rises with each change; `told` counts the events that watchers were told; `broad` is how many watchers
+    ask for more than one name or one value of an indexed field.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class ResourceCache:
         self.oldest = 0
         self.writes = 0
         self.told = 0
+        self.broad = 0
         self._listeners: list[Listener] = []
         self._taps: dict[Tap, None] = {}
         self._past: dict[str, Record | None] = {}
@@ -134,6 +136,7 @@ class ResourceCache:
         place = self._place(selection)
         channel = self._channel(place, selection, view)
         watcher = Watcher(channel, lambda closed: self._forget_watcher(place, closed), after=after)
+        self.broad += _is_broad(place)
         for change in self.since(after):
             watcher.replay(change)
         return watcher
@@ -235,7 +238,10 @@ class ResourceCache:
 
     def _forget_watcher(self, place: Hashable, watcher: Watcher) -> None:
         channel = watcher.channel
-        if watcher not in channel.members or channel.leave(watcher):
+        if watcher not in channel.members:
+            return
+        self.broad -= _is_broad(place)
+        if channel.leave(watcher):
             return
         group = self._channels[place]
         del group[channel.selection, channel.view.key]
@@ -257,6 +263,10 @@ class ResourceCache:
                     if count:
                         places["field", number, record.fields[number]] = None
         return [channel for place in places if (group := self._channels.get(place)) for channel in group.values()]
+
+
+def _is_broad(place: Hashable) -> bool:
+    return place == "all" or (isinstance(place, tuple) and place[0] == "namespace")
 
 
 def _key(record: Record) -> str:
