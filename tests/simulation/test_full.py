@@ -64,6 +64,23 @@ def test_what_can_not_be_played_is_told_as_it_is_in_the_lean_model() -> None:
         Simulation(full=True).run(failing)
 
 
+@pytest.mark.timeout(120)
+def test_priorities_count_there_too() -> None:
+    job = {"cpu": 4, "memory": "1Gi", "duration": "5m"}
+    story = {
+        "duration": "12m",
+        "nodes": [{"pool": "n", "count": 1, "cpu": 4, "memory": "8Gi"}],
+        "workloads": [
+            {"name": "low", "arrivals": {"at": ["10s"]}, "template": job},
+            {"name": "high", "priority": 100, "arrivals": {"at": ["1m"]}, "template": job},
+        ],
+    }
+    report = Simulation(full=True).run(story)
+    assert [each.workload for each in report.placements] == ["low", "high", "low"]
+    assert report.placements[1].wait < 60
+    assert report.summary["counts"]["completed"] == 2
+
+
 @pytest.mark.timeout(60)
 def test_the_lean_model_is_near() -> None:
     full, lean = played(full=True), played(full=False)

@@ -52,6 +52,25 @@ def test_the_highest_priority_goes_first() -> None:
     assert {each.workload for each in report.placements[:16]} == {"high"}
 
 
+def test_lesser_pods_make_room_and_are_made_anew() -> None:
+    low = jobs(pods=16, name="low")
+    high = jobs(name="high", priority=10, arrivals={"at": ["1m"]})
+    report = played({"workloads": [low, high]})
+    assert (report.summary["counts"]["preempted"], report.summary["counts"]["displaced"]) == (1, 1)
+    urgent = next(each for each in report.placements if each.workload == "high")
+    assert (urgent.time, urgent.wait) == (60.0, 0.0)
+    assert report.summary["counts"]["completed"] == 17
+    assert sum(each.workload == "low" for each in report.placements) == 17
+
+
+def test_who_never_preempts_waits() -> None:
+    low = jobs(pods=16, name="low")
+    high = jobs(name="high", priority=10, arrivals={"at": ["1m"]}, template={"spec": {"preemptionPolicy": "Never"}})
+    report = played({"workloads": [low, high]})
+    assert "preempted" not in report.summary["counts"]
+    assert next(each for each in report.placements if each.workload == "high").wait > 500
+
+
 def test_the_same_seed_gives_the_same_bytes_and_another_one_others(tmp_path: Path) -> None:
     tree = {
         "nodes": [{"pool": "n", "count": 20, "racks": 4, "failures": {"mtbf": "2h", "mttr": "10m"}}],

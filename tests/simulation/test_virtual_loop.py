@@ -1,6 +1,7 @@
 """Time that jumps: things happen in the order of their time, and threads are waited for."""
 
 import asyncio
+import selectors
 import threading
 from collections.abc import Coroutine
 from typing import Any
@@ -54,3 +55,37 @@ def test_time_stands_still_while_a_thread_works() -> None:
             return asyncio.get_running_loop().time()
 
     assert run(main()) == 0.0
+
+
+class Wall:
+    """A clock that is only as late as somebody waited, or worked."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now, self.waits = 100.0, list[float]()
+        look = selectors.DefaultSelector.select
+
+        def select(selector: selectors.DefaultSelector, timeout: float | None = None) -> Any:
+            if timeout:
+                self.waits.append(timeout)
+                self.now += timeout
+            return look(selector, 0)
+
+        monkeypatch.setattr(selectors.DefaultSelector, "select", select)
+
+
+def test_with_a_speed_so_many_seconds_pass_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    wall = Wall(monkeypatch)
+    clock = LoopClock()
+
+    async def main() -> None:
+        await clock.sleep(3600)
+        wall.now += 30  # of work
+        await clock.sleep(3600)
+        wall.now += 300  # longer than there is time for
+        await clock.sleep(3600)
+        assert clock.monotonic() == pytest.approx(3 * 3600)
+
+    with asyncio.Runner(loop_factory=lambda: VirtualLoop(speed=60, clock=lambda: wall.now)) as runner:
+        runner.run(main())
+    assert [wait for wait in wall.waits if wait > 1] == pytest.approx([60, 30])
+    assert wall.now == pytest.approx(100 + 60 + 60 + 300)

@@ -115,6 +115,8 @@ class FullPlayer:
                     await self.nodes.have([(machine.name, shape_of(machine))])
                 await account_made(client)
                 await self._namespaces()
+                for each in self._objects.classes():
+                    await self._client.create(each)
                 notes.begin()
                 yield notes
                 for task in running:

@@ -6,7 +6,7 @@ from random import Random
 
 import msgspec
 
-from bireme.api.kinds import apps, core, meta, policy
+from bireme.api.kinds import apps, core, meta, policy, scheduling
 from bireme.api.model import IntOrString
 from bireme.client.client import Client
 from bireme.controllers.rollout import scaled
@@ -15,7 +15,7 @@ from bireme.simulation.pod import CPU_STEP, MEMORY_STEP, pod_of, rounded
 from bireme.simulation.scenario import Event, Scenario, Template, Workload
 from bireme.simulation.scripts import DEFAULT_RULES, PREFIX, Match, Rule, Rules
 from bireme.simulation.shapes import Shape
-from bireme.simulation.traces import Row
+from bireme.simulation.traces import Row, read_trace
 
 TEMPLATE = "bireme.dev/template"
 
@@ -56,7 +56,7 @@ class Objects:
     """Makes the objects of one scenario."""
 
     def __init__(self, scenario: Scenario, random: Callable[[str], Random]) -> None:
-        self._random = random
+        self._random, self._folder = random, scenario.folder
         self._workloads = {workload.name: workload for workload in scenario.workloads}
         self._names = {id(template): name for name, template in _templates(scenario).items()}
         self._replicas = {each.name: each.replicas for each in scenario.workloads if each.kind == "deployment"}
@@ -128,13 +128,32 @@ class Objects:
     def _pod(self, workload: Workload, template: Template, name: str, row: Row | None = None) -> core.Pod:
         random = self._random(f"pods/{workload.name}")
         cpu, memory = rounded(template.cpu.of(random), CPU_STEP), rounded(template.memory.of(random), MEMORY_STEP)
+        priority = workload.priority if row is None or row.priority is None else row.priority
         if row is not None:
             cpu, memory = row.cpu if row.cpu is not None else cpu, row.memory if row.memory is not None else memory
         namespace = row.namespace if row is not None and row.namespace else workload.namespace
         marked = replace(template, labels={**template.labels, TEMPLATE: self._names[id(template)]})
         pod = pod_of(workload, marked, cpu=cpu, memory=memory, priority=0, namespace=namespace, name=name)
         pod.spec.priority = None  # a cluster's priorities come from classes
+        if priority and not pod.spec.priority_class_name:
+            pod.spec.priority_class_name = class_of(priority)
         return pod
+
+    def classes(self) -> list[scheduling.PriorityClass]:
+        """The priority classes of all workloads and of the rows of their traces. Raises ScenarioError."""
+        found = {workload.priority for workload in self._workloads.values()}
+        for workload in self._workloads.values():
+            if workload.arrivals is not None and workload.arrivals.trace:
+                found.update(row.priority or 0 for row in read_trace(self._folder / workload.arrivals.trace))
+        return [
+            scheduling.PriorityClass(metadata=meta.ObjectMeta(name=class_of(value)), value=value)
+            for value in sorted(found - {0})
+        ]
+
+
+def class_of(priority: int) -> str:
+    """The name of the class of pods of this priority."""
+    return f"priority-{priority}" if priority > 0 else f"priority-minus{priority}"
 
 
 def _count(word: str) -> IntOrString:

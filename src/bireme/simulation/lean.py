@@ -176,7 +176,7 @@ class Player:
         self._deciding = False
         while (waiting := queue.take(now=now)) is not None:
             pod = self._pods[waiting.key.name]
-            node = self._placer.place(pod.form.pod, pod.uid)
+            node = self._placer.place(pod.form.pod, pod.uid) or self._preempt(pod)
             if node is None:
                 self.recorder.count("refused")
                 queue.give_back(waiting, self._placer.lack(pod.form.demand), now=now)
@@ -191,6 +191,14 @@ class Player:
         if due is not None and not now < self._alarm <= now + due:
             self._alarm = now + max(due, SOON_S)
             self.agenda.at(self._alarm, _nothing)
+
+    def _preempt(self, pod: SimPod) -> str | None:
+        """Have lesser pods make room, if that helps; they are gone at once, and replaced."""
+        victims = self._placer.victims(pod.form.pod)
+        for uid in victims:
+            self.recorder.count("preempted")
+            self.displace(self._pods[uid])
+        return self._placer.place(pod.form.pod, pod.uid) if victims else None
 
     def _placed(self, pod: SimPod, machine: Machine, tries: int) -> None:
         now = self.agenda.now

@@ -9,6 +9,8 @@ from bireme.ledger.ledger import Ledger
 from bireme.scheduler.demand import Demand, demand_of
 from bireme.scheduler.explanation import Explanation, message
 from bireme.scheduler.interface import Lack
+from bireme.scheduler.nominated import Nominated
+from bireme.scheduler.preempting import Preempting
 from bireme.scheduler.profile import Profile
 from bireme.scheduler.queue import ALL
 from bireme.scheduler.templates import Templates
@@ -24,6 +26,7 @@ class Placer:
     def __init__(self, profile: Profile) -> None:
         self._world = World(Ledger())
         self._templates = Templates(self._world, profile)
+        self._preempting = Preempting(self._world, Nominated(self._world))
 
     def set_node(self, node: core.Node) -> None:
         """Have this node, as it is now."""
@@ -43,6 +46,18 @@ class Placer:
         pod.metadata.uid = uid  # the pod is its form's, and lent to each of its kind
         template.assume(pod, node)
         return node
+
+    def victims(self, pod: core.Pod) -> list[str]:
+        """The uids of those whose eviction makes room for a pod that no node takes; none where that does not help."""
+        priority, preempting = pod.spec.priority or 0, self._preempting
+        if pod.spec.preemption_policy == "Never" or not any(other < priority for other in self._world.priorities):
+            return []
+        if preempting.is_cold(priority):
+            for _ in preempting.warm():
+                continue
+        template = self._templates.of(pod)
+        choice = preempting.choose(pod, template, Explanation(template), ())
+        return [] if isinstance(choice, str) else [victim.uid for victim in choice.victims]
 
     def release(self, uid: str) -> None:
         """The pod has ended or gone."""

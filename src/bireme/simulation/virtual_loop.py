@@ -2,7 +2,7 @@
 
 Everything that waits by the loop (sleeps, timeouts, a `LoopClock`) waits in that time, so a whole control plane plays
 its days as fast as its work allows, and in the same order each time. Real work elsewhere, in threads, is waited for
-before time goes on. With a speed, so many seconds pass in one.
+before time goes on. With a speed, so many seconds pass in one of `clock`'s, as long as the work is done in time.
 """
 
 import asyncio
@@ -10,6 +10,8 @@ import selectors
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from bireme.aio.clock import RealClock
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 THREADS_S = 0.001
@@ -22,14 +24,14 @@ class _Selector(selectors.DefaultSelector):
 
     jump: Callable[[float], None]
     threads = 0
-    speed: float | None = None
+    ahead: Callable[[float], float]
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None or timeout <= 0:
             return super().select(timeout)
         if self.threads:
             return super().select(THREADS_S)
-        came = super().select(timeout / self.speed if self.speed else 0)
+        came = super().select(self.ahead(timeout))
         if not came:
             self.jump(timeout)
         return came
@@ -38,17 +40,24 @@ class _Selector(selectors.DefaultSelector):
 class VirtualLoop(asyncio.SelectorEventLoop):
     """See the module."""
 
-    def __init__(self, *, speed: float | None = None) -> None:
-        self._now = 0.0
+    def __init__(self, *, speed: float | None = None, clock: Callable[[], float] | None = None) -> None:
+        self._now, self._speed = 0.0, speed
+        self._clock = clock or RealClock().monotonic
+        self._began = self._clock()
         self._looks = _Selector()
-        self._looks.jump = self._jump
-        self._looks.speed = speed
+        self._looks.jump, self._looks.ahead = self._jump, self._ahead
         super().__init__(self._looks)
         self._clock_resolution = RESOLUTION_S
 
     def time(self) -> float:
         """Seconds since its beginning."""
         return self._now
+
+    def _ahead(self, seconds: float) -> float:
+        """For how long to wait before time may be so much later: the work in between counts as waiting."""
+        if not self._speed:
+            return 0.0
+        return max((self._now + seconds) / self._speed - (self._clock() - self._began), 0.0)
 
     def _jump(self, seconds: float) -> None:
         self._now += seconds
