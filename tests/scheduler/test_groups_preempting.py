@@ -91,6 +91,24 @@ async def test_a_group_has_as_many_evicted_as_it_needs_and_no_more() -> None:
         assert await leaving(s) == []
 
 
+async def test_what_others_say_of_a_group_is_left_alone() -> None:
+    async with scheduling_with_rules() as s:
+        await classes(s)
+        await s.register(node("a"))
+        made = await s.cluster.client.create(gang(1))
+        made.status.conditions = [
+            meta.Condition(
+                type="Other", status="True", reason="Said", message="", last_transition_time="2026-01-01T00:00:00Z"
+            )
+        ]
+        await s.cluster.client.update(made, subresource="status")
+        await s.create(member("m1"))
+        assert await s.placed("m1") == "a"
+        await said(s, "True")
+        found = await s.cluster.client.get(groups.PodGroup, "gang", namespace="default")
+        assert [each.type for each in found.status.conditions] == ["Other", "PodGroupInitiallyScheduled"]
+
+
 async def test_nobody_is_evicted_for_a_group_that_would_not_fit_even_then() -> None:
     async with scheduling_with_rules() as s:
         await classes(s)

@@ -9,6 +9,7 @@ from bireme.controllers.certificate_signing import CertificateController
 from bireme.controllers.cluster_role_aggregation import ClusterRoleAggregationController
 from bireme.controllers.controller import Context, Controller
 from bireme.controllers.deployment import DeploymentController
+from bireme.controllers.device_taint_eviction import DeviceTaintEvictionController
 from bireme.controllers.disruption import DisruptionController
 from bireme.controllers.endpoints import EndpointsController
 from bireme.controllers.endpointslice import EndpointSliceController
@@ -44,6 +45,7 @@ KINDS: tuple[type[Controller], ...] = (
     NamespaceController,
     NodeLifecycleController,
     TaintEvictionController,
+    DeviceTaintEvictionController,
     NodeIpamController,
     ServiceAccountController,
     RootCaController,

@@ -247,6 +247,11 @@ CONTROLLERS: Mapping[str, str] = {
         update | batch | cronjobs/finalizers cronjobs/status
         delete list | core | pods
     """,
+    "device-taint-eviction-controller": """
+        delete read | core | pods
+        patch update | core | pods/status
+        read | resource.k8s.io | resourceclaims resourceslices devicetaintrules
+    """,
     "daemon-set-controller": """
         read | apps | daemonsets
         update | apps | daemonsets/finalizers daemonsets/status

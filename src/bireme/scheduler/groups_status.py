@@ -8,6 +8,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import structlog
 
 from bireme.aio.clock import Clock
@@ -80,7 +81,7 @@ class GroupStatus:
         changed = old is None or old.status != new["status"]
         new["lastTransitionTime"] = rfc3339(self._clock.now()) if changed or old is None else old.last_transition_time
         new["observedGeneration"] = group.metadata.generation
-        others = [each for each in conditions if each.type != SCHEDULED]
+        others = [msgspec.to_builtins(each) for each in conditions if each.type != SCHEDULED]
         await self._client.patch(
             scheduling.PodGroup,
             key.name,
