@@ -172,6 +172,16 @@ extenders:
     assert [profile.counts(name) for name in ("example.com/gpu", "example.com/licence", "cpu")] == [False, True, True]
 
 
+def test_devices_have_their_time_to_be_ready() -> None:
+    args = "{bindingTimeout: 2m, filterTimeout: 5s}"
+    assert (
+        read(f"profiles: [{{pluginConfig: [{{name: DynamicResources, args: {args}}}]}}]").binding_timeout_s == 120.0
+    )
+    for wrong in ("0s", "soon"):
+        with pytest.raises(ConfigurationError, match="bindingTimeout"):
+            read(f"profiles: [{{pluginConfig: [{{name: DynamicResources, args: {{bindingTimeout: {wrong}}}}}]}}]")
+
+
 def test_preemption_has_candidates() -> None:
     args = "{minCandidateNodesPercentage: 50, minCandidateNodesAbsolute: 3}"
     (profile,) = read(f"profiles: [{{pluginConfig: [{{name: DefaultPreemption, args: {args}}}]}}]").profiles

@@ -72,6 +72,7 @@ async def run_scheduler(
         clock=clock,
         uid=new_uid,
         bind_timeout_s=settings.bind_timeout_s,
+        binding_timeout_s=settings.binding_timeout_s,
         extenders=settings.extenders,
     )
     scheduler = Scheduler(

@@ -4,7 +4,7 @@ Which devices those are is found by `claims_allocator.py`. Pods whose claims ask
 node (`claims_columns.py`). Left to others: making claims from templates and taking back what nobody uses
 (`controllers/resource_claims.py`), and what drivers do on nodes.
 
-Not done: waiting for a device's binding conditions; attributes that are derived; amounts of a node that devices use.
+Not done: attributes that are derived; amounts of a node that devices use.
 Source: the Kubernetes documentation on dynamic resource allocation; reasons as the original words them.
 """
 
@@ -22,6 +22,7 @@ from bireme.api.kinds import core, resource
 from bireme.client.client import Client
 from bireme.client.informer import Informer, Key, key_of
 from bireme.scheduler.claims_allocator import Pick, Wanted, allocate
+from bireme.scheduler.claims_binding import BINDING_TIMEOUT_S, BindingConditions, binds
 from bireme.scheduler.claims_cache import Devices
 from bireme.scheduler.claims_columns import ClaimColumns
 from bireme.scheduler.claims_spec import (
@@ -63,7 +64,9 @@ class DynamicResources:
         pods: Informer[core.Pod],
         clock: Clock,
         uid: Callable[[], str],
+        binding_timeout_s: float = BINDING_TIMEOUT_S,
     ) -> None:
+        self._binding = BindingConditions(devices.claims, clock, timeout_s=binding_timeout_s)
         self._devices, self._nodes, self._clock = devices, nodes, clock
         self._writer = ClaimWriter(client, devices, clock=clock, uid=uid)
         self._columns = ClaimColumns(devices, nodes, clock)
@@ -133,10 +136,11 @@ class DynamicResources:
         return True
 
     async def prepare(self, pod: core.Pod, node: str) -> None:
-        """Write allocations, and the pod's name on its claims."""
+        """Write allocations, and the pod's name on its claims; wait until the devices are ready."""
         held = self._held.get(pod.metadata.uid)
         if held is None:
             raise NotReady(f'nothing is reserved for pod "{pod.metadata.name}"')
+        binding: dict[Key, str] = {}
         for claim in self._claims(pod, fault=NotReady):
             key = key_of(claim)
             _, picks = held.picks.get(key, ("", None))
@@ -144,9 +148,13 @@ class DynamicResources:
                 raise NotReady(f'pod "{pod.metadata.name}" is gone')
             held.written.append(key)
             try:
-                await self._writer.write(claim, pod, picks)
+                await self._writer.write(claim, pod, picks, node=node)
             except (Conflict, NotFound) as error:
                 raise NotReady(str(error)) from error
+            if binds(claim, picks):
+                binding[key] = claim.metadata.uid
+        if binding:
+            await self._binding.wait(binding)
 
     def release(self, pod: core.Pod) -> None:
         """Let go of the devices; what was written is taken back by `run`."""

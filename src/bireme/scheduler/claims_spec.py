@@ -73,6 +73,7 @@ def allocation_of(
     picks: Sequence[Pick],
     find_class: FindClass,
     *,
+    node: str,
     now: datetime,
     uid: Callable[[], str],
 ) -> resource.AllocationResult:
@@ -82,7 +83,9 @@ def allocation_of(
         devices=resource.DeviceAllocationResult(
             results=[_result(pick, uid) for pick in picks], config=_config(claim, picks, find_class)
         ),
-        node_selector=node_selector(pick.device for pick in picks),
+        node_selector=_on(node)
+        if any(pick.device.said.binds_to_node for pick in picks)
+        else node_selector(pick.device for pick in picks),
     )
 
 
@@ -95,6 +98,8 @@ def _result(pick: Pick, uid: Callable[[], str]) -> resource.DeviceRequestAllocat
         device=device.id.name,
         admin_access=pick.alternative.admin or None,
         tolerations=list(pick.alternative.tolerations),
+        binding_conditions=list(device.said.binding_conditions),
+        binding_failure_conditions=list(device.said.binding_failure_conditions),
         consumed_capacity={name: _amount(device, name, nanos) for name, nanos in pick.consumed.items()},
         share_id=uid() if device.shared and not pick.alternative.admin else "",
     )
@@ -143,14 +148,18 @@ def node_selector(devices: Iterable[Device]) -> core.NodeSelector | None:
     seen: set[bytes] = set()
     for device in devices:
         if device.node:
-            wish = core.NodeSelectorRequirement(key="metadata.name", operator="In", values=[device.node])
-            return core.NodeSelector(node_selector_terms=[core.NodeSelectorTerm(match_fields=[wish])])
+            return _on(device.node)
         if device.selector is None or (key := msgspec.msgpack.encode(device.selector)) in seen:
             continue
         seen.add(key)
         narrowed = True
         terms = [_both(one, other) for one in terms for other in device.selector.node_selector_terms]
     return core.NodeSelector(node_selector_terms=terms) if narrowed else None
+
+
+def _on(node: str) -> core.NodeSelector:
+    wish = core.NodeSelectorRequirement(key="metadata.name", operator="In", values=[node])
+    return core.NodeSelector(node_selector_terms=[core.NodeSelectorTerm(match_fields=[wish])])
 
 
 def _both(one: core.NodeSelectorTerm, other: core.NodeSelectorTerm) -> core.NodeSelectorTerm:

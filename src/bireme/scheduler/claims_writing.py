@@ -25,15 +25,17 @@ class ClaimWriter:
     def __init__(self, client: Client, devices: Devices, *, clock: Clock, uid: Callable[[], str]) -> None:
         self._client, self._devices, self._clock, self._uid = client, devices, clock, uid
 
-    async def write(self, claim: resource.ResourceClaim, pod: core.Pod, picks: Sequence[Pick] | None) -> None:
-        """Have the claim allocated, with these picks if it is not yet, and the pod among its users."""
+    async def write(
+        self, claim: resource.ResourceClaim, pod: core.Pod, picks: Sequence[Pick] | None, *, node: str
+    ) -> None:
+        """Have the claim allocated, with these picks for the node if it is not yet, and the pod among its users."""
         key = key_of(claim)
         for _ in range(TRIES):
             try:
                 if FINALIZER not in claim.metadata.finalizers and claim.status.allocation is None:
                     marks = {"finalizers": [*claim.metadata.finalizers, FINALIZER]}
                     claim = await self._patch(claim, {"metadata": marks})
-                status = self._status(claim, pod, picks)
+                status = self._status(claim, pod, picks, node)
                 if status:
                     await self._patch(claim, {"status": status}, subresource="status")
             except Conflict:
@@ -43,7 +45,7 @@ class ClaimWriter:
         raise Conflict(f'claim "{key}" changes faster than it can be written')
 
     def _status(
-        self, claim: resource.ResourceClaim, pod: core.Pod, picks: Sequence[Pick] | None
+        self, claim: resource.ResourceClaim, pod: core.Pod, picks: Sequence[Pick] | None, node: str
     ) -> dict[str, Any] | None:
         """What is to be written of the claim: its allocation, its user, both or nothing. Raises NotReady."""
         users = [msgspec.to_builtins(user) for user in claim.status.reserved_for]
@@ -52,7 +54,9 @@ class ClaimWriter:
             return None if there else {"reservedFor": [*users, consumer(pod)]}
         if picks is None or claim.metadata.deletion_timestamp:
             raise NotReady(f'claim "{key_of(claim)}" lost its allocation')
-        made = allocation_of(claim, picks, self._devices.device_class, now=self._clock.now(), uid=self._uid)
+        made = allocation_of(
+            claim, picks, self._devices.device_class, node=node, now=self._clock.now(), uid=self._uid
+        )
         return {"allocation": msgspec.to_builtins(made), "reservedFor": [*users, consumer(pod)]}
 
     async def _patch(

@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from bireme.aio.backoff import Backoff
+from bireme.api.cel.coercion import parse_duration
+from bireme.api.cel.errors import CelError
 from bireme.api.codec import yaml
 from bireme.api.errors import ApiError
 from bireme.scheduler.configuration_error import ConfigurationError
@@ -44,6 +46,7 @@ class Settings:
     preempting: frozenset[str] = frozenset((DEFAULT.name,))
     backoff: Backoff = BACKOFF
     bind_timeout_s: float = 600.0
+    binding_timeout_s: float = 600.0
     extenders: tuple[Extender, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -88,6 +91,7 @@ def settings_of(tree: Any, scorers: Iterable[Scorer] = ()) -> Settings:
         preempting=frozenset(each.profile.name for each in read if each.preempts),
         backoff=Backoff(float(file.pod_initial_backoff_seconds), float(file.pod_max_backoff_seconds)),
         bind_timeout_s=max(each.bind_timeout_s for each in read),
+        binding_timeout_s=max(each.binding_timeout_s for each in read),
         extenders=extenders,
         warnings=(
             *(f"{camel(field)} is ignored: {IGNORED[field]}" for field in asked),
@@ -101,6 +105,7 @@ class _Read:
     profile: Profile
     preempts: bool
     bind_timeout_s: float
+    binding_timeout_s: float
     warnings: tuple[str, ...]
 
 
@@ -140,7 +145,8 @@ def _profile(
         ignored=ignored
         | frozenset((*fit.ignored_resources, *fit.ignored_resource_groups) if fit is not None else ()),
     )
-    return _Read(profile, chosen.preempts, _bind_timeout(arguments), chosen.warnings)
+    binding_s = _binding_timeout(arguments, f"{place}.pluginConfig: DynamicResources")
+    return _Read(profile, chosen.preempts, _bind_timeout(arguments), binding_s, chosen.warnings)
 
 
 def _arguments(file: FileProfile, names: Iterable[str], place: str) -> Arguments:
@@ -224,6 +230,18 @@ def _candidates(arguments: Arguments, place: str) -> Candidates:
 
 def _bind_timeout(arguments: Arguments) -> float:
     return float(arguments.volumes.bind_timeout_seconds) if arguments.volumes is not None else 600.0
+
+
+def _binding_timeout(arguments: Arguments, place: str) -> float:
+    """How long devices may take to be ready, for whoever is slowest."""
+    said = arguments.devices.binding_timeout if arguments.devices is not None else "600s"
+    try:
+        seconds = parse_duration(said).total_seconds()
+    except CelError as error:
+        raise ConfigurationError(f"{place}: bindingTimeout: {error}") from error
+    if seconds < 1:
+        raise ConfigurationError(f"{place}: bindingTimeout: {said}: must be at least 1 second")
+    return seconds
 
 
 def _converted(tree: Any, kind: type[T], place: str) -> T:

@@ -147,6 +147,13 @@ class VolumeArgs(_Strict, frozen=True):
     bind_timeout_seconds: int = 600
 
 
+class DevicesArgs(_Strict, frozen=True):
+    """DynamicResourcesArgs. A look at devices is bounded in steps here, so `filter_timeout` bounds nothing."""
+
+    filter_timeout: str = "10s"
+    binding_timeout: str = "600s"
+
+
 class PreemptionArgs(_Strict, frozen=True):
     """DefaultPreemptionArgs: where amounts alone decide, every node is looked at whatever these say."""
 
@@ -162,4 +169,5 @@ class Arguments(msgspec.Struct, frozen=True):
     spread: SpreadArgs | None = msgspec.field(default=None, name="PodTopologySpread")
     affinity: AffinityArgs | None = msgspec.field(default=None, name="InterPodAffinity")
     volumes: VolumeArgs | None = msgspec.field(default=None, name="VolumeBinding")
+    devices: DevicesArgs | None = msgspec.field(default=None, name="DynamicResources")
     preemption: PreemptionArgs | None = msgspec.field(default=None, name="DefaultPreemption")

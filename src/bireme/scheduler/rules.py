@@ -11,6 +11,7 @@ from bireme.client.client import Client
 from bireme.client.informer import Informer
 from bireme.ledger.columns import Columns
 from bireme.scheduler.claims import DynamicResources
+from bireme.scheduler.claims_binding import BINDING_TIMEOUT_S
 from bireme.scheduler.claims_cache import Devices
 from bireme.scheduler.extender_settings import Extender
 from bireme.scheduler.extending import Extending
@@ -39,6 +40,7 @@ class Rules:
         clock: Clock,
         uid: Callable[[], str],
         bind_timeout_s: float = BIND_TIMEOUT_S,
+        binding_timeout_s: float = BINDING_TIMEOUT_S,
         extenders: Sequence[Extender] = (),
     ) -> None:
         self._wake: Callable[[Lack, Helps], None] = lambda lack, helps: None
@@ -55,7 +57,15 @@ class Rules:
             state=lambda: (columns.position, self._changes),
             told=self._tell,
         )
-        self._claims = DynamicResources(client, devices=self._devices, nodes=sets, pods=pods, clock=clock, uid=uid)
+        self._claims = DynamicResources(
+            client,
+            devices=self._devices,
+            nodes=sets,
+            pods=pods,
+            clock=clock,
+            uid=uid,
+            binding_timeout_s=binding_timeout_s,
+        )
         self.all: tuple[Rule, ...] = (
             self.groups,
             VolumeRestrictions(storage=self._storage, nodes=sets, pods=pods),
