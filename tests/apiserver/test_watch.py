@@ -2,9 +2,17 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
+
 from bireme.api.codec import protobuf
+from bireme.api.scheme import builtin
+from bireme.apiserver.listed import Listed
 from bireme.apiserver.negotiation import PROTOBUF
+from bireme.apiserver.views import ObjectView, PartialView, WholeView
+from bireme.apiserver.watch import PIECE_BYTES, beginning
 from bireme.http.interface import WebSocketUpgrade
+from bireme.registry.kinds import kind_of
+from bireme.registry.record import HeaderReader, encode
 from bireme.registry.watcher import BUFFERED_FRAMES
 
 CONFIGS = "/api/v1/namespaces/default/configmaps"
@@ -184,3 +192,25 @@ async def test_a_watcher_that_never_reads_is_dropped(opened):
                 await door.make(CONFIGS, config("a"))
         await door.clock.advance(0)
         assert [chunk async for chunk in answer.chunks] == []
+
+
+POD = kind_of(builtin().of_kind("", "v1", "Pod"))
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        pytest.param(WholeView(POD, Listed(lambda: 0.0)), id="whole objects, kept once they were told twice"),
+        pytest.param(PartialView(POD, "v1"), id="metadata"),
+    ],
+)
+def test_what_there_is_is_told_in_pieces_and_to_all_alike(view: ObjectView) -> None:
+    trees = [{"metadata": {"name": f"p{number}", "annotations": {"a": "x" * 20 * number}}} for number in range(150)]
+    read = HeaderReader(POD.resource).read
+    records = [read(f"{POD.key_prefix}n/p{at}", encode(POD.resource, tree), at + 1) for at, tree in enumerate(trees)]
+    frames = [view.frame("ADDED", record, record.revision) for record in records]
+    for _ in range(3):
+        pieces = list(beginning(view, records))
+        assert b"".join(pieces) == b"".join(frames)
+        assert 1 < len(pieces) < len(records)
+        assert max(map(len, pieces)) < PIECE_BYTES + max(map(len, frames))

@@ -62,6 +62,8 @@ class WholeView:
     def __init__(self, kind: Kind, listed: Listed) -> None:
         self._kind = kind
         self._listed = listed
+        # Of custom objects and of other versions one key and revision have several forms.
+        self._plain = not kind.is_alias and kind.custom is None
         self.key: Hashable = kind.resource.version if kind.is_alias else ""
 
     def object(self, document: Document) -> bytes:
@@ -69,10 +71,16 @@ class WholeView:
 
     def page(self, page: Page) -> Iterator[bytes]:
         yield b'%b%b,"items":[' % (self._kind.list_head, orjson.dumps(list_metadata(page)))
-        # Of custom objects and of other versions one key and revision have several forms.
-        plain = not self._kind.is_alias and self._kind.custom is None
-        yield from _joined(page.records, self._listed.spell(self._kind) if plain else _each(self.object))
+        yield from _joined(page.records, self._spell())
         yield b"]}"
+
+    def added(self) -> Callable[[list[Record]], list[bytes]]:
+        """`frame` for what there is when a watch begins, spelled out once for all who come after one another."""
+        spell = self._spell()
+        return lambda records: [b'{"type":"ADDED","object":%b}\n' % spelled for spelled in spell(records)]
+
+    def _spell(self) -> Callable[[list[Record]], list[bytes]]:
+        return self._listed.spell(self._kind) if self._plain else _each(self.object)
 
     def frame(self, kind: str, record: Record, revision: int) -> bytes:
         return b'{"type":"%b","object":%b}\n' % (kind.encode(), conversion.body(self._kind, record, revision))
@@ -188,6 +196,13 @@ def view_of(kind: Kind, wanted: Accepted, *, include: str, now: Callable[[], dat
         chosen: IncludeObject = include if include in ("None", "Object") else "Metadata"  # type: ignore[assignment]
         return TableView(kind, wanted.version, include=chosen, now=now)
     return PartialView(kind, wanted.version) if wanted.form == "Partial" else WholeView(kind, listed)
+
+
+def added(view: ObjectView) -> Callable[[list[Record]], list[bytes]]:
+    """How what there is when a watch begins becomes ADDED events, some at a time."""
+    if isinstance(view, WholeView):
+        return view.added()
+    return _each(lambda record: view.frame("ADDED", record, record.revision))
 
 
 def _each(render: Callable[[Record], bytes]) -> Callable[[list[Record]], list[bytes]]:

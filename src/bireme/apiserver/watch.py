@@ -16,7 +16,7 @@ from bireme.api.codec import protobuf_encoder
 from bireme.api.errors import ApiError
 from bireme.apiserver.errors import status_of
 from bireme.apiserver.negotiation import JSON, PROTOBUF
-from bireme.apiserver.views import ObjectView
+from bireme.apiserver.views import ObjectView, added
 from bireme.http.interface import WebSocketConnection
 from bireme.registry.reader import Watching
 from bireme.registry.record import Record
@@ -24,6 +24,7 @@ from bireme.registry.watch_cache import WatchCache
 
 PIECE_BYTES = 16 * 1024
 """What there is at the beginning goes out in such pieces: each connection keeps the room of its longest write."""
+AT_A_TIME = 32
 BOOKMARK_EVERY_S = 60.0
 BOOKMARK_BEFORE_END_S = 2.0
 
@@ -43,7 +44,7 @@ async def watch_frames(
     watcher = watching.watcher
     try:
         revision = watching.revision
-        pieces = _initial(view, watching.initial or ())
+        pieces = beginning(view, watching.initial) if watching.initial else ()
         del watching  # a watch lasts longer than the objects of its beginning
         for piece in pieces:
             yield piece
@@ -73,14 +74,18 @@ async def watch_frames(
         watcher.close()
 
 
-def _initial(view: ObjectView, records: Sequence[Record]) -> Iterator[bytes]:
-    frames, size = [], 0
-    for record in records:
-        frames.append(view.frame("ADDED", record, record.revision))
-        size += len(frames[-1])
-        if size >= PIECE_BYTES:
-            yield b"".join(frames)
-            frames, size = [], 0
+def beginning(view: ObjectView, records: Sequence[Record]) -> Iterator[bytes]:
+    """The frames of what there is when a watch begins, in pieces."""
+    render = added(view)
+    frames: list[bytes] = []
+    size = 0
+    for begin in range(0, len(records), AT_A_TIME):
+        for frame in render(list(records[begin : begin + AT_A_TIME])):
+            frames.append(frame)
+            size += len(frame)
+            if size >= PIECE_BYTES:
+                yield b"".join(frames)
+                frames, size = [], 0
     if frames:
         yield b"".join(frames)
 
