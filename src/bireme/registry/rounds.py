@@ -18,13 +18,13 @@ AT_A_TIME = 32
 FOR_EACH_S = 60e-6
 LONGEST_S = 0.1
 REST = 10
-"""Rounds begin so far apart for each watcher, or twice as far as one takes, and no farther than the longest; one that
-takes longer than that is followed by a rest of a tenth of it."""
+"""Rounds begin so far apart for each watcher, or half as far again as one takes, and no farther than the longest; one
+that takes longer than that is followed by a rest of a tenth of it."""
 
 
 def pause_after(took: float, crowd: int) -> float:
     """How long to wait after a round over so many watchers that took so long, in seconds."""
-    apart = min(max(crowd * FOR_EACH_S, 2 * took), LONGEST_S)
+    apart = min(max(crowd * FOR_EACH_S, 1.5 * took), LONGEST_S)
     return max(apart - took, took / REST)
 
 
