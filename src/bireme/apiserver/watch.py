@@ -24,7 +24,7 @@ from bireme.registry.watch_cache import WatchCache
 
 PIECE_BYTES = 16 * 1024
 """What there is at the beginning goes out in such pieces: each connection keeps the room of its longest write."""
-AT_A_TIME = 32
+AT_A_TIME = 8
 BOOKMARK_EVERY_S = 60.0
 BOOKMARK_BEFORE_END_S = 2.0
 
