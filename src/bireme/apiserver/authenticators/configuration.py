@@ -1,6 +1,6 @@
 """Identity providers as an operator names them: one by flags, or several in an AuthenticationConfiguration file.
 
-Of the file, everything is understood but expressions: claims are taken as they are, or checked against one value.
+Claims are taken as they are, or checked against one value, or go through expressions (`claim_expressions.py`).
 Source: the Kubernetes documentation on authentication.
 """
 
@@ -8,8 +8,10 @@ import ssl
 from pathlib import Path
 from typing import Any
 
+from bireme.api.cel.errors import CelError
 from bireme.api.codec import yaml
 from bireme.api.errors import ApiError
+from bireme.apiserver.authenticators.claim_expressions import expressions_of
 from bireme.apiserver.authenticators.oidc import Issuer
 from bireme.http.certificates import client_context
 
@@ -84,24 +86,26 @@ def _issuer(tree: Tree, where: str) -> Issuer:
         _check_url(discovery, where)
     if not issuer.get("audiences"):
         raise AuthenticationConfigError(f"{where}: the issuer has no audiences")
-    beyond = [name for name in ("uid", "extra") if mappings.get(name)] + ["userValidationRules"] * bool(
-        tree.get("userValidationRules")
-    )
-    rules = tree.get("claimValidationRules") or ()
-    if beyond or any("expression" in one for one in (username, groups, *rules)):
-        raise AuthenticationConfigError(f"{where}: expressions are not understood here")
-    if not username.get("claim") or "prefix" not in username or (groups.get("claim") and "prefix" not in groups):
+    rules = [rule for rule in tree.get("claimValidationRules") or () if "expression" not in rule]
+    try:
+        expressions = expressions_of(tree)
+    except (CelError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise AuthenticationConfigError(f"{where}: {error}") from error
+    named = expressions.username is not None or (username.get("claim") and "prefix" in username)
+    if not named or (groups.get("claim") and "prefix" not in groups):
         raise AuthenticationConfigError(f"{where}: claims of username and groups need a claim and a prefix")
     return Issuer(
         url,
         tuple(issuer["audiences"]),
-        str(username["claim"]),
-        str(username["prefix"]),
+        str(username.get("claim") or ""),
+        str(username.get("prefix") or ""),
         str(groups.get("claim") or ""),
         str(groups.get("prefix") or ""),
         {str(rule["claim"]): str(rule.get("requiredValue") or "") for rule in rules},
         discovery,
         _tls(issuer.get("certificateAuthority"), where),
+        str((mappings.get("uid") or {}).get("claim") or ""),
+        expressions,
     )
 
 

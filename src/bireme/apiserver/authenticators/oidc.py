@@ -13,6 +13,8 @@ import orjson
 import structlog
 
 from bireme.aio.clock import Clock
+from bireme.api.cel.errors import CelError
+from bireme.apiserver.authenticators.claim_expressions import NONE, Expressions, text_of, texts_of
 from bireme.http.interface import Identity
 from bireme.http.requests import RequestFailed, Session
 from bireme.registry.token_keys import LONGEST_TOKEN
@@ -45,6 +47,8 @@ class Issuer:
     required_claims: Mapping[str, str] = field(default_factory=dict)
     discovery_url: str = ""
     tls: ssl.SSLContext | None = None
+    uid_claim: str = ""
+    expressions: Expressions = NONE
 
 
 class OidcTokens:
@@ -136,19 +140,36 @@ def user_of(claims: Tree, issuer: Issuer, *, now: float) -> Identity | None:
         return None
     if any(claims.get(name) != value for name, value in issuer.required_claims.items()):
         return None
-    name = claims.get(issuer.username_claim)
-    if not isinstance(name, str) or not name:
+    try:
+        if not issuer.expressions.let_in(claims):
+            return None
+        user = _named(claims, issuer)
+        return user if user is not None and issuer.expressions.are_met_by(user) else None
+    except CelError as error:
+        log.info("an expression lets a token not in", issuer=issuer.url, error=str(error))
+        return None
+
+
+def _named(claims: Tree, issuer: Issuer) -> Identity | None:
+    """Whom the claims name. Raises CelError."""
+    said = issuer.expressions
+    name = claims.get(issuer.username_claim) if said.username is None else text_of(said.username, claims)
+    uid = claims.get(issuer.uid_claim, "") if said.uid is None else text_of(said.uid, claims)
+    if not isinstance(name, str) or not name or not isinstance(uid, str) or (issuer.uid_claim and not uid):
         return None
     if issuer.username_claim == "email" and claims.get("email_verified", True) is not True:
         return None
-    groups = claims.get(issuer.groups_claim) if issuer.groups_claim else None
-    named = [groups] if isinstance(groups, str) else groups or []
+    if said.groups is not None:
+        named = texts_of(said.groups, claims)
+    else:
+        groups = claims.get(issuer.groups_claim) if issuer.groups_claim else None
+        named = [groups] if isinstance(groups, str) else groups or []
     if not isinstance(named, list) or not all(isinstance(group, str) for group in named):
         return None
-    extra = {"authentication.kubernetes.io/credential-id": [f"JTI={claims['jti']}"]} if claims.get("jti") else {}
-    return Identity(
-        issuer.username_prefix + name, tuple(issuer.groups_prefix + group for group in named), extra=extra
-    )
+    extra = dict(said.extras(claims))
+    if claims.get("jti"):
+        extra["authentication.kubernetes.io/credential-id"] = [f"JTI={claims['jti']}"]
+    return Identity(issuer.username_prefix + name, tuple(issuer.groups_prefix + group for group in named), uid, extra)
 
 
 def _is_time(claims: Tree, now: float) -> bool:
