@@ -91,6 +91,22 @@ async def test_a_group_has_as_many_evicted_as_it_needs_and_no_more() -> None:
         assert await leaving(s) == []
 
 
+async def test_room_that_was_made_in_vain_is_given_up() -> None:
+    async with scheduling_with_rules() as s:
+        await classes(s)
+        await occupied(s, node("a"), node("b"))
+        await s.cluster.client.create(gang(2))
+        await s.create(member("m1"), member("m2"))
+        for name in ("m1", "m2"):
+            await s.settled(name, lambda found: found.status.nominated_node_name)
+        await s.end("m2")
+        for name in ("a", "b"):
+            await s.end(f"on-{name}")
+        await s.settled("m1", lambda found: not found.status.nominated_node_name)
+        await s.create(pod("modest", cpu="4", priority="low"))
+        assert await s.placed("modest")
+
+
 async def test_what_others_say_of_a_group_is_left_alone() -> None:
     async with scheduling_with_rules() as s:
         await classes(s)

@@ -142,7 +142,9 @@ class Cycle:
         if count and not stop.moves and self.may_preempt(pod):
             text += f" preemption: {message(count, [(NOT_HELPFUL, count)])}"
         twins = Twins(template, pod.spec.priority or 0, preempts=False, only=pod.metadata.uid)
-        return Refused(text, stop.lack, twins, moves=stop.moves)
+        held = stop.gives_up and not stop.moves and bool(self.nominated.node_of(pod.metadata.uid))
+        gives_up = held and not self.preempting.objection(pod)  # those who are leaving may still make the room
+        return Refused(text, stop.lack, twins, gives_up=gives_up, moves=stop.moves)
 
     def _refused(self, pod: core.Pod, template: Template, said: Sequence[Said], masks: Sequence[Mask]) -> Refused:
         """The last answer, if this pod is a twin of the last that was refused and nothing has changed since."""

@@ -123,7 +123,7 @@ class PodGroups:
         free = members.uids - self._of_pod.keys()
         if len(free) < lacking:
             have = gang.minimum - lacking + len(free)
-            return self._stop(f'pod group "{key.name}" has {have} of {gang.minimum} pods')
+            return self._stop(f'pod group "{key.name}" has {have} of {gang.minimum} pods', gives_up=True)
         other = self._in_the_way(key)
         if other is not None:
             return self._stop(f'pod group "{other.name}" is being placed')
@@ -187,8 +187,8 @@ class PodGroups:
             self._end(round, f'pod group "{round.group.name}" could not be placed together')
         return Lack.GROUP
 
-    def _stop(self, reason: str) -> Stop:
-        return Stop(f"0/{len(self._nodes.everyone())} nodes are available: {reason}.", Lack.GROUP)
+    def _stop(self, reason: str, *, gives_up: bool = False) -> Stop:
+        return Stop(f"0/{len(self._nodes.everyone())} nodes are available: {reason}.", Lack.GROUP, gives_up=gives_up)
 
     def _places(self, key: GroupKey) -> Iterable[str]:
         """The nodes of members."""
@@ -229,7 +229,7 @@ class PodGroups:
             reason += f" in one {gang.topology}"
         message = f"0/{len(self._nodes.everyone())} nodes are available: {reason}."
         if self._no_room.get(key) == state and state[0] is not None:
-            return Stop(message, ANYTHING)
+            return Stop(message, ANYTHING, gives_up=True)
         self._no_room.pop(key, None)
         domains = self._domains.open(key, gang, self._places(key))
         for domain, within in domains:
@@ -243,7 +243,7 @@ class PodGroups:
                 break
         self._no_room[key] = (self._state(), len(waiting), wanted)
         self.status.say(key, message)
-        return Stop(message, ANYTHING, moves)
+        return Stop(message, ANYTHING, moves, gives_up=True)
 
     def _end(self, round: Round, failure: str = "") -> None:
         round.failure = failure

@@ -72,12 +72,13 @@ class Move:
 class Stop:
     """No node is worth a look before something changes: the whole message of the event, and what would help.
 
-    `moves`: for these pods together room can be made.
+    `moves`: for these pods together room can be made. `gives_up`: room that was being made for the pod is of no use.
     """
 
     message: str
     lack: Lack
     moves: tuple[Move, ...] = ()
+    gives_up: bool = False
 
 
 class NotReady(ApiError):
