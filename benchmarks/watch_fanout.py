@@ -36,7 +36,7 @@ from bireme.config import Config
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 WATCHERS = 1_000
-RATES = (100, 250, 500, 750, 1_000)
+RATES = (100, 250, 400, 500, 750, 1_000)
 LATE_MS = 250.0
 WRITERS = 48
 MAPS_TOLD = 256
