@@ -71,15 +71,19 @@ class Ledger:
         """Book a pod that is bound to the node, in place of what it was booked before."""
         self.book_pod(uid, node, Load({"pods": 1, **amounts}), ports=ports)
 
-    def book_pod(self, uid: str, node: str, load: Load, *, ports: PortSet = NO_PORTS) -> None:
-        """As `promise_pod`, with a load that pods of one kind share and that counts the pod's own slot."""
+    def book_pod(self, uid: str, node: str, load: Load, *, ports: PortSet = NO_PORTS) -> bool:
+        """As `promise_pod`, with a load that pods of one kind share and that counts the pod's own slot.
+
+        Whether that changed anything.
+        """
         old = self._pods.get(uid)
         if old is not None:
             same = old.load is load or old.load.amounts == load.amounts
             if same and old.node == node and old.ports == ports:
-                return
+                return False
             self._drop(self._pods, uid)
         self._book(self._pods, uid, Promise(node, load, ports))
+        return True
 
     def release_pod(self, uid: str) -> None:
         """The pod has ended or gone; twice is once."""

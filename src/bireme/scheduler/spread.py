@@ -1,7 +1,8 @@
 """Topology spreading: no domain gets many more pods of one kind than another.
 
 Hard constraints leave out nodes whose domain would be `maxSkew` ahead of the emptiest; soft ones score. The sums by
-domain are tallies that placements keep up (`tallies.py`), so a look costs a few passes over columns of numbers.
+domain are tallies that placements keep up (`tallies.py`); what follows for nodes is worked out by groups of nodes
+(`spread_groups.py`).
 Source: the Kubernetes documentation, "Pod Topology Spread Constraints".
 """
 
@@ -10,15 +11,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bireme.api.kinds import core
-from bireme.api.selectors import LabelSelector
 from bireme.scheduler import filters
-from bireme.scheduler.nodes import Flags, Nodes, Numbers, Rows
+from bireme.scheduler.nodes import Flags, Nodes, Numbers
 from bireme.scheduler.placed import LabelSet, Question
-from bireme.scheduler.profile import HOSTNAME, Profile
+from bireme.scheduler.profile import HOSTNAME
+from bireme.scheduler.scores import REFUSED
+from bireme.scheduler.spread_constraints import Constraint
+from bireme.scheduler.spread_groups import Axis, Groups
 from bireme.scheduler.tallies import Domains, Tally
-from bireme.scheduler.terms import Term, selector_of, with_own_labels
+from bireme.scheduler.terms import Term
 from bireme.scheduler.world import World
 
 TOO_SKEWED = "node(s) didn't match pod topology spread constraints"
@@ -30,7 +34,7 @@ class Standing:
     """How a node's domain stands under one constraint: the pods it holds, the most it may before one more comes, and
     the emptiest domain's. `domain` is None for a node without the label."""
 
-    constraint: "Constraint"
+    constraint: Constraint
     domain: str | None
     count: int = 0
     most: int = 0
@@ -42,49 +46,6 @@ class Standing:
         return self.domain is None or self.count > self.most
 
 
-@dataclass(frozen=True, slots=True)
-class Constraint:
-    """One constraint, read. `self_matches`: the pod itself will count."""
-
-    topology_key: str
-    max_skew: int
-    hard: bool
-    selector: LabelSelector
-    self_matches: bool
-    min_domains: int = 1
-    honours_affinity: bool = True
-    honours_taints: bool = False
-
-
-def constraints_of(
-    spec: core.PodSpec, labels: LabelSet, profile: Profile, default_selector: LabelSelector | None
-) -> tuple[Constraint, ...]:
-    """What the pod states, or else what the profile gives to pods that `default_selector` picks."""
-    if spec.topology_spread_constraints:
-        return tuple(_stated(each, labels) for each in spec.topology_spread_constraints)
-    if default_selector is None or default_selector.nothing or default_selector.everything:
-        return ()
-    matches = default_selector.matches(labels.labels)
-    return tuple(
-        Constraint(each.topology_key, each.max_skew, hard=False, selector=default_selector, self_matches=matches)
-        for each in profile.spreading
-    )
-
-
-def _stated(each: core.TopologySpreadConstraint, labels: LabelSet) -> Constraint:
-    selector = with_own_labels(selector_of(each.label_selector), labels.labels, same=each.match_label_keys)
-    return Constraint(
-        topology_key=each.topology_key,
-        max_skew=each.max_skew or 1,
-        hard=each.when_unsatisfiable != "ScheduleAnyway",
-        selector=selector,
-        self_matches=selector.matches(labels.labels),
-        min_domains=each.min_domains or 1,
-        honours_affinity=each.node_affinity_policy != "Ignore",
-        honours_taints=each.node_taints_policy == "Honor",
-    )
-
-
 class _Counted:
     """One constraint with the pods that it counts."""
 
@@ -93,7 +54,7 @@ class _Counted:
         question = Question((Term(constraint.selector, frozenset((namespace,))),), leaving_count=False)
         self.tally: Tally = world.tally(question)
         self.domains: Domains = self.tally.partly_by(constraint.topology_key)
-        self.unlabelled: Flags | None = None
+        self.axis: Axis | None = None
 
     def counts(self, labels: LabelSet) -> bool:
         """Whether such pods count, as long as they stay."""
@@ -103,35 +64,28 @@ class _Counted:
         """Follow the nodes, of which those in the mask count."""
         self.domains.forget()
         self.domains.refresh(mask)
-        unlabelled = nodes.label(self.constraint.topology_key).ids < 0
-        self.unlabelled = unlabelled if (unlabelled & nodes.present).any() else None
+        counted = self.domains.slots < self.domains.size
+        by_count = self.domains.size == np.count_nonzero(counted)
+        if not self.constraint.hard:  # hosts are scored by what each holds, wherever else pods count
+            by_count = self.constraint.topology_key == HOSTNAME
+            counted = nodes.label(self.constraint.topology_key).ids >= 0
+        self.axis = Axis(self.tally, self.domains, counted, by_count=by_count)
 
-    def steps(self, feasible: Flags) -> tuple[Rows, Numbers, Flags]:
-        """What the constraint adds to each row's sum, as each row's place in a short table; and the places reached.
+    def part(self, axis: Axis, reached: Flags, rows: NDArray[np.intp]) -> Numbers:
+        """What the constraint adds to the sum of each group, of which those are reached that have feasible rows.
 
-        The number of domains of feasible rows sets the weight of a pod.
+        The number of domains that are reached sets the weight of a pod.
         """
-        constraint, domains = self.constraint, self.domains
-        if constraint.topology_key == HOSTNAME:
-            places, counts = self.tally.rows, np.arange(int(self.tally.rows.max(initial=0)) + 1)
+        if axis.by_count:
+            size = int(rows[reached].sum())
         else:
-            places, counts = domains.slots, domains.counts
-        reached = np.zeros(len(counts), dtype=bool)
-        reached[places[feasible]] = True
-        size = np.count_nonzero(feasible if constraint.topology_key == HOSTNAME else reached[:-1])
-        table: Numbers = counts * math.log(int(size) + 2)
-        table += constraint.max_skew - 1
-        if constraint.topology_key != HOSTNAME:
-            table[-1] = 0.0
-        return places, table, reached
-
-    def parts(self, feasible: Flags) -> Numbers:
-        """What the constraint adds to each row's sum, by row."""
-        places, table, _ = self.steps(feasible)
-        parts = table.take(places)
-        if self.unlabelled is not None:
-            parts[self.unlabelled] = 0.0
-        return parts
+            domains = np.zeros(axis.domains.size + 1, dtype=bool)
+            domains[axis.digits[reached]] = True
+            size = int(np.count_nonzero(domains[:-1]))
+        part: Numbers = axis.counts * math.log(size + 2)
+        part += self.constraint.max_skew - 1
+        part *= axis.here
+        return part
 
 
 class Spread:
@@ -147,13 +101,18 @@ class Spread:
         needs_labels: bool,
     ) -> None:
         self._nodes, self._spec, self._needs_labels = world.nodes, spec, needs_labels
+        self._columns = world.ledger.columns
         self._hard = [_Counted(each, world, namespace) for each in constraints if each.hard]
         self._soft = [_Counted(each, world, namespace) for each in constraints if not each.hard]
+        self._counted = self._hard + self._soft
         self._version = -1
         self._capacity = -1
         self._labelled: Flags = np.zeros(0, dtype=bool)
         self._soft_labelled: Flags = np.zeros(0, dtype=bool)
         self._all_labelled = False
+        self._hard_axes: list[tuple[_Counted, Axis]] = []
+        self._soft_axes: list[tuple[_Counted, Axis]] = []
+        self._groups = Groups((), None, self._columns)
 
     @property
     def scores(self) -> bool:
@@ -168,7 +127,8 @@ class Spread:
     def refresh(self) -> None:
         """Follow the nodes."""
         nodes = self._nodes
-        if self._version == nodes.version and self._capacity == nodes.capacity:
+        same = self._version == nodes.version and self._capacity == nodes.capacity
+        if same and all(counted.domains.is_known for counted in self._counted):
             return
         self._version, self._capacity = nodes.version, nodes.capacity
         chosen = filters.named(self._spec, nodes) & filters.chosen(self._spec, nodes)
@@ -185,6 +145,10 @@ class Spread:
                 if counted.constraint.honours_taints:
                     mask = mask & untainted
                 counted.refresh(mask, nodes)
+        self._hard_axes = [(counted, counted.axis) for counted in self._hard if counted.axis]
+        self._soft_axes = [(counted, counted.axis) for counted in self._soft if counted.axis]
+        marked = self._soft_labelled if self._needs_labels and not self._all_labelled else None
+        self._groups = Groups([axis for _, axis in self._hard_axes + self._soft_axes], marked, self._columns)
 
     def labelled(self) -> Flags:
         """Nodes with the labels of every hard constraint."""
@@ -236,28 +200,48 @@ class Spread:
                 return False
         return True
 
-    def score(self, feasible: Flags) -> Numbers | None:
+    def total(self, score: Numbers, weight: int) -> Numbers:
+        """The scores, with -inf where a hard constraint refuses and the soft ones' from 0 to 100 times the weight."""
+        groups = self._groups
+        groups.follow(score)
+        fine = None
+        for counted, axis in self._hard_axes:
+            each = axis.counts <= self._most(counted, counted.domains.least())
+            each &= axis.here
+            fine = each if fine is None else fine & each
+        reached = groups.open > 0
+        points = self._points(reached if fine is None else reached & fine, groups.open)
+        if points is None:
+            points = np.zeros(len(reached))
+        points *= weight
+        if fine is not None:
+            np.copyto(points, REFUSED, where=~fine)
+        found = points.take(groups.index)
+        found += score
+        return found
+
+    def score(self, feasible: Flags, score: Numbers) -> Numbers | None:
         """From 0 to 100 for the feasible rows, most where fewest are; None when all of them score the same."""
-        if not self._soft:
+        groups = self._groups
+        groups.follow(score)
+        rows = np.bincount(groups.index[feasible], minlength=len(groups.open))
+        points = self._points(rows > 0, rows)
+        return None if points is None else points.take(groups.index)
+
+    def _points(self, reached: Flags, rows: NDArray[np.intp]) -> Numbers | None:
+        """The points of each group, of which those are reached that have feasible rows, so many."""
+        whole, marked = not self._needs_labels or self._all_labelled, self._groups.marked
+        if not self._soft or (self._all_labelled and not any(counted.tally.total for counted in self._soft)):
             return None
-        whole = not self._needs_labels or self._all_labelled
-        counted_rows = feasible if whole else feasible & self._soft_labelled
-        if whole and not any(counted.tally.total or counted.unlabelled is not None for counted in self._soft):
-            return None
-        first = self._soft[0]
-        if whole and len(self._soft) == 1 and first.unlabelled is None:
-            places, table, reached = first.steps(feasible)
-            result = _most_for_fewest(np.floor(table + 0.5), reached)
-            return None if result is None else result.take(places)
-        total = first.parts(counted_rows)
-        for counted in self._soft[1:]:
-            total += counted.parts(counted_rows)
-        total += 0.5
+        compared = reached if whole else reached & marked
+        total: Numbers = np.full(len(reached), 0.5)
+        for counted, axis in self._soft_axes:
+            total += counted.part(axis, compared, rows)
         np.floor(total, out=total)
-        result = _most_for_fewest(total, counted_rows)
-        if result is not None and not whole:
-            result[~counted_rows] = 0.0
-        return result
+        points = _most_for_fewest(total, compared)
+        if points is not None and not whole:
+            points *= marked
+        return points
 
 
 def _most_for_fewest(total: Numbers, counted: Flags) -> Numbers | None:

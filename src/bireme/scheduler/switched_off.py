@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from bireme.scheduler.spread import Constraint
+from bireme.scheduler.spread_constraints import Constraint
 
 
 def constraints_left(constraints: Iterable[Constraint], off: frozenset[str]) -> tuple[Constraint, ...]:

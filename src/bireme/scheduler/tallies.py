@@ -90,6 +90,11 @@ class Domains:
             if slot < self.size:
                 self.counts[slot] += count
 
+    @property
+    def is_known(self) -> bool:
+        """Whether the sums are kept up; else it is to be refreshed."""
+        return self._version == self._nodes.version
+
     def forget(self) -> None:
         """Count anew when next refreshed."""
         self._version = -1

@@ -24,7 +24,8 @@ from bireme.scheduler.profile import DEFAULT, Profile, Score
 from bireme.scheduler.score_column import Column
 from bireme.scheduler.score_sheet import Sheet
 from bireme.scheduler.scores import REFUSED
-from bireme.scheduler.spread import Spread, constraints_of
+from bireme.scheduler.spread import Spread
+from bireme.scheduler.spread_constraints import constraints_of
 from bireme.scheduler.switched_off import constraints_left
 from bireme.scheduler.terms import bonds_of
 from bireme.scheduler.world import World
@@ -83,11 +84,14 @@ class Template:
         affinity = self.affinity if self.affinity.is_alive() else None
         if not (masks or spread or affinity or column.is_relative or profile.scorers):
             return score
+        if spread:
+            spread.refresh()
+            if not (masks or affinity or column.is_relative or profile.scorers):
+                return spread.total(score, profile.weight(Score.SPREAD))
         feasible = score > REFUSED
         for mask in masks:
             feasible &= mask.allowed
         if spread:
-            spread.refresh()
             _narrow(feasible, spread.balanced())
         if affinity:
             _narrow(feasible, affinity.unrepelled())
@@ -116,7 +120,7 @@ class Template:
         if column.preferred is not None:
             parts.append((profile.weight(Score.NODE_AFFINITY), scores.normalised(column.preferred, feasible)))
         if self.spread and self.spread.scores:
-            parts.append((profile.weight(Score.SPREAD), self.spread.score(feasible)))
+            parts.append((profile.weight(Score.SPREAD), self.spread.score(feasible, column.score)))
         if affinity:
             parts.append((profile.weight(Score.POD_AFFINITY), affinity.score(feasible)))
         return parts

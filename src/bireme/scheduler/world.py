@@ -93,7 +93,7 @@ class World:
     def assume(self, pod: core.Pod, node: str, demand: Demand, labels: LabelSet) -> None:
         """As `place`, for a pod that is nowhere yet and of which is known what it asks and with whom it counts."""
         meta = pod.metadata
-        self.ledger.book_pod(meta.uid, node, demand.load, ports=demand.ports)
+        booked = self.ledger.book_pod(meta.uid, node, demand.load, ports=demand.ports)
         placed = Placed(
             meta.uid,
             meta.namespace,
@@ -117,6 +117,8 @@ class World:
         row = self.nodes.row(node)
         if row >= 0:
             self._count(placed, row)
+            if not booked:  # by the Mesos master, before it was seen
+                self.ledger.columns.touch(row)
 
     def displace(self, uid: str) -> None:
         """The pod is not there any more; twice is once."""
@@ -179,6 +181,8 @@ class World:
         tally.set(rows)
 
     def _forget(self, placed: Placed) -> None:
+        if placed.row >= 0:
+            self.ledger.columns.touch(placed.row)
         self._uncount(placed)
         del self.placed[placed.uid]
         count_in(self.priorities, placed.priority, -1)
@@ -216,4 +220,5 @@ class World:
         if row >= 0:
             placed.labels.add(row, -1, leaving=placed.leaving)
             placed.labels.add(row, 1, leaving=leaving)
+            self.ledger.columns.touch(row)
         placed.leaving = leaving
