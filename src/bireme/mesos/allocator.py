@@ -175,6 +175,9 @@ class Allocator:
             return
         alike = [view for view in views if view is not None and view.free is whole]
         self._queue += [view.agent_id for view in views if view is not None and view.free is not whole]
+        if not (self.filters or self._eligibility.looks_at_agents or any(view.remote for view in alike)):
+            self._plan_freely(alike, whole)
+            return
         simple = not self._eligibility.looks_at_agents and not any(view.remote for view in alike)
         if simple:  # then all of them suit the same seats, refusals apart
             suited = self._taking & ~self._eligibility.barred(alike[0])
@@ -193,6 +196,15 @@ class Allocator:
             del alike[at], among[at]
         self._plan = planned[::-1]
         self._queue += [view.agent_id for view, seats in zip(alike, among, strict=True) if seats]
+
+    def _plan_freely(self, agents: list[AgentView], free: Amounts) -> None:
+        """As `_plan_turns`, where each agent suits the same seats: turns go to agents as these come."""
+        seats = self._taking & ~self._eligibility.barred(agents[0])
+        numbers = self.order.turns(seats, free.scalars, len(agents))
+        rest = len(agents) - len(numbers)
+        self._plan = list(zip(agents[rest:], reversed(numbers), strict=True))
+        if seats:
+            self._queue += [view.agent_id for view in agents[:rest]]
 
     def _taker(self, number: int, agents: list[AgentView], among: list[int]) -> int | None:
         """The place, from the end and not far from it, of an agent that a seat may have."""

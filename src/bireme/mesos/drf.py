@@ -116,6 +116,16 @@ class _Client:
 _Entry = tuple[float, int, str, _Client]
 
 
+@dataclass(slots=True, eq=False)
+class _Due:
+    """What was charged to a seat, but not entered: some amounts so many times, further ones, and turns."""
+
+    amounts: Vector
+    times: int
+    turns: int
+    more: list[tuple[Vector, int]] = field(default_factory=list)
+
+
 class FairOrder:
     """The order of all seats, kept up as amounts are given and taken. `total` is the whole cluster."""
 
@@ -127,7 +137,7 @@ class FairOrder:
         self._root = _Client("", None)
         self._leaves: dict[int, _Client] = {}
         self._sorted = True
-        self._due: dict[int, tuple[list[int], int]] = {}  # charged, but not entered: vectors and turns by seat
+        self._due: dict[int, _Due] = {}
         self._last: tuple[Vector, list[int]] = ({}, [])
 
     def set_total(self, total: Vector) -> None:
@@ -186,11 +196,17 @@ class FairOrder:
 
     def charge(self, number: int, amounts: Vector, *, sign: int = 1, turns: int = 0) -> None:
         """Count `amounts` as held by a seat (with sign -1: no longer), and that it had so many turns more."""
-        vector = self._vector(amounts)
+        self._vector(amounts)
         due = self._due.get(number)
         if due is None:
-            due = ([0] * len(vector), 0)
-        self._due[number] = (list(map(add if sign > 0 else sub, due[0], vector)), due[1] + turns)
+            self._due[number] = _Due(amounts, sign, turns)
+            return
+        due.turns += turns
+        if due.amounts is amounts:  # many agents are alike: they are counted, and multiplied once
+            due.times += sign
+        else:
+            due.more.append((due.amounts, due.times))
+            due.amounts, due.times = amounts, sign
 
     def turns(self, among: int, amounts: Vector, count: int) -> list[int]:
         """Whose the next turns are, as `first` would say if each was charged these amounts."""
@@ -223,8 +239,11 @@ class FairOrder:
     def _settle(self) -> None:
         """Enter what was charged, seat by seat, and have everything in order."""
         due, self._due = self._due, {}
-        for number, (vector, turns) in due.items():
-            self._enter(self._leaves[number], vector, turns)
+        for number, each in due.items():
+            vector = [amount * each.times for amount in self._vector(each.amounts)]
+            for amounts, times in each.more:
+                vector = [held + amount * times for held, amount in zip(vector, self._vector(amounts), strict=True)]
+            self._enter(self._leaves[number], vector, each.turns)
         if not self._sorted:
             self._sort()
 
@@ -287,8 +306,6 @@ class FairOrder:
         fresh = [name for name in names if name not in self._columns]
         if not fresh:
             return
-        for number in self._due:
-            self._due[number][0].extend([0] * len(fresh))
         self._columns |= dict.fromkeys(fresh)
         self._last = ({}, [])
         self._sorted = False

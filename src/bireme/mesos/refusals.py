@@ -71,6 +71,10 @@ class Filters:
         self._ticks: list[int] = []
         self.noted = 0
 
+    def __bool__(self) -> bool:
+        """Whether any refusal may hold."""
+        return bool(self._live)
+
     def refuse(self, framework_id: str, role: str, agent_id: str, amounts: Amounts, *, until: float) -> None:
         """Offer no part of `amounts` on that agent before `until`."""
         number = self._seats.number(role, framework_id)
