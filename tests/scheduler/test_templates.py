@@ -17,6 +17,7 @@ from bireme.scheduler.explanation import Explanation, message, refusal_if
 from bireme.scheduler.interface import Lack, Mask
 from bireme.scheduler.nodes import NodeFacts, Nodes
 from bireme.scheduler.profile import HOSTNAME, Fit, Profile, Score, Scorer, Strategy
+from bireme.scheduler.scores import REFUSED
 from bireme.scheduler.spread import TOO_SKEWED
 from bireme.scheduler.templates import Templates
 from bireme.scheduler.world import World
@@ -50,6 +51,42 @@ def said(world: World, wanted: core.Pod, masks: tuple[Mask, ...] = ()) -> str:
     template = Templates(world).of(wanted)
     assert template.best(masks) is None
     return message(len(world.nodes.facts), Explanation(template, masks).counts().items())
+
+
+def test_spreading_counts_on_when_a_namespace_got_other_labels() -> None:
+    """Its sums are counted anew with those of terms that pick namespaces."""
+    world = World(Ledger())
+    for name in ("a", "b"):
+        world.set_facts(NodeFacts(name, {"rack": name}), {"cpu": 4000, "memory": 2**30, "pods": 10})
+    selector = meta.LabelSelector(match_labels={"app": "web"})
+    constraint = core.TopologySpreadConstraint(
+        topology_key="rack", max_skew=1, when_unsatisfiable="DoNotSchedule", label_selector=selector
+    )
+    team = meta.LabelSelector(match_labels={"team": "a"})
+    elsewhere = core.PodAffinityTerm(topology_key="rack", label_selector=selector, namespace_selector=team)
+    apart = core.PodAntiAffinity(
+        preferred_during_scheduling_ignored_during_execution=[
+            core.WeightedPodAffinityTerm(weight=1, pod_affinity_term=elsewhere)
+        ]
+    )
+    spec = core.PodSpec(
+        containers=[core.Container(name="c")],
+        affinity=core.Affinity(pod_anti_affinity=apart),
+        topology_spread_constraints=[constraint],
+    )
+
+    def web(uid: str) -> core.Pod:
+        about = meta.ObjectMeta(name=uid, uid=uid, namespace="default", labels={"app": "web"}, generation=1)
+        return core.Pod(metadata=about, spec=spec)
+
+    templates = Templates(world)
+    world.place(web("one"), "a")
+    assert templates.of(web("two")).best() == world.nodes.row("b")
+    world.set_namespace("other", {"team": "b"})
+    world.place(web("two"), "b")
+    world.place(web("three"), "b")
+    assert templates.of(web("four")).best() == world.nodes.row("a")
+    assert templates.of(web("four")).scores()[world.nodes.row("b")] == REFUSED
 
 
 def test_a_full_node_says_everything_that_is_short() -> None:

@@ -50,7 +50,7 @@ class Tally:
         self.total = int(rows.sum())
         partial = [domains for reference in self._partial if (domains := reference()) is not None]
         for domains in (*self._whole.values(), *partial):
-            domains.forget()
+            domains.recount()
 
     def by(self, key: str) -> "Domains":
         """The sums by the values of a label, over all nodes that have it."""
@@ -98,6 +98,14 @@ class Domains:
     def forget(self) -> None:
         """Count anew when next refreshed."""
         self._version = -1
+
+    def recount(self) -> None:
+        """The tally's rows are others now; the nodes are as they were, or whoever asks refreshes first."""
+        if self._version == self._nodes.version:
+            rows = self._tally.rows[: len(self.slots)]
+            sums = np.bincount(self.slots[: len(rows)], weights=rows, minlength=self.size + 1)
+            self.counts = sums.astype(np.int64)
+            self.counts[-1] = 0
 
     def refresh(self, mask: Flags | None) -> None:
         """Count anew if nodes changed; `mask` says which count."""
