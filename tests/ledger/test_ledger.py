@@ -3,6 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bireme.ledger.columns import FIRST, SPARE, Columns, Load
 from bireme.ledger.ledger import Ledger
 from bireme.ledger.ports import PortSet
 
@@ -139,3 +140,42 @@ def test_the_account_is_the_sum_of_its_promises(history: list[tuple[str, int, in
     for node in ledger.nodes():
         held = sum(cpu for where, cpu in [*pods.values(), *offers.values()] if where == node)
         assert ledger.free(node)["cpu"] == 4000 - held
+
+
+def test_columns_of_resources_that_are_gone_are_dropped() -> None:
+    columns = Columns()
+    row = columns.add_node("n")
+    columns.set_allocatable(row, {"cpu": 4000, "pods": 10, "example.com/gone": 3, "example.com/kept": 1})
+    load = Load({"cpu": 1000, "example.com/kept": 1})
+    columns.promise(row, load)
+    asked = Load({"example.com/unknown": 2, "example.com/kept": 1})
+    columns.row_of(asked)
+    columns.set_allocatable(row, {"cpu": 4000, "pods": 10, "example.com/kept": 1})
+    generation = columns.generation
+    columns.drop_unused()
+    assert columns.names == ["cpu", "memory", "ephemeral-storage", "pods", "example.com/kept"]
+    assert columns.generation > generation
+    assert columns.free(row)["example.com/kept"] == 0
+    assert columns.row_of(load).tolist() == [1000, 0, 0, 0, 1]
+    columns.index("example.com/other")
+    assert columns.row_of(asked).tolist() == [0, 0, 0, 0, 1, 0, 2]
+    columns.promise(row, load, sign=-1)
+    assert columns.free(row) == {
+        "cpu": 4000,
+        "memory": 0,
+        "ephemeral-storage": 0,
+        "pods": 10,
+        "example.com/kept": 1,
+        "example.com/other": 0,
+        "example.com/unknown": 0,
+    }
+
+
+def test_columns_are_tidied_when_there_are_many() -> None:
+    columns = Columns()
+    for number in range(SPARE):
+        columns.row_of(Load({f"example.com/r{number}": 1}))
+        columns.tidy()
+    assert len(columns.names) < SPARE
+    columns.drop_unused()
+    assert columns.names == list(FIRST)

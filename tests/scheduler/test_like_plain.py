@@ -202,6 +202,7 @@ def node_objects(draw: st.DrawFn, name: str) -> core.Node:
     )
 
 
+STEPS = ("place", "place", "place", "release", "leave", "node", "remove", "namespace", "tidy")
 NAMES = tuple(f"n{number}" for number in range(5))
 
 
@@ -210,7 +211,7 @@ def histories(draw: st.DrawFn) -> list[tuple[str, Any]]:
     """A few nodes, then things that happen."""
     steps: list[tuple[str, Any]] = [("node", draw(node_objects(name))) for name in NAMES[:3]]
     for _ in range(draw(st.integers(1, 25))):
-        what = draw(st.sampled_from(("place", "place", "place", "release", "leave", "node", "remove", "namespace")))
+        what = draw(st.sampled_from(STEPS))
         match what:
             case "node":
                 steps.append((what, draw(node_objects(draw(st.sampled_from(NAMES))))))
@@ -248,6 +249,8 @@ class Both:
         elif step == "namespace":
             self.plain.namespaces = {"default": {}, "other": value}
             self.world.set_namespace("other", value)
+        elif step == "tidy":
+            self.world.ledger.columns.drop_unused()
         elif step == "place":
             self.place(pods[value % len(pods)])
         elif step == "release" and placed:

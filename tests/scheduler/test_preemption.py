@@ -71,7 +71,7 @@ class Setting:
         return Costs(
             self.world,
             Residents(self.world),
-            columns.vector({"cpu": cpu, "pods": 1}),
+            lambda: columns.vector({"cpu": cpu, "pods": 1}),
             priority,
             held=self._held,
             budgets=self.known_budgets(),

@@ -18,6 +18,8 @@ PODS = 3
 DEFAULT_MILLICORES = 100
 DEFAULT_BYTES = 200 * 2**20
 LOG_LIMIT = 1 << 20
+SPARE = 64
+"""Columns from which on it is looked whether all of them are in use."""
 NUMBERS = 64
 """Rows of which plain numbers are kept."""
 
@@ -34,7 +36,7 @@ class Load:
         self.millicores = amounts.get("cpu") or DEFAULT_MILLICORES
         self.bytes = amounts.get("memory") or DEFAULT_BYTES
         self.scored: Amounts = np.array((self.millicores, self.bytes), dtype=np.int64)
-        self.of: Columns | None = None
+        self.of: object = None
         self.row: Amounts = np.zeros(0, dtype=np.int64)
 
 
@@ -59,6 +61,8 @@ class Columns:
         self._log = array("q")
         self._log_start = 0
         self.generation = 0
+        self.layout = object()
+        self._tidy_at = SPARE
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -103,9 +107,33 @@ class Columns:
 
     def row_of(self, load: Load) -> Amounts:
         """The load as a row, made once. To be read, not changed."""
-        if load.of is not self or len(load.row) != len(self.names):
-            load.row, load.of = self.vector(load.amounts), self
+        if load.of is not self.layout:
+            load.row = self.vector(load.amounts)  # may add a column, and with it change the layout
+            load.of = self.layout
         return load.row
+
+    def tidy(self) -> None:
+        """Drop the columns of resources that no node has and nobody is promised, once there are many.
+
+        Rows of amounts that were made before mean nothing after it: call it when nobody holds any.
+        """
+        if len(self.names) > self._tidy_at:
+            self.drop_unused()
+            self._tidy_at = max(SPARE, 2 * len(self.names))
+
+    def drop_unused(self) -> None:
+        """See `tidy`. A resource that is asked for again gets a column again."""
+        used: NDArray[np.bool_] = np.logical_or.reduce((self.allocatable != 0) | (self.promised != 0), axis=0)
+        used[: len(FIRST)] = True
+        if used.all():
+            return
+        kept = np.flatnonzero(used)
+        self.names = [self.names[index] for index in kept.tolist()]
+        self._column = {name: index for index, name in enumerate(self.names)}
+        self.allocatable = np.asfortranarray(self.allocatable[:, kept])
+        self.promised = np.asfortranarray(self.promised[:, kept])
+        self.generation += 1
+        self.layout = object()
 
     def index(self, name: str) -> int:
         """The column of a resource; one not seen before gets a column."""
@@ -217,6 +245,7 @@ class Columns:
         self.allocatable = _wider(self.allocatable)
         self.promised = _wider(self.promised)
         self.generation += 1
+        self.layout = object()
 
 
 def _blank(rows: int, columns: int) -> Amounts:

@@ -143,7 +143,7 @@ class Preempting:
             costs = self._costs[key] = Costs(
                 self._world,
                 self._residents,
-                template.column.needed(),
+                template.column.needed,
                 priority,
                 held=lambda rows: self._nominated.held(rows, least=priority),
                 budgets=self._budgets,

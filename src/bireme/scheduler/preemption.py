@@ -61,7 +61,7 @@ class Costs:
         self,
         world: World,
         residents: Residents,
-        wanted: Amounts,
+        wanted: Callable[[], Amounts],
         priority: int,
         *,
         held: Callable[[Rows], Amounts | None],
@@ -69,7 +69,7 @@ class Costs:
     ) -> None:
         self._columns = world.ledger.columns
         self._residents, self._held, self._budgets = residents, held, budgets
-        self._wanted, self.priority = wanted, priority
+        self._ask, self.priority = wanted, priority
         self._position = self._generation = -1
         self._stale: set[int] = set()
 
@@ -80,6 +80,8 @@ class Costs:
     def refresh(self) -> None:
         """Look again at rows that changed."""
         columns = self._columns
+        if self._generation != columns.generation:
+            self._wanted = self._ask()  # first of all: it may add a column
         self._residents.refresh()
         changed = columns.changed_since(self._position) if self._generation == columns.generation else None
         if changed is None:
@@ -117,8 +119,6 @@ class Costs:
         self.violations, self.highest = np.zeros(capacity, dtype=np.int64), np.zeros(capacity, dtype=np.int64)
         self.total, self.count = np.zeros(capacity, dtype=np.int64), np.zeros(capacity, dtype=np.int64)
         self.started = np.zeros(capacity)
-        short = len(self._columns.names) - len(self._wanted)
-        self._wanted = np.concatenate([self._wanted, np.zeros(max(0, short), dtype=np.int64)])
 
     def _look(self, rows: Rows) -> None:
         stack, victims, fits = self._reprieved(rows)

@@ -94,7 +94,7 @@ class Residents:
 
 def _amounts(pod: Placed, columns: Columns) -> Amounts:
     load = pod.demand.load
-    return load.row if load.of is columns and len(load.row) == len(columns.names) else columns.vector(load.amounts)
+    return load.row if load.of is columns.layout else columns.vector(load.amounts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,6 +132,7 @@ class Scheduler:
         while True:
             self._stirred.clear()
             self._following.tell_queue()
+            self._world.ledger.columns.tidy()
             await self._place_some()
             if not self._following.has_news:
                 await self._until_ready()
