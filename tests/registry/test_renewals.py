@@ -15,7 +15,7 @@ from bireme.api.errors import ApiError
 from bireme.http.interface import Identity
 from bireme.registry.field_managers import Apply
 from bireme.registry.options import Call
-from bireme.registry.renewals import renew_by_patch, renew_by_update, renewed, said_by_patch
+from bireme.registry.renewals import Renewal, renew_by_patch, renew_by_update, renewed, said_by_patch
 from bireme.registry.verbs import Registry
 
 Tree = dict[str, Any]
@@ -97,6 +97,7 @@ bodies = st.one_of(
     st.just({"metadata": {"annotations": {"renewTime": "y"}}}),
     st.just({"metadata": {"managedFields": [{}]}}),
     st.just({"spec": {"renewTime": TIMES[0], "holderIdentity": "other"}}),
+    st.just({"spec": {"renewTime": TIMES[1], "holderIdentity": "n", "leaseDurationSeconds": 40}}),
 )
 changes = st.one_of(
     times.map(lambda time: {"renewTime": time}),
@@ -127,7 +128,7 @@ async def outcome(registry: Registry, deed: str, said: Tree, call: Call, *, quic
         return type(error), error.message
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(steps, min_size=1, max_size=12), st.booleans())
 def test_quick_and_long_way_agree(opened_now: Any, history: list[Any], annotated: bool) -> None:
     async def play() -> None:
@@ -215,10 +216,22 @@ async def test_a_dry_run_writes_nothing(opened: Any) -> None:
 
 
 def test_only_the_time_is_renewed_by_patch() -> None:
-    assert said_by_patch(b' { "spec" : {"renewTime":"2026-03-01T00:00:00.000001Z"} } ') == TIMES[0]
-    assert said_by_patch(b'{"spec":{"renewTime":"2026-03-01T00:00:00.000001Z","a":1}}') == ""
-    assert said_by_patch(b'{"spec":{"renewTime":null}}') == ""
-    assert said_by_patch("{'spec':{'renewTime':'\u0662026-03-01T00:00:00.000001Z'}}".encode()) == ""
+    assert said_by_patch(b' { "spec" : {"renewTime":"2026-03-01T00:00:00.000001Z"} } ') == Renewal(TIMES[0])
+    said = said_by_patch(b'{"spec":{"renewTime":"2026-03-01T00:00:00.000001Z", "a": 1}}')
+    assert said == Renewal(TIMES[0], (b'"a":1',))
+    assert said_by_patch(b'{"spec":{"renewTime":null}}') is None
+    assert said_by_patch(b'{"spec":{"a":1}}') is None
+    assert said_by_patch(b'{"spec":{"a":1,"a":1,"renewTime":"2026-03-01T00:00:00.000001Z"}}') is None
+    assert said_by_patch('{"spec":{"renewTime":"\u0662026-03-01T00:00:00.000001Z"}}'.encode()) is None
+
+
+async def test_what_is_so_already_may_be_said_too(opened: Any) -> None:
+    async with opened() as registry:
+        await made(registry)
+        more = {"holderIdentity": "n", "leaseDurationSeconds": 40}
+        assert await quick(registry, {"spec": {"renewTime": TIMES[0], **more}}) is not None
+        assert await quick(registry, {"spec": {"renewTime": TIMES[1], **more, "leaseDurationSeconds": 4}}) is None
+        assert await quick(registry, {"spec": {"renewTime": TIMES[1], **more, "holderIdentity": "m"}}) is None
 
 
 def test_a_clock_that_went_back_goes_the_long_way(opened: Any) -> None:
@@ -228,7 +241,7 @@ def test_a_clock_that_went_back_goes_the_long_way(opened: Any) -> None:
             kind = registry.kind("coordination.k8s.io", "v1", "leases")
             value = registry.item(kind, *PLACE).value
             args = (value, kind.prefix, "kubelet", "coordination.k8s.io/v1")
-            assert renewed(*args, moment=TIMES[0], now="1999-01-01T00:00:00Z") is None
-            assert renewed(*args, moment=TIMES[0], now="2999-01-01T00:00:00Z") is not None
+            assert renewed(*args, Renewal(TIMES[0]), now="1999-01-01T00:00:00Z") is None
+            assert renewed(*args, Renewal(TIMES[0]), now="2999-01-01T00:00:00Z") is not None
 
     asyncio.run(check())

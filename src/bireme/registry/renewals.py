@@ -7,6 +7,7 @@ every other (`verbs.py`), which gives the same answers: the test plays random le
 
 import functools
 import re
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -25,8 +26,10 @@ from bireme.registry.verbs import Raced, Registry
 
 Tree = dict[str, Any]
 
-_TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"
-_PATCH = re.compile(rb'\s*\{\s*"spec"\s*:\s*\{\s*"renewTime"\s*:\s*"(%b)"\s*\}\s*\}\s*' % _TIME.encode())
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
+_FIELD = rb'"(\w+)"\s*:\s*("[^"\\]*"|\d+)'
+_FIELDS = re.compile(_FIELD)
+_PATCH = re.compile(rb'\s*\{\s*"spec"\s*:\s*\{\s*(%b(?:\s*,\s*%b)*)\s*\}\s*\}\s*' % (_FIELD, _FIELD))
 _OWNER = re.compile(
     rb'\{(?:"manager":"([^"\\]*)",)?"operation":"(\w+)","apiVersion":"([^"\\]*)","time":"([^"\\]*)",'
     rb'"fieldsType":"FieldsV1",(?:"subresource":"([^"\\]*)",)?"fieldsV1":"([^"\\]*)"\}'
@@ -41,18 +44,33 @@ def is_lease(kind: Kind) -> bool:
     return kind.is_a("Lease", "coordination.k8s.io")
 
 
-def said_by_patch(body: bytes) -> str:
-    """The time that a patch sets, merge or strategic, where it does nothing else; else ""."""
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """The new time, and what else is said of the spec, as it would be stored: fine where it is so already."""
+
+    moment: str
+    beside: tuple[bytes, ...] = ()
+
+
+def said_by_patch(body: bytes) -> Renewal | None:
+    """What a patch says, merge or strategic, that may be a renewal."""
     found = _PATCH.fullmatch(body)
-    return found[1].decode() if found is not None else ""
+    if found is None:
+        return None
+    fields = _FIELDS.findall(found[1])
+    said: dict[bytes, bytes] = dict(fields)
+    moment = said.pop(b"renewTime", b"").strip(b'"').decode()
+    if len(said) != len(fields) - 1 or _TIME.fullmatch(moment) is None:
+        return None
+    return Renewal(moment, tuple([b'"%b":%b' % pair for pair in said.items()]))
 
 
 async def renew_by_patch(
     registry: Registry, kind: Kind, namespace: str, name: str, body: bytes, call: Call
 ) -> Document | None:
     """The lease as it is after a patch that only renews it; None where that has to go the long way."""
-    moment = said_by_patch(body)
-    return await _renew(registry, kind, namespace, name, moment, call) if moment else None
+    said = said_by_patch(body)
+    return await _renew(registry, kind, namespace, name, said, call) if said is not None else None
 
 
 async def renew_by_update(
@@ -63,7 +81,9 @@ async def renew_by_update(
     if item is None or call.duplicates:
         return None
     moment = said_by_update(tree, document_of(kind, item).tree())
-    return await _renew(registry, kind, namespace, name, moment, call, revision=item.revision) if moment else None
+    if not moment:
+        return None
+    return await _renew(registry, kind, namespace, name, Renewal(moment), call, revision=item.revision)
 
 
 def said_by_update(tree: Tree, old: Tree) -> str:
@@ -81,7 +101,7 @@ def said_by_update(tree: Tree, old: Tree) -> str:
         same = _text(told) == _text(old)
     except TypeError:
         return ""
-    return moment if same and re.fullmatch(_TIME, moment, re.ASCII) else ""
+    return moment if same and _TIME.fullmatch(moment) else ""
 
 
 def _text(tree: Tree) -> bytes:
@@ -90,13 +110,13 @@ def _text(tree: Tree) -> bytes:
 
 
 async def _renew(
-    registry: Registry, kind: Kind, namespace: str, name: str, moment: str, call: Call, *, revision: int = 0
+    registry: Registry, kind: Kind, namespace: str, name: str, said: Renewal, call: Call, *, revision: int = 0
 ) -> Document | None:
     item = registry.store.get(kind.key(namespace, name))
     if item is None or call.dry_run or (revision and item.revision != revision):
         return None
     now, manager = rfc3339(registry.clock.now()), call.field_manager or UNKNOWN
-    value = renewed(item.value, kind.prefix, manager, kind.resource.api_version, moment=moment, now=now)
+    value = renewed(item.value, kind.prefix, manager, kind.resource.api_version, said, now=now)
     if value is None:
         return None
     attributes = Attributes("UPDATE", kind, namespace, name, None, None, call, revision=item.revision)
@@ -108,7 +128,7 @@ async def _renew(
         return None
 
 
-def renewed(value: bytes, prefix: bytes, manager: str, api_version: str, *, moment: str, now: str) -> bytes | None:
+def renewed(value: bytes, prefix: bytes, manager: str, api_version: str, said: Renewal, *, now: str) -> bytes | None:
     """The stored bytes of a lease with its new times; None where more changes than these."""
     begin = len(prefix)
     if not value.startswith(prefix + _OWNERS) or _GOING in value:
@@ -118,14 +138,19 @@ def renewed(value: bytes, prefix: bytes, manager: str, api_version: str, *, mome
         return None
     spec = value.find(_SPEC, last.end())
     place = value.find(_RENEWED, spec)
-    if spec < 0 or place < 0 or value.count(_RENEWED) != 1:
+    if spec < 0 or place < 0 or value.count(_RENEWED) != 1 or not _holds(value[spec:], said.beside):
         return None
     place += len(_RENEWED)
     end = value.index(b'"', place)
-    said = moment.encode()
-    if value[place:end] == said or not _is_time(moment):
+    moment = said.moment.encode()
+    if value[place:end] == moment or not _is_time(said.moment):
         return None
-    return b"".join((value[: last.start(4)], now.encode(), value[last.end(4) : place], said, value[end:]))
+    return b"".join((value[: last.start(4)], now.encode(), value[last.end(4) : place], moment, value[end:]))
+
+
+def _holds(spec: bytes, beside: tuple[bytes, ...]) -> bool:
+    """Whether the fields stand in the spec, which is flat."""
+    return all(field + b"," in spec or field + b"}" in spec for field in beside)
 
 
 def _own_entry(value: bytes, place: int, manager: bytes, api_version: bytes) -> re.Match[bytes] | None:
