@@ -46,17 +46,21 @@ def sequence(
 def _bound(used: Numbers, given: Numbers, scale: Shares, weights: Shares, count: int) -> float:
     """A share at or below which there are at least so many turns, and not many more."""
     low, high = 0.0, float((((used + given) * scale).max(axis=1) / weights).min()) + 1e-9
-    while _turns_below(high, used, given, scale, weights, count).sum() < count:
-        low, high = high, high * 2
+    fewer, enough = 0, int(_turns_below(high, used, given, scale, weights, count).sum())
+    while enough < count:
+        low, high, fewer = high, high * 2, enough
+        enough = int(_turns_below(high, used, given, scale, weights, count).sum())
+    slack = len(used) + _FEW
     for _ in range(_STEPS):
-        middle = (low + high) / 2
-        turns = _turns_below(middle, used, given, scale, weights, count).sum()
+        if enough <= count + slack:
+            break
+        part = (count + slack / 2 - fewer) / (enough - fewer)  # turns are about even between the two
+        middle = low + (high - low) * min(max(part, 0.05), 0.95)
+        turns = int(_turns_below(middle, used, given, scale, weights, count).sum())
         if turns < count:
-            low = middle
+            low, fewer = middle, turns
         else:
-            high = middle
-            if turns <= count + len(used) + _FEW:
-                break
+            high, enough = middle, turns
     return high
 
 
