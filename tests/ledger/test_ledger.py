@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bireme.ledger.columns import FIRST, SPARE, Columns, Load
+from bireme.ledger.columns import DEFAULT_BYTES, FIRST, SPARE, Columns, Load
 from bireme.ledger.ledger import Ledger
 from bireme.ledger.ports import PortSet
 
@@ -179,3 +179,18 @@ def test_columns_are_tidied_when_there_are_many() -> None:
     assert len(columns.names) < SPARE
     columns.drop_unused()
     assert columns.names == list(FIRST)
+
+
+def test_plain_numbers_of_a_row_are_by_the_columns_that_there_are() -> None:
+    columns = Columns()
+    row = columns.add_node("n")
+    columns.index("example.com/gone")
+    columns.set_allocatable(row, {"cpu": 4000, "memory": 5, "pods": 10, "example.com/kept": 1})
+    columns.promise(row, Load({"cpu": 1000}))
+    assert columns.numbers(row) == (4000, 5, 1000, 0, 1000, DEFAULT_BYTES, [3000, 5, 0, 10, 0, 1])
+    columns.drop_unused()
+    assert columns.numbers(row)[-1] == [3000, 5, 0, 10, 1]
+    columns.index("example.com/new")
+    assert columns.numbers(row)[-1] == [3000, 5, 0, 10, 1, 0]
+    columns.promise(row, Load({"cpu": 500}))
+    assert columns.numbers(row)[-1] == [2500, 5, 0, 10, 1, 0]

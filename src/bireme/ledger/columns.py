@@ -129,6 +129,7 @@ class Columns:
             return
         kept = np.flatnonzero(used)
         self.names = [self.names[index] for index in kept.tolist()]
+        self._numbers.clear()
         self._column = {name: index for index, name in enumerate(self.names)}
         self.allocatable = np.asfortranarray(self.allocatable[:, kept])
         self.promised = np.asfortranarray(self.promised[:, kept])
