@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from bireme.api.errors import ApiError, Forbidden, ServiceUnavailable
 from bireme.registry.options import Call, DeleteOptions
+from bireme.registry.quotas import Quotas
 from bireme.registry.verbs import Registry
 from bireme.store.interface import StoreFull
 
@@ -159,6 +160,36 @@ async def test_an_ended_pod_gives_back_what_it_used(opened):
         await settled()
         assert used(registry) == {"pods": "0"}
         await make(registry, "pods", pod("b"))
+
+
+async def test_what_a_write_would_free_is_not_freed_twice(opened, monkeypatch):
+    async with opened() as registry:
+        await limit(registry, requests_cpu="150m")
+        await make(registry, "pods", pod("a", "100m"))
+        kind, put, raced = registry.kind("", "v1", "pods"), registry.store.put, []
+
+        def said(tree: Tree) -> Tree:
+            return {**tree, "status": {**tree["status"], "message": "m"}}
+
+        def smaller(tree: Tree) -> Tree:
+            resized = pod("a", "50m")["spec"]["containers"][0]["resources"]
+            spec = tree["spec"]
+            return {**tree, "spec": {**spec, "containers": [{**spec["containers"][0], "resources": resized}]}}
+
+        async def second(key: str, value: bytes, **more: Any) -> Any:
+            if key.endswith("/pods/default/a") and not raced:
+                raced.append(key)  # its node writes the status first: the resize is tried again
+                await registry.patch(kind, "default", "a", said, Call(), subresource="status")
+            return await put(key, value, **more)
+
+        async def later(quotas: Quotas, namespace: str) -> None:
+            """The recount, which would put it right, has its rest."""
+
+        monkeypatch.setattr(Quotas, "recount", later)
+        monkeypatch.setattr(registry.store, "put", second)
+        await registry.patch(kind, "default", "a", smaller, Call(), subresource="resize")
+        assert raced
+        assert used(registry) == {"requests.cpu": "50m"}
 
 
 async def test_a_status_that_somebody_wrote_is_put_right(opened):

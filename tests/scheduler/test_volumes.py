@@ -152,8 +152,8 @@ async def test_local_volumes_are_chosen_with_the_node_and_no_two_pods_get_one() 
         assert verdict(rules.binding, pods[2], there.columns) == {"c": NO_VOLUME}
         async with asyncio.timeout(60):
             await rules.binding.prepare(pods[0], "a")
-        found = await there.admin.get(core.PersistentVolumeClaim, "c0", namespace="default")
-        assert (found.spec.volume_name, found.status.phase) == ("a-small", "Bound")
+        await until(lambda: rules.storage.claim(Key("default", "c0")).status.phase == "Bound")
+        assert rules.storage.claim(Key("default", "c0")).spec.volume_name == "a-small"
 
 
 async def test_a_pod_with_two_claims_needs_two_volumes_on_one_node() -> None:

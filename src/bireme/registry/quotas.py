@@ -98,9 +98,12 @@ class Quotas:
                 # A write whose caller went away may happen all the same: who waits must not be told too little.
                 item = await self._registry.store.settled(charge.key)
                 line.land(charge)
-                if not charge.stands_in(item):
-                    for name, held in charge.held.items():
-                        await self._correct(namespace, name, held)
+                stands = charge.stands_in(item)
+                for name, held in charge.held.items():
+                    # What would come free is not free before a recount has seen it.
+                    less = {one: of for one, of in held.items() if of.nanos < 0} if stands else held
+                    if less:
+                        await self._correct(namespace, name, less)
         finally:
             charge.left = True  # he may go away even now
             self._mark(namespace)
