@@ -176,6 +176,32 @@ async def test_a_quota_is_charged_for_each(opened):
         assert quota["status"]["used"] == {"pods": "4", "requests.cpu": "4"}
 
 
+async def test_a_body_that_says_its_name_keeps_it(opened):
+    async with opened() as registry:
+        kind, moulds = registry.kind("", "v1", "pods"), Moulds(registry)
+        body = orjson.dumps({**pod(), "metadata": {"name": "web-0", "generateName": "web-"}})
+        for _ in range(4):
+            made = await moulds.create(kind, "default", body, Call(), lambda: orjson.loads(body))
+            assert made.tree()["metadata"]["name"] == "web-0"
+            await registry.delete(kind, "default", "web-0", DeleteOptions(grace_period_s=0), Call())
+        assert moulds.cast == 0
+
+
+async def test_a_quota_elsewhere_does_not_break_the_mould(opened):
+    async with opened() as registry:
+        moulds = Moulds(registry)
+        await registry.create(registry.kind("", "v1", "namespaces"), "", named("n"), Call())
+        quotas, maps = registry.kind("", "v1", "resourcequotas"), registry.kind("", "v1", "configmaps")
+        await registry.create(quotas, "n", named("q", spec={"hard": {"configmaps": "9"}}), Call())
+        await played(registry, moulds, [("make", pod(), USERS[0], 2)])
+        for number in range(3):
+            while "used" not in (registry.find("", "v1", "resourcequotas", "n", "q").get("status") or {}):
+                await asyncio.sleep(0)
+            await registry.create(maps, "n", named(f"c{number}"), Call())
+            await played(registry, moulds, [("make", pod(), USERS[0], 1)])
+        assert moulds.cast == 3
+
+
 async def test_a_namespace_that_is_going_takes_nothing(opened):
     async with opened() as registry:
         moulds = Moulds(registry)

@@ -192,6 +192,36 @@ async def test_what_a_write_would_free_is_not_freed_twice(opened, monkeypatch):
         assert used(registry) == {"requests.cpu": "50m"}
 
 
+async def test_a_write_that_is_tried_again_is_charged_once(opened, monkeypatch):
+    async with opened() as registry:
+        await limit(registry, services_nodeports="1")
+        tree = {"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}], "selector": {"a": "b"}}}
+        await make(registry, "services", tree)
+        await settled()
+        kind, put, raced = registry.kind("", "v1", "services"), registry.store.put, []
+
+        async def later(quotas: Quotas, namespace: str) -> None:
+            """The recount, which would put it right, has its rest."""
+
+        async def second(key: str, value: bytes, **more: Any) -> Any:
+            if key.endswith("/services/default/s") and not raced:
+                raced.append(key)
+                await registry.patch(kind, "default", "s", labelled, Call())
+            return await put(key, value, **more)
+
+        def labelled(tree: Tree) -> Tree:
+            return {**tree, "metadata": {**tree["metadata"], "labels": {"x": "y"}}}
+
+        monkeypatch.setattr(Quotas, "recount", later)
+        monkeypatch.setattr(registry.store, "put", second)
+        opened_up = await registry.patch(
+            kind, "default", "s", lambda tree: {**tree, "spec": {**tree["spec"], "type": "NodePort"}}, Call()
+        )
+        assert raced
+        assert opened_up.tree()["spec"]["type"] == "NodePort"
+        assert used(registry) == {"services.nodeports": "1"}
+
+
 async def test_a_status_that_somebody_wrote_is_put_right(opened):
     async with opened() as registry:
         await limit(registry, configmaps="1")

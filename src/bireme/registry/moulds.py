@@ -76,8 +76,10 @@ class Moulds:
             except Raced:
                 pass  # the name is taken: the long way finds another
         before = self._registry.store.revision
-        document = await self._registry.create(kind, namespace, read(), call)
-        if call.warnings:
+        tree = read()
+        named = _is_named(tree)
+        document = await self._registry.create(kind, namespace, tree, call)
+        if call.warnings or named:
             return document
         if known is None and len(self._known) >= MOST:
             del self._known[next(iter(self._known))]
@@ -125,9 +127,9 @@ class Moulds:
             if registry.store.get(key) is not None:
                 raise Raced
             document = await registry.put(kind, key, mould.value(own), expect=0)
-        except BaseException:
+        except BaseException as error:
             if attributes is not None and attributes.settle:
-                await attributes.settled(stands=False)
+                await attributes.failed(error)
             raise
         if attributes is not None and attributes.settle:
             await attributes.settled(stands=True)
@@ -139,6 +141,12 @@ class Moulds:
         if now != self._second[0]:
             self._second = (now, rfc3339(now))
         return self._second[1]
+
+
+def _is_named(tree: Tree) -> bool:
+    """Whether the body says its name itself, whatever else it says."""
+    metadata = tree.get("metadata")
+    return isinstance(metadata, dict) and bool(metadata.get("name"))
 
 
 def _own(tree: Tree) -> Cut:

@@ -83,8 +83,8 @@ class Quotas:
             raise
         return charge.refusal
 
-    async def settle(self, namespace: str, charge: Charge, *, stands: bool) -> None:
-        """The write that was charged stands, or failed and is given back."""
+    async def settle(self, namespace: str, charge: Charge, *, stands: bool | None) -> None:
+        """The write that was charged stands, or failed and is given back; None: it may yet be written."""
         line = self._lines.get(namespace)
         if line is None:
             return
@@ -95,10 +95,9 @@ class Quotas:
             return
         try:
             async with line.lock:  # until then a recount counts it
-                # A write whose caller went away may happen all the same: who waits must not be told too little.
-                item = await self._registry.store.settled(charge.key)
+                if stands is None:  # who waits must not be told too little
+                    stands = charge.stands_in(await self._registry.store.settled(charge.key))
                 line.land(charge)
-                stands = charge.stands_in(item)
                 for name, held in charge.held.items():
                     # What would come free is not free before a recount has seen it.
                     less = {one: of for one, of in held.items() if of.nanos < 0} if stands else held
@@ -206,6 +205,8 @@ class Quotas:
         if not self.of(namespace) or key.startswith(_UNCOUNTED):
             return False
         if event.value is None:
+            if namespace in self._lines:
+                self._lines[namespace].seen.pop(key, None)
             return True
         if event.previous is None:
             return not self._is_charged(key, namespace)

@@ -187,10 +187,10 @@ class Registry(Reader):
                 give_back()
                 return Document(encode(stored, tree), 0, kind.prefix)
             document = await self._put(kind, key, encode(stored, tree), expect=0)
-        except BaseException:
+        except BaseException as error:
             give_back()
             if attributes.settle:
-                await attributes.settled(stands=False)
+                await attributes.failed(error)
             raise
         if attributes.settle:
             await attributes.settled(stands=True)
@@ -375,10 +375,10 @@ class Registry(Reader):
                 await attributes.settled(stands=True)
                 return Document(value, item.revision, kind.prefix)
             document = await self._put(kind, item.key, value, expect=item.revision)
-        except BaseException:
+        except BaseException as error:
             give_back()
             if attributes.settle:
-                await attributes.settled(stands=False)
+                await attributes.failed(error)
             raise
         if attributes.settle:
             await attributes.settled(stands=True)

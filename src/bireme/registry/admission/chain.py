@@ -5,6 +5,7 @@ of its chain, once for all. Plugins see objects through `Objects`, never the sto
 at the end of the chain. Source: the Kubernetes documentation on admission.
 """
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -61,10 +62,14 @@ class Attributes:
     options: Tree | None = None
     again: "Again | None" = None
 
-    async def settled(self, *, stands: bool) -> None:
-        """Tell those who asked for it whether the write stands."""
+    async def settled(self, *, stands: bool | None) -> None:
+        """Tell those who asked for it whether the write stands; None: that is not known."""
         for step in self.settle:
             await step(stands=stands)
+
+    async def failed(self, error: BaseException) -> None:
+        """Tell them that it ended with `error`. A write whose caller went away may happen all the same."""
+        await self.settled(stands=None if isinstance(error, asyncio.CancelledError) else False)
 
 
 @dataclass(slots=True)
@@ -87,7 +92,7 @@ class Again:
 class Settle(Protocol):
     """Hears whether the write that was admitted stands, or failed after all."""
 
-    def __call__(self, *, stands: bool) -> Awaitable[None]: ...
+    def __call__(self, *, stands: bool | None) -> Awaitable[None]: ...
 
 
 class Plugin(ABC):
