@@ -4,6 +4,7 @@ A change says itself in words, and where one command makes it, which. `bother` o
 makes it. Some have parts; `without` gives what is left when one part is not needed.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -25,7 +26,7 @@ class Degree:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class Change(ABC):
     """One change. As it stands, it changes nothing."""
 
     @property
@@ -34,9 +35,9 @@ class Change:
         return 5.0
 
     @property
+    @abstractmethod
     def text(self) -> str:
         """What to do."""
-        raise NotImplementedError
 
     @property
     def command(self) -> str:
