@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import os
 import statistics
+from functools import partial
 from pipes import Pace, pipes
 
 import uvloop
@@ -40,13 +41,13 @@ async def measure(cluster: Cluster, *, rate: float, seconds: float, connections:
     assert cluster.process is not None
     async with populated(cluster, 1), pipes(cluster.target, connections) as doors:
 
-        async def create(first: int, number: int) -> bool:
+        async def create(number: int, *, first: int = 0) -> bool:
             return (await doors.ask(pod(first + number))).status == 201
 
-        await Pace(rate).run(lambda number: create(0, number), WARM_S)
+        await Pace(rate).run(create, WARM_S)
         for repeat in range(repeats):
             pace, first, used = Pace(rate), (repeat + 1) * 1_000_000, cpu_s(cluster.process)
-            await pace.run(lambda number, first=first: create(first, number), seconds)
+            await pace.run(partial(create, first=first), seconds)
             cuts = statistics.quantiles(pace.took_s, n=100)
             figures["p50"].append(cuts[49] * 1e3)
             figures["p99"].append(cuts[98] * 1e3)

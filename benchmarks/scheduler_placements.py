@@ -43,7 +43,7 @@ def world(count: int) -> World:
 
 
 def pod(name: str, cpu: str, labels: dict[str, str]) -> core.Pod:
-    requests = {"cpu": cpu, "memory": "256Mi"}
+    requests: dict[str, str | int | float] = {"cpu": cpu, "memory": "256Mi"}
     container = core.Container(name="main", image="app:1", resources=core.ResourceRequirements(requests=requests))
     metadata = meta.ObjectMeta(name=name, uid=name, namespace="default", generation=1, labels=labels)
     return core.Pod(metadata=metadata, spec=core.PodSpec(containers=[container]))

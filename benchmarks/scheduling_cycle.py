@@ -61,7 +61,7 @@ async def crowded(nodes: int, pods: int) -> AsyncIterator[Api]:
 
 
 async def add_node(client: Client, name: str) -> None:
-    room = {"cpu": "64", "memory": "256Gi", "pods": "500"}
+    room: dict[str, str | int | float] = {"cpu": "64", "memory": "256Gi", "pods": "500"}
     status = core.NodeStatus(capacity=room, allocatable=room)
     made = await client.create(core.Node(metadata=meta.ObjectMeta(name=name), status=status))
     made.spec.taints = []  # of a new node

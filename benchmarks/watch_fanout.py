@@ -90,6 +90,12 @@ class Watch:
         return buffer.count(MARK, first, end) - (last == cut), sent
 
 
+def _set_at_end(event: threading.Event) -> None:
+    """When there is no more input."""
+    sys.stdin.read()
+    event.set()
+
+
 def listen(config: Config, count: int) -> None:
     """Hold the watches; tell in lines of JSON how many events were how late, in 0.1 ms, until the input ends."""
     selector = selectors.DefaultSelector()
@@ -97,7 +103,7 @@ def listen(config: Config, count: int) -> None:
         watch = Watch(config)
         selector.register(watch.socket, selectors.EVENT_READ, watch)
     stop = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()
+    threading.Thread(target=_set_at_end, args=(stop,), daemon=True).start()
     buffer = bytearray(1 << 18)
     late: Counter[int] = Counter()
     last = time.monotonic()

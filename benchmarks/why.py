@@ -107,7 +107,7 @@ async def measured() -> tuple[float, float, float, float]:
     gc.collect()
     gc.disable()
     began = time.process_time()
-    await explain(client, "pod", "x", "default", first=3)
+    await explain(client, "pod", "x", "default", first=3, profiles={})
     whole = spent(began)
     waiting = decode(core.Pod, answers.waiting)
     began = time.process_time()
