@@ -4,6 +4,7 @@ The names of fields are sent as the original sends them, with capitals; of an an
 the original takes none. Whom to ask when is `extending.py`'s.
 """
 
+import asyncio
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,14 +14,15 @@ import msgspec
 
 from bireme.api.codec.json import encode
 from bireme.api.kinds import core
-from bireme.client.informer import Informer, Key
 from bireme.http.requests import RequestFailed, Session
+from bireme.scheduler.extender_nodes import ShownList, ShownNodes, fields_of, names_of
 from bireme.scheduler.extender_settings import Extender
 from bireme.scheduler.interface import NotReady
 
 LARGEST_ANSWER = 64 << 20
 TENFOLD = 10
 """An extender scores from 0 to 10, where other scores go to 100."""
+NOT_OF_THE_FORM = "the answer is not of the form that the protocol has"
 
 
 class ExtenderFailed(NotReady):
@@ -45,10 +47,30 @@ class Plan:
     violations: int = 0
 
 
-class HttpExtender:
-    """Asks one extender. `nodes` are those that it is shown whole unless it has a cache of its own."""
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An object's fields by their names in small letters, which are read when they are asked for; or a list."""
 
-    def __init__(self, settings: Extender, session: Session, *, nodes: Informer[core.Node]) -> None:
+    fields: Mapping[str, msgspec.Raw] = field(default_factory=dict)
+    items: Sequence[Any] = ()
+
+    @staticmethod
+    def of(body: bytes) -> "Answer":
+        """What the body holds. Raises msgspec.DecodeError."""
+        if body.lstrip()[:1] == b"[":
+            return Answer(items=msgspec.json.decode(body))
+        return Answer(fields_of(body))
+
+    def get(self, name: str) -> Any:
+        """The value of a field; None where there is none."""
+        raw = self.fields.get(name)
+        return msgspec.json.decode(raw) if raw is not None else None
+
+
+class HttpExtender:
+    """Asks one extender. `nodes` are what it is shown whole unless it has a cache of its own."""
+
+    def __init__(self, settings: Extender, session: Session, *, nodes: ShownNodes) -> None:
         self.settings, self._session, self._nodes = settings, session, nodes
         self._tls = settings.tls()
         self._managed = frozenset(each.name for each in settings.managed_resources)
@@ -64,25 +86,25 @@ class HttpExtender:
 
     async def filter(self, pod: core.Pod, names: Collection[str]) -> Filtered:
         """Which of the nodes will do. Raises ExtenderFailed."""
-        answer = await self._ask(self.settings.filter_verb, self._args(pod, names))
-        if error := answer.get("error"):
-            raise ExtenderFailed(str(error))
+        answer = await self._ask(self.settings.filter_verb, await self._args(pod, names))
         with _read():
+            if error := answer.get("error"):
+                raise ExtenderFailed(str(error))
             failed, hopeless = answer.get("failednodes") or {}, answer.get("failedandunresolvablenodes") or {}
-            return Filtered(frozenset(names) & self._left(answer), _texts(failed), _texts(hopeless))
+            return Filtered(frozenset(names) & await self._left(answer), _texts(failed), _texts(hopeless))
 
-    def _left(self, answer: Mapping[str, Any]) -> frozenset[str]:
+    async def _left(self, answer: Answer) -> frozenset[str]:
         named = answer.get("nodenames")
         if self.settings.node_cache_capable and named is not None:
             return frozenset(map(str, named))
-        items = _lower(answer.get("nodes") or {}).get("items") or []
-        return frozenset(str(_lower(_lower(item).get("metadata")).get("name")) for item in items)
+        nodes = answer.fields.get("nodes")
+        return await names_of(nodes) if nodes is not None else frozenset()
 
     async def prioritize(self, pod: core.Pod, names: Collection[str]) -> dict[str, float]:
         """A score for each of the nodes that it has an opinion of, with its weight. Raises ExtenderFailed."""
-        answer = await self._ask(self.settings.prioritize_verb, self._args(pod, names))
+        answer = await self._ask(self.settings.prioritize_verb, await self._args(pod, names))
         with _read():
-            scores = [_lower(each) for each in answer.get("", [])]
+            scores = [_lower(each) for each in answer.items]
             weight = self.settings.weight * TENFOLD
             return {str(each["host"]): float(each.get("score", 0)) * weight for each in scores}
 
@@ -101,7 +123,7 @@ class HttpExtender:
             args["NodeNameToVictims"] = {
                 plan.node: {"Pods": list(plan.victims), "NumPDBViolations": plan.violations} for plan in plans
             }
-        answer = await self._ask(self.settings.preempt_verb, args)
+        answer = await self._ask(self.settings.preempt_verb, encode(args))
         with _read():
             said = {str(node): _lower(each) for node, each in (answer.get("nodenametometavictims") or {}).items()}
             found = {
@@ -119,26 +141,27 @@ class HttpExtender:
         """Have it give the pod its node. Raises ExtenderFailed."""
         about = pod.metadata
         args = {"PodName": about.name, "PodNamespace": about.namespace, "PodUID": about.uid, "Node": node}
-        answer = await self._ask(self.settings.bind_verb, args)
-        if error := answer.get("error"):
-            raise ExtenderFailed(str(error))
+        answer = await self._ask(self.settings.bind_verb, encode(args))
+        with _read():
+            if error := answer.get("error"):
+                raise ExtenderFailed(str(error))
 
-    def _args(self, pod: core.Pod, names: Collection[str]) -> dict[str, Any]:
+    async def _args(self, pod: core.Pod, names: Collection[str]) -> bytes | ShownList:
         if self.settings.node_cache_capable:
-            return {"Pod": pod, "Nodes": None, "NodeNames": sorted(names)}
-        found = (self._nodes.get(Key("", name)) for name in sorted(names))
-        items = [node for node in found if node is not None]
-        return {"Pod": pod, "Nodes": {"metadata": {}, "items": items}, "NodeNames": None}
+            return encode({"Pod": pod, "Nodes": None, "NodeNames": sorted(names)})
+        return await self._nodes.list_for(pod, names)
 
-    async def _ask(self, verb: str, args: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The answer's fields in lower case; of a list, the list under ""."""
+    async def _ask(self, verb: str, args: bytes | ShownList) -> Answer:
         url = f"{self.settings.url_prefix.rstrip('/')}/{verb}"
+        headers = {"content-type": "application/json"}
+        if isinstance(args, ShownList):
+            headers["content-length"] = str(args.size)  # many a server reads nothing without it
         try:
             reply = await self._session.request(
                 "POST",
                 url,
-                headers={"content-type": "application/json"},
-                body=encode(args),
+                headers=headers,
+                body=args if isinstance(args, bytes) else args.parts(),
                 tls=self._tls,
                 timeout_s=self.settings.timeout_s,
                 limit=LARGEST_ANSWER,
@@ -146,14 +169,15 @@ class HttpExtender:
             )
         except RequestFailed as error:
             raise ExtenderFailed(str(error)) from error
+        await asyncio.sleep(0)  # a long answer has just been put together
         if reply.status != 200:
             raise ExtenderFailed(f"failed {verb} with extender at URL {url}, code {reply.status}")
         try:
-            answer = msgspec.json.decode(reply.body)
+            return Answer.of(reply.body)
+        except msgspec.ValidationError as error:
+            raise ExtenderFailed(NOT_OF_THE_FORM) from error
         except (msgspec.DecodeError, UnicodeError) as error:
             raise ExtenderFailed(f"extender at URL {url}: the answer is not JSON") from error
-        with _read():
-            return {"": answer} if isinstance(answer, list) else _lower(answer)
 
 
 @contextmanager
@@ -161,8 +185,8 @@ def _read() -> Iterator[None]:
     """Reading of what another says, which may be anything."""
     try:
         yield
-    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-        raise ExtenderFailed("the answer is not of the form that the protocol has") from error
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError, msgspec.DecodeError) as error:
+        raise ExtenderFailed(NOT_OF_THE_FORM) from error
 
 
 def _lower(tree: Any) -> dict[str, Any]:

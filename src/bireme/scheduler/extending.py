@@ -20,6 +20,7 @@ from bireme.client.informer import Informer, Key
 from bireme.http.requests import Session
 from bireme.ledger.columns import Columns
 from bireme.scheduler.extender import ExtenderFailed, Filtered, HttpExtender, Plan
+from bireme.scheduler.extender_nodes import ShownNodes
 from bireme.scheduler.extender_settings import Extender
 from bireme.scheduler.interface import ANYTHING, NOTHING, Cold, Lack, Mask, Unheard
 from bireme.scheduler.placed import Placed
@@ -57,7 +58,8 @@ class Extending:
     ) -> None:
         self._columns, self._pods = columns, pods
         self._session = Session()
-        self._extenders = [HttpExtender(each, self._session, nodes=nodes) for each in extenders]
+        shown = ShownNodes(nodes)
+        self._extenders = [HttpExtender(each, self._session, nodes=shown) for each in extenders]
         self._verdicts: dict[str, Verdict] = {}
         self.open_nodes: Callable[[core.Pod], Collection[str]] = lambda pod: ()
         pods.on_change(self._pod_changed)
