@@ -56,7 +56,7 @@ _OPTIONS = (
         "admission_plugins",
         multiple=True,
         callback=several,
-        help="DenyServiceExternalIPs or OwnerReferencesPermissionEnforcement; may be repeated.",
+        help="A plugin that is off by default (docs/authentication.md lists them); may be repeated.",
     ),
     click.option("--audit-policy-file", type=FILE, help="What of each request is written down: an audit Policy."),
     click.option("--audit-log-path", type=NEW_FILE, help="Where, as JSON lines.  [default: in the cluster's logs]"),

@@ -243,7 +243,7 @@ def test_a_plugins_part_may_stand_in_a_file_of_its_own(tmp_path):
 @pytest.mark.parametrize(
     ("plugin", "why"),
     [
-        pytest.param({"name": "EventRateLimit", "configuration": {}}, "takes no configuration", id="an unknown one"),
+        pytest.param({"name": "AlwaysAdmit", "configuration": {}}, "takes no configuration", id="an unknown one"),
         pytest.param({"name": "PodSecurity", "path": "nowhere"}, "cannot read", id="no file"),
         pytest.param(security_plugin(defaults={"enforce": "high"}), "a level is one of", id="an unknown level"),
         pytest.param(security_plugin(defaults={"force": "baseline"}), "force is not known", id="an unknown mode"),

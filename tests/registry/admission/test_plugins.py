@@ -25,6 +25,7 @@ async def test_the_order_is_the_originals(opened):
             "CertificateSubjectRestriction",
             "DefaultIngressClass",
             "PodTopologyLabels",
+            "PodResizeValidator",
         ]
         more = default_plugins(registry, more=["DenyServiceExternalIPs"])
         assert [plugin.name for plugin in more if plugin.name not in usual] == ["DenyServiceExternalIPs"]

@@ -11,6 +11,9 @@ from typing import Any
 
 from bireme.api.codec import yaml
 from bireme.api.errors import ApiError
+from bireme.registry.admission.event_rate_limit import KEYS, USUAL_KEYS, EventLimit
+from bireme.registry.admission.pod_node_selector import labels_of
+from bireme.registry.admission.pod_toleration_restriction import UNRESTRICTED, ClusterTolerations
 from bireme.registry.admission.webhook_logins import Logins, logins_of
 from bireme.registry.limited_resources import Limited, Scope
 from bireme.registry.pod_security.policy import LEVELS, MODES, NOBODY, PREFIX, PRIVILEGED, Exempt, Policy, policy_of
@@ -28,12 +31,18 @@ class AdmissionConfigError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class AdmissionConfig:
-    """What webhooks are shown, by plugin; what is limited to quotas; pods' standards where a namespace names none."""
+    """What webhooks are shown, by plugin; what is limited to quotas; pods' standards where a namespace names none.
+
+    And for plugins that are off by default: nodes by namespace, tolerations of the cluster, limits of events.
+    """
 
     logins: Mapping[str, Logins] = field(default_factory=dict)
     limited: tuple[Limited, ...] = ()
     pod_security: Policy = PRIVILEGED
     exempt: Exempt = NOBODY
+    node_selectors: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    tolerations: ClusterTolerations = UNRESTRICTED
+    event_limits: tuple[EventLimit, ...] = ()
 
 
 def read_admission_config(path: Path) -> AdmissionConfig:
@@ -71,6 +80,8 @@ def _read(path: Path, kind: tuple[str, str, Collection[str]]) -> Tree:
 
 def _check(path: Path, tree: Any, wanted: tuple[str, str, Collection[str]]) -> None:
     kind, group, versions = wanted
+    if not kind and isinstance(tree, dict):
+        return
     if not isinstance(tree, dict) or tree.get("kind") != kind:
         raise AdmissionConfigError(f"{path} holds no {kind}")
     if tree.get("apiVersion") not in {f"{group}/{version}" for version in versions}:
@@ -115,6 +126,33 @@ def _pod_security(made: AdmissionConfig, name: str, tree: Tree, folder: Path) ->
     return replace(made, pod_security=policy, exempt=Exempt(users, classes, namespaces))
 
 
+def _node_selectors(made: AdmissionConfig, name: str, tree: Tree, folder: Path) -> AdmissionConfig:
+    said = tree["podNodeSelectorPluginConfig"] or {}
+    return replace(made, node_selectors={place: labels_of(str(text or "")) for place, text in said.items()})
+
+
+def _tolerations(made: AdmissionConfig, name: str, tree: Tree, folder: Path) -> AdmissionConfig:
+    default, allowed = ([dict(one) for one in tree.get(part) or ()] for part in ("default", "whitelist"))
+    return replace(made, tolerations=ClusterTolerations(tuple(default), tuple(allowed)))
+
+
+def _event_limits(made: AdmissionConfig, name: str, tree: Tree, folder: Path) -> AdmissionConfig:
+    limits = tuple(_event_limit(one) for one in tree.get("limits") or ())
+    if not limits:
+        raise ValueError("limits: must not be empty")
+    return replace(made, event_limits=limits)
+
+
+def _event_limit(tree: Tree) -> EventLimit:
+    kind = tree["type"]
+    if kind not in KEYS:
+        raise ValueError(f"limits: a type is one of {', '.join(KEYS)}")
+    qps, burst, keys = int(tree["qps"]), int(tree["burst"]), int(tree.get("cacheSize") or USUAL_KEYS)
+    if qps <= 0 or burst <= 0 or keys < 0:
+        raise ValueError("limits: qps and burst must be positive, cacheSize must not be negative")
+    return EventLimit(kind, qps, burst, keys)
+
+
 Reader = Callable[[AdmissionConfig, str, Tree, Path], AdmissionConfig]
 _WEBHOOKS = ("WebhookAdmissionConfiguration", SERVER, VERSIONS)
 _READERS: Mapping[str, Reader] = {
@@ -122,10 +160,16 @@ _READERS: Mapping[str, Reader] = {
     "ValidatingAdmissionWebhook": _webhooks,
     "ResourceQuota": _quotas,
     "PodSecurity": _pod_security,
+    "PodNodeSelector": _node_selectors,
+    "PodTolerationRestriction": _tolerations,
+    "EventRateLimit": _event_limits,
 }
 _KINDS: Mapping[str, tuple[str, str, Collection[str]]] = {
     "MutatingAdmissionWebhook": _WEBHOOKS,
     "ValidatingAdmissionWebhook": _WEBHOOKS,
     "ResourceQuota": ("ResourceQuotaConfiguration", SERVER, VERSIONS),
     "PodSecurity": ("PodSecurityConfiguration", PODS, VERSIONS),
+    "PodNodeSelector": ("", "", ()),  # has neither kind nor version
+    "PodTolerationRestriction": ("Configuration", "podtolerationrestriction.admission.k8s.io", ("v1alpha1",)),
+    "EventRateLimit": ("Configuration", "eventratelimit.admission.k8s.io", ("v1alpha1",)),
 }

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Collection
 from typing import Protocol
 
+from bireme.aio.clock import Clock
+from bireme.registry.admission.always_pull_images import AlwaysPullImages
 from bireme.registry.admission.certificates import (
     CertificateApproval,
     CertificateSigning,
@@ -16,11 +18,17 @@ from bireme.registry.admission.default_ingress_class import DefaultIngressClass
 from bireme.registry.admission.default_storage_class import DefaultStorageClass
 from bireme.registry.admission.default_toleration_seconds import DefaultTolerationSeconds
 from bireme.registry.admission.deny_external_ips import DenyServiceExternalIPs
+from bireme.registry.admission.event_rate_limit import EventRateLimit
+from bireme.registry.admission.extended_resource_toleration import ExtendedResourceToleration
+from bireme.registry.admission.hard_anti_affinity import LimitPodHardAntiAffinityTopology
 from bireme.registry.admission.limit_ranger import LimitRanger
 from bireme.registry.admission.namespace_lifecycle import NamespaceLifecycle
 from bireme.registry.admission.node_restriction import NodeRestriction
 from bireme.registry.admission.owner_references import OwnerReferencesPermissionEnforcement
+from bireme.registry.admission.pod_node_selector import PodNodeSelector
+from bireme.registry.admission.pod_resize import PodResizeValidator
 from bireme.registry.admission.pod_security import PodSecurity
+from bireme.registry.admission.pod_toleration_restriction import PodTolerationRestriction
 from bireme.registry.admission.pod_topology_labels import PodTopologyLabels
 from bireme.registry.admission.priority import Priority
 from bireme.registry.admission.runtime_class import RuntimeClass
@@ -29,13 +37,23 @@ from bireme.registry.admission.storage_object_in_use import StorageObjectInUsePr
 from bireme.registry.admission.taint_nodes import TaintNodesByCondition
 from bireme.registry.kinds import Kinds
 
-OPTIONAL = ("DenyServiceExternalIPs", "OwnerReferencesPermissionEnforcement")
+OPTIONAL = (
+    "AlwaysPullImages",
+    "DenyServiceExternalIPs",
+    "EventRateLimit",
+    "ExtendedResourceToleration",
+    "LimitPodHardAntiAffinityTopology",
+    "OwnerReferencesPermissionEnforcement",
+    "PodNodeSelector",
+    "PodTolerationRestriction",
+)
 
 
 class Surroundings(Objects, Judges, Protocol):
     """What plugins look things up in: a registry."""
 
     kinds: Kinds
+    clock: Clock
 
 
 def default_plugins(
@@ -45,13 +63,19 @@ def default_plugins(
     config = config or AdmissionConfig()
     ordered: tuple[tuple[str, Callable[[], Plugin]], ...] = (
         ("NamespaceLifecycle", lambda: NamespaceLifecycle(objects)),
+        ("LimitPodHardAntiAffinityTopology", LimitPodHardAntiAffinityTopology),
         ("LimitRanger", lambda: LimitRanger(objects)),
         ("ServiceAccount", lambda: ServiceAccount(objects)),
         ("NodeRestriction", lambda: NodeRestriction(objects, objects)),
         ("TaintNodesByCondition", TaintNodesByCondition),
+        ("AlwaysPullImages", AlwaysPullImages),
         ("PodSecurity", lambda: PodSecurity(objects, config.pod_security, config.exempt)),
+        ("PodNodeSelector", lambda: PodNodeSelector(objects, config.node_selectors)),
         ("Priority", lambda: Priority(objects)),
         ("DefaultTolerationSeconds", DefaultTolerationSeconds),
+        ("PodTolerationRestriction", lambda: PodTolerationRestriction(objects, config.tolerations)),
+        ("EventRateLimit", lambda: EventRateLimit(config.event_limits, objects.clock.monotonic)),
+        ("ExtendedResourceToleration", ExtendedResourceToleration),
         ("DefaultStorageClass", lambda: DefaultStorageClass(objects)),
         ("StorageObjectInUseProtection", StorageObjectInUseProtection),
         (
@@ -67,8 +91,11 @@ def default_plugins(
         ("DefaultIngressClass", lambda: DefaultIngressClass(objects)),
         ("DenyServiceExternalIPs", DenyServiceExternalIPs),
         ("PodTopologyLabels", lambda: PodTopologyLabels(objects)),
+        ("PodResizeValidator", lambda: PodResizeValidator(objects)),
     )
     unknown = set(more).difference(OPTIONAL)
     if unknown:
         raise ValueError(f"no admission plugin that may be turned on: {', '.join(sorted(unknown))}")
+    if "EventRateLimit" in more and not config.event_limits:
+        raise ValueError("EventRateLimit needs a configuration that says its limits")
     return [make() for name, make in ordered if name not in OPTIONAL or name in more]
