@@ -36,6 +36,7 @@ PROGRAMS: tuple[str | Program, ...] = (
     "idle",
     ("density", "--nodes", "100", "--pods", "1000"),
     "create_latency",
+    "created_to_bound",
     ("hold", "--nodes", "1000", "--pods", "20000"),
     ("growth", "--plot", GROWTH),
 )

@@ -175,3 +175,16 @@ async def test_a_resize_is_said_to_change_only_what_it_may(opened):
         with pytest.raises(Invalid) as refused:
             await registry.update(kind, "default", "p", made, Call(), subresource="resize")
         assert [cause.field for cause in refused.value.causes] == ["metadata"]
+
+
+async def test_labels_are_read_as_they_are_now(opened):
+    async with opened() as registry:
+        kind, place = registry.kind("", "v1", "nodes"), ("", "v1", "nodes", "", "n")
+        assert registry.labels(*place) is None
+        await registry.create(kind, "", {"metadata": {"name": "n"}}, Call())
+        assert registry.labels(*place) == {}
+        labels = {"zone": "a"}
+        await registry.patch(
+            kind, "", "n", lambda tree: {**tree, "metadata": {**tree["metadata"], "labels": labels}}, Call()
+        )
+        assert registry.labels(*place) == labels

@@ -24,6 +24,10 @@ class Lookup:
                 return tree
         return None
 
+    def labels(self, group: str, version: str, plural: str, namespace: str, name: str) -> dict[str, str] | None:
+        tree = self.find(group, version, plural, namespace, name)
+        return None if tree is None else tree["metadata"].get("labels") or {}
+
     def every(self, group: str, version: str, plural: str, namespace: str = "") -> list[Tree]:
         found = self.objects.get(plural, [])
         return [tree for tree in found if not namespace or tree["metadata"].get("namespace", namespace) == namespace]

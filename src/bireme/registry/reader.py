@@ -5,7 +5,7 @@ acknowledged. Left to others: pages (`lists.py`), the events of a watch (`watch_
 Source: the Kubernetes documentation on reading.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ from bireme.registry.custom_reading import (
 from bireme.registry.kinds import Kind, Kinds
 from bireme.registry.lists import Page
 from bireme.registry.options import ListOptions, WatchOptions
-from bireme.registry.record import Document, Record
+from bireme.registry.record import Document, Record, labels_of
 from bireme.registry.selection import Selection
 from bireme.registry.watch_cache import WatchCache
 from bireme.registry.watcher import View, Watcher
@@ -95,6 +95,12 @@ class Reader:
             self._found.clear()
         self._found[place] = (prefix, written, tree)
         return tree
+
+    def labels(self, group: str, version: str, plural: str, namespace: str, name: str) -> Mapping[str, str] | None:
+        """The labels of the object of that name, or None; cheaper than `find` where very many are asked for."""
+        kind = self.kind(group, version, plural)
+        item = self.store.get(kind.key(namespace, name))
+        return None if item is None else labels_of(item.value)
 
     def every(self, group: str, version: str, plural: str, namespace: str = "") -> list[Tree]:
         """All objects of a kind, as they are kept; see `find`. Don't change the list either."""

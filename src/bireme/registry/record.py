@@ -148,6 +148,11 @@ def decode(value: bytes) -> Tree:
     return tree
 
 
+def labels_of(value: bytes) -> dict[str, str]:
+    """The labels in stored bytes, read without the rest."""
+    return _labels.decode(value).metadata.labels or {}
+
+
 def prefix_of(resource: Resource) -> bytes:
     """What the stored bytes of every object of `resource` begin with."""
     return f'{{"kind":"{resource.kind}","apiVersion":"{resource.api_version}","metadata":{{'.encode()
@@ -218,6 +223,13 @@ class _Metadata(msgspec.Struct, gc=False):
     name: str = ""
     namespace: str = ""
     labels: dict[str, str] | None = None
+
+
+class _Labelled(msgspec.Struct, gc=False):
+    metadata: _Metadata
+
+
+_labels = msgspec.json.Decoder(_Labelled)
 
 
 def _header_type(plural: str, paths: tuple[str, ...]) -> type[Any]:

@@ -7,7 +7,7 @@ at the end of the chain. Source: the Kubernetes documentation on admission.
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -26,6 +26,10 @@ class Objects(Protocol):
 
     def find(self, group: str, version: str, plural: str, namespace: str, name: str) -> Tree | None:
         """The object of that name."""
+        ...
+
+    def labels(self, group: str, version: str, plural: str, namespace: str, name: str) -> Mapping[str, str] | None:
+        """The labels of the object of that name."""
         ...
 
     def every(self, group: str, version: str, plural: str, namespace: str = "") -> list[Tree]:

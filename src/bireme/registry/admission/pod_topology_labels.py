@@ -29,8 +29,7 @@ class PodTopologyLabels(Plugin):
         if tree is None:
             return
         name = _node_name(attributes)
-        node = self._objects.find("", "v1", "nodes", "", name) if name else None
-        labels = (node["metadata"].get("labels") or {}) if node else {}
+        labels = (self._objects.labels("", "v1", "nodes", "", name) if name else None) or {}
         copied = {label: labels[label] for label in COPIED if label in labels}
         if copied:
             metadata = tree.setdefault("metadata", {})
