@@ -22,6 +22,7 @@ from bireme.client.client import Client
 from bireme.client.transport import Pairs
 from bireme.http.requests import Reply
 from bireme.scheduler.advice import advise
+from bireme.scheduler.configuration import Settings
 from bireme.scheduler.survey import survey
 from bireme.scheduler.trial import Trial
 
@@ -107,7 +108,7 @@ async def measured() -> tuple[float, float, float, float]:
     gc.collect()
     gc.disable()
     began = time.process_time()
-    await explain(client, "pod", "x", "default", first=3, profiles={})
+    await explain(client, "pod", "x", "default", first=3, settings=Settings())
     whole = spent(began)
     waiting = decode(core.Pod, answers.waiting)
     began = time.process_time()

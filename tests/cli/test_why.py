@@ -1,7 +1,9 @@
 """`bireme why` against a server in this process: what it finds, and what it says when it cannot."""
 
 import json
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +125,91 @@ def test_a_pod_of_another_profile_is_judged_by_it(cluster: Cluster, tmp_path: Pa
     assert "it is placed by" not in text
     file.write_text("kind: Policy")
     assert failed(ask(cluster, "foreign", "--scheduler-config", str(file))).code == "BIR-050"
+
+
+def grouped(name: str, group: str, **spec: Any) -> dict[str, Any]:
+    return pod(name, schedulingGroup={"podGroupName": group}, **spec)
+
+
+def pod_group(name: str, minimum: int) -> dict[str, Any]:
+    return {
+        "apiVersion": "scheduling.k8s.io/v1alpha3",
+        "kind": "PodGroup",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"schedulingPolicy": {"gang": {"minCount": minimum}}},
+    }
+
+
+def test_a_group_that_waits_for_members(cluster: Cluster) -> None:
+    cluster.apply(grouped("early", "train"))
+    assert "group train: there is no such PodGroup" in ask(cluster, "early").output
+    cluster.apply(pod_group("train", 3))
+    cluster.apply(grouped("second", "train"))
+    text = ask(cluster, "early").output
+    assert "group train: 2 of 3 members; it waits for 1 more" in text
+    assert 'It would not be placed: pod group "train" has 2 of 3 pods' in text
+
+
+def test_a_group_for_which_there_is_no_room_together(cluster: Cluster) -> None:
+    cluster.apply(pod_group("fleet", 3))
+    for number in range(3):
+        cluster.apply(grouped(f"ship-{number}", "fleet", requests={"cpu": "12"}))
+    refused(cluster, "ship-0")
+    text = ask(cluster, "ship-0").output
+    assert "group fleet: 3 of 3 members" in text
+    assert 'no room for 3 pods of pod group "fleet" together' in text
+    assert "2 of 2 nodes fit" in text, "alone, it would"
+
+
+class Refusing(BaseHTTPRequestHandler):
+    """An extender that has no licence for hollow-0, and likes hollow-1."""
+
+    def do_POST(self) -> None:
+        args = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        names = [each for each in args["NodeNames"] if each != "hollow-0"]
+        said: Any = {"NodeNames": names, "FailedNodes": {"hollow-0": "no licence here"}}
+        body = json.dumps(said).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing is written."""
+
+
+@pytest.fixture
+def extender() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+EXTENDED = """
+apiVersion: kubescheduler.config.k8s.io/v1
+kind: KubeSchedulerConfiguration
+extenders:
+- {{urlPrefix: {url}, filterVerb: filter, nodeCacheCapable: true, httpTimeout: 60s}}
+"""
+
+
+def test_an_extender_is_asked_and_named(cluster: Cluster, extender: str, tmp_path: Path) -> None:
+    cluster.apply(pod("extended", schedulingGates=[{"name": "example.com/wait"}]))
+    file = tmp_path / "extended.yaml"
+    file.write_text(EXTENDED.format(url=extender))
+    text = ask(cluster, "extended", "--scheduler-config", str(file)).output
+    assert "1 of 2 nodes fit" in text
+    assert f"1 node: extender {extender}: no licence here" in text
+    assert "2 of 2 nodes fit" in ask(cluster, "extended").output
+    file.write_text(EXTENDED.format(url="http://127.0.0.1:1"))
+    text = ask(cluster, "extended", "--scheduler-config", str(file)).output
+    assert "2 of 2 nodes fit" in text
+    assert "note: extender http://127.0.0.1:1 was not heard: " in text
 
 
 @pytest.mark.parametrize(

@@ -169,6 +169,29 @@ async def test_a_pod_that_no_extender_wants_anywhere_says_why() -> None:
             )
 
 
+async def test_what_others_say_of_nodes_that_an_extender_was_not_shown_is_told_first() -> None:
+    async with serving(filter=only()) as server:
+        gpu = ManagedResource("example.com/gpu", ignored_by_scheduler=True)
+        wanting = extender_at(server.url, filter_verb="filter", node_cache_capable=True, managed_resources=(gpu,))
+        async with extended(wanting, profile=Profile(ignored=frozenset((gpu.name,)))) as s:
+            a, b = node("a"), node("b")
+            a.metadata.labels, b.metadata.labels = {"rack": "1"}, {"rack": "2"}
+            await ready(s, pod("there", labels="web"), nodes=[a])
+            assert await s.placed("there") == "a"
+            await s.register(b)
+            apart = asking(pod("apart", labels="web"), gpu.name)
+            term = core.PodAffinityTerm(
+                topology_key="rack", label_selector=meta.LabelSelector(match_labels={"app": "web"})
+            )
+            apart.spec.affinity = core.Affinity(
+                pod_anti_affinity=core.PodAntiAffinity(required_during_scheduling_ignored_during_execution=[term])
+            )
+            await s.create(apart)
+            assert (await s.refused("apart")).startswith(
+                "0/2 nodes are available: 1 no licence here, 1 node(s) didn't match pod anti-affinity rules."
+            )
+
+
 async def test_a_slow_extender_holds_up_nobody_but_those_it_wants_to_hear_of() -> None:
     async with serving(filter=only("a", "b")) as server:
         server.open.clear()

@@ -5,7 +5,7 @@ What waits on the Mesos side (`app/NAME`) is explained by `why_app.py`.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bireme.cli.why_target import Heading
     from bireme.client.client import Client
     from bireme.client.kubeconfig import Access
-    from bireme.scheduler.profile import Profile
+    from bireme.scheduler.configuration import Settings
     from bireme.scheduler.report import Report
 
 ANSWER_S = 60.0
@@ -61,13 +61,13 @@ def why(
     if kind in why_app.KINDS:
         click.echo(why_app.explain_app(name, marathon, as_json=output == "json"))
         return
-    profiles = _profiles(scheduler_config, scheduler_plugin)
+    settings = _settings(scheduler_config, scheduler_plugin)
     access = find_access(kubeconfig, context)
     was_enabled = gc.isenabled()
     gc.disable()  # what is listed stays until the end
     try:
         first = EVERY if output == "json" else FIRST
-        report, heading = asyncio.run(explained(access, kind, name, namespace, first=first, profiles=profiles))
+        report, heading = asyncio.run(explained(access, kind, name, namespace, first=first, settings=settings))
     finally:
         if was_enabled:
             gc.enable()
@@ -83,22 +83,21 @@ def target(words: Sequence[str]) -> tuple[str, str]:
     return kind.lower(), name
 
 
-def _profiles(config: Path | None, plugins: Sequence[Path]) -> "Mapping[str, Profile]":
-    """The profiles of a file, by name; the default one without a file. Raises CliError."""
+def _settings(config: Path | None, plugins: Sequence[Path]) -> "Settings":
+    """Those of a file, or the default ones without a file. Raises CliError."""
     from bireme.scheduler.configuration import default_settings, read_settings
     from bireme.scheduler.configuration_error import ConfigurationError
     from bireme.scheduler.plugins import PluginError, scorers
 
     try:
         known = scorers(plugins)
-        settings = read_settings(config, known) if config is not None else default_settings(known)
+        return read_settings(config, known) if config is not None else default_settings(known)
     except (ConfigurationError, PluginError) as error:
         raise CliError("BIR-050", str(error), remedy="the file that `bireme up --scheduler-config` takes") from error
-    return {profile.name: profile for profile in settings.profiles}
 
 
 async def explained(
-    access: "Access", kind: str, name: str, namespace: str, *, first: int, profiles: "Mapping[str, Profile]"
+    access: "Access", kind: str, name: str, namespace: str, *, first: int, settings: "Settings"
 ) -> "tuple[Report, Heading]":
     """The report on the pod that is meant. Raises CliError."""
     from bireme.api.errors import ApiError
@@ -106,7 +105,7 @@ async def explained(
 
     client = Client(access.transport(timeout_s=ANSWER_S), user_agent="bireme why")
     try:
-        return await explain(client, kind, name, namespace or access.namespace, first=first, profiles=profiles)
+        return await explain(client, kind, name, namespace or access.namespace, first=first, settings=settings)
     except ApiError as error:
         raise failure(error, access) from error
     finally:
@@ -132,7 +131,7 @@ def failure(error: "ApiError", access: "Access") -> CliError:
 
 
 async def explain(
-    client: "Client", kind: str, name: str, namespace: str, *, first: int, profiles: "Mapping[str, Profile]"
+    client: "Client", kind: str, name: str, namespace: str, *, first: int, settings: "Settings"
 ) -> "tuple[Report, Heading]":
     """Find the pod, see the cluster, and think. Raises ApiError and CliError."""
     from msgspec.structs import replace
@@ -142,17 +141,20 @@ async def explain(
     from bireme.scheduler.profile import DEFAULT
     from bireme.scheduler.report import report
     from bireme.scheduler.survey import survey
+    from bireme.scheduler.survey_extenders import hear_extenders
     from bireme.scheduler.trial import Trial
 
     clock = RealClock()
     pod, others = await find_pod(client, kind, name, namespace)
-    profile = profiles.get(pod.spec.scheduler_name or DEFAULT.name)
-    seen = await survey(client, pod, clock=clock, off=profile.off if profile is not None else frozenset())
+    name = pod.spec.scheduler_name or DEFAULT.name
+    profile = next((each for each in settings.profiles if each.name == name), None)
+    seen = await survey(client, pod, clock=clock, profile=profile or DEFAULT)
     node = pod.spec.node_name
     free = replace(pod, spec=replace(pod.spec, node_name="")) if node else pod
     trial = Trial(
         seen.world, free, seen.masks, profile or DEFAULT, default_selector=seen.spreading.selector, owns_world=True
     )
+    await hear_extenders(trial, seen, settings.extenders)
     heading = Heading.of(pod, others, now=clock.now())
     return report(
         trial, node=node, notes=notes_on(pod, seen, known=profile is not None), stop=seen.stop, first=first

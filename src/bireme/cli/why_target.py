@@ -85,6 +85,7 @@ def notes_on(pod: core.Pod, seen: Survey, *, known: bool) -> list[str]:
         notes += [f"on {node} room is being made for {_some(pods)}" for node, pods in sorted(seen.nominated.items())][
             :SHOWN
         ]
+    notes += seen.notes
     notes += [f"{kind}s were not seen: {reason}" for kind, reason in sorted(seen.unseen.items())]
     return notes
 

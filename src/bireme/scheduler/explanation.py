@@ -29,7 +29,7 @@ class Rule(StrEnum):
     SELECTION = "NodeAffinity"
     PORTS = "NodePorts"
     ROOM = "NodeResourcesFit"
-    OTHER = "volumes, devices, groups"
+    OTHER = "volumes, devices, groups, extenders"
     SPREAD = "PodTopologySpread"
     NEAR = "PodAffinity"
     APART = "PodAntiAffinity"
@@ -123,9 +123,13 @@ def _stages(template: Template, masks: Sequence[Mask]) -> Iterable[Stage]:
         yield _for_one_reason(Rule.PORTS, free, NO_PORTS, Lack.PORTS | Lack.NODE, curable=True)
     room = column.has_room(every)
     yield Stage(Rule.ROOM, room, column.short_of, Lack.AMOUNTS | Lack.NODE, curable=True, count=column.short_counts)
-    for mask in masks:
-        yield Stage(Rule.OTHER, mask.allowed, lambda row, mask=mask: [mask.reason(row)], mask.lack, mask.curable)  # type: ignore[misc]
+    yield from (_of_mask(mask) for mask in masks if not mask.last)
     yield from _topology(template)
+    yield from (_of_mask(mask) for mask in masks if mask.last)
+
+
+def _of_mask(mask: Mask) -> Stage:
+    return Stage(Rule.OTHER, mask.allowed, lambda row: [mask.reason(row)], mask.lack, mask.curable)
 
 
 def _by_filter(rule: filters.Filter, template: Template) -> Callable[[int], list[str]]:

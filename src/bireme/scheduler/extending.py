@@ -29,6 +29,7 @@ from bireme.scheduler.residents import by_importance
 
 log = structlog.get_logger(__name__)
 NOT_SHOWN = "node(s) were not shown to the extenders"
+REFUSED_BY_ONE = "node(s) were refused by an extender"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,11 @@ class Extending:
         try:
             await asyncio.Event().wait()
         finally:
-            await self._session.close()
+            await self.close()
+
+    async def close(self) -> None:
+        """Ask nobody any more."""
+        await self._session.close()
 
     def concerns(self, pod: core.Pod) -> bool:
         """Whether an extender wants to hear of the pod."""
@@ -78,12 +83,12 @@ class Extending:
     def look(self, pod: core.Pod) -> Sequence[Mask]:
         """What the extenders left. Raises Unheard where they must be asked."""
         verdict = self._verdicts.get(pod.metadata.uid)
-        free = frozenset(self.open_nodes(pod)) if self._asks(pod) else frozenset[str]()
+        free = frozenset(self.open_nodes(pod)) if self.asks(pod) else frozenset[str]()
         if not free:
             return ()
         if verdict is None or (free.isdisjoint(verdict.passed) and not free <= verdict.shown):
             raise Unheard
-        return self._masks(verdict)
+        return self.masks(verdict)
 
     def reserve(self, pod: core.Pod, node: str) -> bool:
         """The verdict has been used."""
@@ -121,7 +126,14 @@ class Extending:
 
         Raises ExtenderFailed.
         """
-        names = passed = await self._free(pod)
+        verdict = await self.ask(pod, await self._free(pod))
+        now = self._pods.get(Key(pod.metadata.namespace, pod.metadata.name))
+        if now is not None and now.metadata.uid == pod.metadata.uid:
+            self._verdicts[pod.metadata.uid] = verdict
+
+    async def ask(self, pod: core.Pod, names: frozenset[str]) -> Verdict:
+        """What they say of these nodes. Raises ExtenderFailed."""
+        passed = names
         failed, hopeless = dict[str, str](), dict[str, str]()
         for each in self._interested(pod):
             if each.settings.filter_verb and passed:
@@ -137,9 +149,7 @@ class Extending:
             for task in asked:
                 for node, score in task.result().items():
                     scores[node] = scores.get(node, 0.0) + score
-        now = self._pods.get(Key(pod.metadata.namespace, pod.metadata.name))
-        if now is not None and now.metadata.uid == pod.metadata.uid:
-            self._verdicts[pod.metadata.uid] = Verdict(names, passed, failed, hopeless, scores)
+        return Verdict(names, passed, failed, hopeless, scores)
 
     async def _free(self, pod: core.Pod) -> frozenset[str]:
         while True:
@@ -177,7 +187,8 @@ class Extending:
     def _interested(self, pod: core.Pod) -> list[HttpExtender]:
         return [each for each in self._extenders if each.is_interested(pod)]
 
-    def _asks(self, pod: core.Pod) -> bool:
+    def asks(self, pod: core.Pod) -> bool:
+        """Whether an extender is to be asked where the pod may go."""
         return any(each.settings.filter_verb or each.settings.prioritize_verb for each in self._interested(pod))
 
     async def _filtered(self, extender: HttpExtender, pod: core.Pod, names: frozenset[str]) -> Filtered:
@@ -207,8 +218,8 @@ class Extending:
         pods = (self._pods.get(Key(victim.namespace, victim.name)) for victim in choice.victims)
         return Plan(node, tuple(pod for pod in pods if pod is not None), choice.violations)
 
-    def _masks(self, verdict: Verdict) -> tuple[Mask, ...]:
-        """Which nodes nothing will help, and which others are left out."""
+    def masks(self, verdict: Verdict, *, by: str = "") -> tuple[Mask, ...]:
+        """Which nodes nothing will help, and which others are left out; `by` goes before an extender's own words."""
         columns = self._columns
         allowed, hopeful = np.zeros(columns.capacity, dtype=bool), np.ones(columns.capacity, dtype=bool)
         score = np.zeros(columns.capacity)
@@ -223,10 +234,10 @@ class Extending:
         def reason(row: int) -> str:
             node = columns.nodes[row]
             said = verdict.hopeless.get(node) or verdict.failed.get(node)
-            return said or (NOT_SHOWN if node not in verdict.shown else "node(s) were refused by an extender")
+            return NOT_SHOWN if node not in verdict.shown else by + (said or REFUSED_BY_ONE)
 
-        left = Mask(allowed, reason, ANYTHING, curable=True, score=score)
-        return (Mask(hopeful, reason, ANYTHING), left) if verdict.hopeless else (left,)
+        left = Mask(allowed, reason, ANYTHING, curable=True, score=score, last=True)
+        return (Mask(hopeful, reason, ANYTHING, last=True), left) if verdict.hopeless else (left,)
 
     def _pod_changed(self, old: core.Pod | None, new: core.Pod | None) -> None:
         if old is not None and (new is None or new.metadata.uid != old.metadata.uid or new.spec.node_name):

@@ -49,7 +49,8 @@ class Mask:
 
     `allowed` is true for rows (of the ledger's columns) that will do; `reason(row)` says why another won't, in the
     words that a `FailedScheduling` event counts. `curable` tells whether evicting pods from such a node could help.
-    `score` is added, weighted already, to what the profile thinks of the rows.
+    `score` is added, weighted already, to what the profile thinks of the rows. `last`: the rule was asked only about
+    rows that all others leave, which are told of first.
     """
 
     allowed: NDArray[np.bool_]
@@ -57,6 +58,7 @@ class Mask:
     lack: Lack
     curable: bool = False
     score: NDArray[np.float64] | None = None
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True)

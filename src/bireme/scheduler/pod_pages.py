@@ -15,6 +15,12 @@ from bireme.client.client import Client
 PAGE = 1000
 NULL = msgspec.Raw(b"null")
 ENDED = ("Succeeded", "Failed")
+VOLUMES = ((b',"volumes":', "volumes"), (b',"resourceClaims":', "resource_claims"))
+GROUPS = (
+    (b',"schedulingGroup":', "scheduling_group"),
+    (b',"schedulingGates":', "scheduling_gates"),
+    (b',"schedulerName":', "scheduler_name"),
+)
 
 
 class _Meta(msgspec.Struct, rename="camel", gc=False):
@@ -49,6 +55,9 @@ class _Spec(_Wishes, rename="camel", gc=False):
     node_name: str = ""
     volumes: msgspec.Raw = NULL
     resource_claims: msgspec.Raw = NULL
+    scheduling_group: msgspec.Raw = NULL
+    scheduling_gates: msgspec.Raw = NULL
+    scheduler_name: str = ""
 
 
 class _Status(msgspec.Struct, rename="camel", gc=False):
@@ -77,10 +86,11 @@ _encode = msgspec.json.Encoder().encode
 
 
 class PodReader:
-    """Pods from pages of a list. Their specs are shared and have no node; `with_volumes` keeps volumes and claims."""
+    """Pods from pages of a list. Their specs are shared and have no node; `with_volumes` keeps volumes and claims,
+    `with_groups` which group a pod is of and what holds it back."""
 
-    def __init__(self, *, with_volumes: bool = False) -> None:
-        self._with_volumes = with_volumes
+    def __init__(self, *, with_volumes: bool = False, with_groups: bool = False) -> None:
+        self._more = (*(VOLUMES if with_volumes else ()), *(GROUPS if with_groups else ()))
         self._specs: dict[bytes, core.PodSpec] = {}
 
     def read(self, body: bytes) -> tuple[list[tuple[core.Pod, str]], str]:
@@ -113,15 +123,9 @@ class PodReader:
     def _spec(self, spec: _Spec) -> core.PodSpec:
         wishes: dict[str, Any] = {name: getattr(spec, name) for name in _Wishes.__struct_fields__}
         key = _encode(_Wishes(**wishes))
-        if self._with_volumes and (spec.volumes != NULL or spec.resource_claims != NULL):
-            key = (
-                key[:-1]
-                + b',"volumes":'
-                + bytes(spec.volumes)
-                + b',"resourceClaims":'
-                + bytes(spec.resource_claims)
-                + b"}"
-            )
+        for name, field in self._more:
+            if (value := getattr(spec, field)) not in ("", NULL):
+                key = key[:-1] + name + (bytes(value) if isinstance(value, msgspec.Raw) else _encode(value)) + b"}"
         known = self._specs.get(key)
         if known is None:
             known = self._specs[key] = decode(core.Pod, b'{"spec":' + key + b"}").spec

@@ -49,17 +49,22 @@ def places(
         return Templates(world, preferring, default_selector=default_selector).of(pod).scores(left, pod=pod)
 
     total = scores(profile, masks)
+    asked = [mask.score for mask in masks if mask.score is not None]
+    for score in asked:
+        total = total + score
     open_rows = total > REFUSED
     only = [Mask(open_rows, lambda row: "", NOTHING)]
     parts: list[tuple[str, float, Numbers]] = []
-    for score, weight in profile.weights.items():
+    for name, weight in profile.weights.items():
         if weight:
-            parts.append((score, weight, scores(replace(profile, weights={score: weight}, scorers=()), only)))
+            parts.append((name, weight, scores(replace(profile, weights={name: weight}, scorers=()), only)))
     parts.extend(
         (scorer.name, scorer.weight, scores(replace(profile, weights={}, scorers=(scorer,)), only))
         for scorer in profile.scorers
         if scorer.score is not None and scorer.weight
     )
+    if asked:
+        parts.append(("extenders", 1.0, sum(asked[1:], asked[0])))
     rows = np.flatnonzero(open_rows)
     rows = rows[np.argsort(-total[rows], kind="stable")]
     return [

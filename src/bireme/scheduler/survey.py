@@ -2,10 +2,10 @@
 
 All that is needed is the right to list; any Kubernetes API server will do. What may not be listed is left out, and
 noted. What only the scheduler's own process knows is not seen: offers that are out, pods it is about to bind, and
-whose turn it is among groups of pods.
+whose turn it is among groups of pods. What extenders say is asked of them (`survey_extenders.py`).
 """
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -14,15 +14,20 @@ from msgspec.structs import replace
 from bireme.aio.clock import Clock
 from bireme.api.errors import Forbidden, NotFound
 from bireme.api.kinds import core
+from bireme.api.kinds import scheduling_v1alpha3 as scheduling
 from bireme.api.kinds.meta import Object
 from bireme.client.client import Client
 from bireme.client.informer import Informer
 from bireme.ledger.ledger import Ledger
 from bireme.scheduler.caches import Caches
+from bireme.scheduler.groups import PodGroups
+from bireme.scheduler.groups_kinds import INDEX, group_of
 from bireme.scheduler.interface import Mask, Rule, Stop, looked, plugin_of
 from bireme.scheduler.pod_pages import PodReader, pod_pages
+from bireme.scheduler.profile import DEFAULT, Profile
 from bireme.scheduler.rules import Rules
 from bireme.scheduler.spreading import Spreading
+from bireme.scheduler.survey_groups import look_at_group, tell_members
 from bireme.scheduler.volumes_users import uses_claims
 from bireme.scheduler.world import World
 
@@ -31,7 +36,7 @@ K = TypeVar("K", bound=Object)
 
 @dataclass(slots=True)
 class Survey:
-    """What was seen. `unseen` are kinds that could not be listed, with the reason."""
+    """What was seen. `unseen` are kinds that could not be listed, with the reason; `notes` what matters besides."""
 
     world: World
     caches: Caches
@@ -41,10 +46,11 @@ class Survey:
     unseen: dict[str, str] = field(default_factory=dict)
     masks: list[Mask] = field(default_factory=list)
     stop: str = ""
+    notes: list[str] = field(default_factory=list)
 
 
-async def survey(client: Client, pod: core.Pod, *, clock: Clock, off: Collection[str] = ()) -> Survey:
-    """Everything that has a say about the pod's place, but the rules that are `off`.
+async def survey(client: Client, pod: core.Pod, *, clock: Clock, profile: Profile = DEFAULT) -> Survey:
+    """Everything that has a say about the pod's place, but the rules that its profile has off.
 
     Raises ApiError when nodes or pods can't be listed.
     """
@@ -63,8 +69,36 @@ async def survey(client: Client, pod: core.Pod, *, clock: Clock, off: Collection
     if claiming:
         for informer in rules.informers():
             await _fill(client, seen, informer)
-        _look(pod, seen, [rule for rule in rules.all if rule is not rules.groups and plugin_of(rule) not in off])
+    on = [rule for rule in rules.all if rule is not rules.groups and plugin_of(rule) not in profile.off]
+    if claiming:
+        _look(pod, seen, on)
+    if rules.groups.concerns(pod) and rules.groups.plugin not in profile.off:
+        await _see_group(client, pod, seen, rules.groups, profile, on if claiming else ())
     return seen
+
+
+async def _see_group(
+    client: Client, pod: core.Pod, seen: Survey, groups: PodGroups, profile: Profile, rules: Sequence[Rule]
+) -> None:
+    key = group_of(pod)
+    if key is None:
+        return
+    builtin = key.api == scheduling.PodGroup.__gvk__[0]
+    kind: Informer[Any] = groups.caches.builtin if builtin else groups.caches.custom
+    await _fill(client, seen, kind, namespace=key.namespace)
+    if kind.kind.__name__ in seen.unseen:
+        return
+    if told := tell_members(groups, key, seen.caches.pods.by_index(INDEX, str(key))):
+        seen.notes.append(told)
+    if pod.spec.node_name or pod.spec.scheduling_gates or seen.stop:
+        return
+    said = look_at_group(groups, pod, seen.world, profile, rules, seen.spreading.selector)
+    if isinstance(said, Stop):
+        seen.stop = said.message
+    elif isinstance(said, str):
+        seen.notes.append(said)
+    else:
+        seen.masks += said
 
 
 def _look(pod: core.Pod, seen: Survey, rules: list[Rule]) -> None:
@@ -80,7 +114,10 @@ def _look(pod: core.Pod, seen: Survey, rules: list[Rule]) -> None:
 
 async def _place_pods(client: Client, seen: Survey, pod: core.Pod, *, with_volumes: bool) -> None:
     """Have every other pod where it is, and those for whom room is being made where they will be."""
-    priority, reader = pod.spec.priority or 0, PodReader(with_volumes=with_volumes)
+    priority, group = pod.spec.priority or 0, group_of(pod)
+    reader = PodReader(with_volumes=with_volumes, with_groups=group is not None)
+    if group is not None:
+        seen.caches.pods.have([pod])
     async for page in pod_pages(client, reader):
         for other, node in page:
             about = other.metadata
@@ -88,7 +125,9 @@ async def _place_pods(client: Client, seen: Survey, pod: core.Pod, *, with_volum
                 continue
             where = node
             nominated = other.status.nominated_node_name
-            if not node and nominated and (other.spec.priority or 0) >= priority:
+            if group is not None and group_of(other) == group:
+                seen.caches.pods.have([_on(other, node)])
+            elif not node and nominated and (other.spec.priority or 0) >= priority:
                 where = nominated
                 seen.nominated.setdefault(nominated, []).append(f"{about.namespace}/{about.name}")
             if where:
