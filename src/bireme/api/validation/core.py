@@ -2,13 +2,12 @@
 
 import base64
 import binascii
+import json
 from collections.abc import Mapping
 
-from bireme.api import quantity
-from bireme.api.validation.amounts import check_amount, check_amounts
+from bireme.api.validation.amounts import check_amounts
 from bireme.api.validation.containers import PROTOCOLS
 from bireme.api.validation.field import (
-    IMMUTABLE,
     Problems,
     Rules,
     Tree,
@@ -29,25 +28,17 @@ from bireme.api.validation.names import (
 from bireme.api.validation.persistent import check_claim, check_claim_update, check_volume, check_volume_update
 from bireme.api.validation.pod_update import check_ephemeral_update, check_pod_update, check_resize
 from bireme.api.validation.pods import check_pod, check_taint, check_template
+from bireme.api.validation.quotas import check_limit_range, check_resource_quota, check_resource_quota_update
 from bireme.api.validation.services import check_service, check_service_update
 
 DATA_MAX = 1 << 20
-_LIMIT_TYPES = ("Container", "PersistentVolumeClaim", "Pod")
-_SCOPES = (
-    "BestEffort",
-    "CrossNamespacePodAffinity",
-    "NotBestEffort",
-    "NotTerminating",
-    "PriorityClass",
-    "Terminating",
-    "VolumeAttributesClass",
-)
 _SECRET_KEYS: Mapping[str, tuple[str, ...]] = {
     "kubernetes.io/dockercfg": (".dockercfg",),
     "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
     "kubernetes.io/ssh-auth": ("ssh-privatekey",),
     "kubernetes.io/tls": ("tls.crt", "tls.key"),
 }
+_JSON_KEYS = frozenset((".dockercfg", ".dockerconfigjson"))
 
 
 def check_config_map(problems: Problems, tree: Tree) -> None:
@@ -84,12 +75,28 @@ def check_secret(problems: Problems, tree: Tree) -> None:
     for key in _SECRET_KEYS.get(kind, ()):
         if key not in data:
             problems.required(f"data[{key}]")
+        elif key in _JSON_KEYS and (fault := _json_fault(data[key])):
+            problems.invalid(f"data[{key}]", "<secret contents redacted>", fault)
     if kind == "kubernetes.io/basic-auth" and not ("username" in data or "password" in data):
         problems.required("data[username]")
         problems.required("data[password]")
     annotations = (tree.get("metadata") or {}).get("annotations") or {}
     if kind == "kubernetes.io/service-account-token" and not annotations.get("kubernetes.io/service-account.name"):
         problems.required("metadata.annotations[kubernetes.io/service-account.name]")
+
+
+def _json_fault(encoded: str | None) -> str:
+    """Why what is encoded is no JSON object; empty if it is one. What is not even base64 is told elsewhere."""
+    try:
+        text = base64.b64decode(encoded or "", validate=True).decode(errors="replace")
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        if error.pos >= len(text):
+            return "unexpected end of JSON input"
+        return f"invalid character '{text[error.pos]}' looking for beginning of value"
+    except (binascii.Error, ValueError):
+        return ""
+    return "" if isinstance(value, dict) or value is None else "must be a JSON object"
 
 
 def check_secret_update(problems: Problems, new: Tree, old: Tree) -> None:
@@ -190,6 +197,14 @@ def check_endpoint_address(problems: Problems, address: str, path: str) -> None:
         problems.invalid(path, address, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)")
 
 
+def check_event(problems: Problems, tree: Tree) -> None:
+    """An Event: it stands where what it is about stands; for what has no namespace, in the default one."""
+    namespace = (tree.get("metadata") or {}).get("namespace") or ""
+    about = (tree.get("involvedObject") or tree.get("regarding") or {}).get("namespace") or ""
+    if namespace != (about or "default"):
+        problems.invalid("involvedObject.namespace", about, "does not match event.namespace")
+
+
 def check_replication_controller(problems: Problems, tree: Tree) -> None:
     """A ReplicationController."""
     spec = tree.get("spec") or {}
@@ -220,51 +235,10 @@ def check_service_account(problems: Problems, tree: Tree) -> None:
         problems.invalid_each(f"imagePullSecrets[{index}].name", name, dns_subdomain(name) if name else ())
 
 
-def check_limit_range(problems: Problems, tree: Tree) -> None:
-    """A LimitRange: the least is not above the most."""
-    for index, item in enumerate((tree.get("spec") or {}).get("limits") or ()):
-        path = f"spec.limits[{index}]"
-        check_one_of(problems, item, "type", path, _LIMIT_TYPES, needed=True)
-        for field in ("min", "max", "default", "defaultRequest", "maxLimitRequestRatio"):
-            for name, amount in (item.get(field) or {}).items():
-                check_amount(problems, amount, f"{path}.{field}[{name}]")
-        if item.get("type") == "Pod":
-            for field in ("default", "defaultRequest"):
-                if item.get(field):
-                    problems.forbidden(f"{path}.{field}", "may not be specified when `type` is 'Pod'")
-        for low, high in (("min", "max"), ("min", "default"), ("defaultRequest", "max"), ("default", "max")):
-            _check_order(problems, item, low, high, path)
-
-
-def _check_order(problems: Problems, item: Tree, low: str, high: str, path: str) -> None:
-    from_, to = item.get(low) or {}, item.get(high) or {}
-    for name in from_.keys() & to.keys():
-        if not (quantity.is_quantity(from_[name]) and quantity.is_quantity(to[name])):
-            continue
-        if quantity.nanos(from_[name]) > quantity.nanos(to[name]):
-            fault = f"{low} value {from_[name]} is greater than {high} value {to[name]}"
-            problems.invalid(f"{path}.{low}[{name}]", str(from_[name]), fault)
-
-
-def check_resource_quota(problems: Problems, tree: Tree) -> None:
-    """A ResourceQuota."""
-    spec = tree.get("spec") or {}
-    check_amounts(problems, spec.get("hard") or {}, "spec.hard")
-    for scope in spec.get("scopes") or ():
-        if scope not in _SCOPES:
-            problems.invalid("spec.scopes", spec["scopes"], "unsupported scope")
-
-
-def check_resource_quota_update(problems: Problems, new: Tree, old: Tree) -> None:
-    """A ResourceQuota keeps its scopes."""
-    was, now = (old.get("spec") or {}).get("scopes") or [], (new.get("spec") or {}).get("scopes") or []
-    if set(was) != set(now):
-        problems.invalid("spec.scopes", now, IMMUTABLE)
-
-
 RULES: Mapping[str, Rules] = {
     "ConfigMap": Rules(check_config_map, check_config_map_update),
     "Endpoints": Rules(check_endpoints),
+    "Event": Rules(check_event),
     "LimitRange": Rules(check_limit_range),
     "Namespace": Rules(check_namespace),
     "Node": Rules(check_node, check_node_update),
