@@ -118,3 +118,32 @@ async def test_what_is_taken_is_read_from_the_services_at_start(opened):
         )
         with pytest.raises(Invalid, match="provided IP is already allocated"):
             await make(second, service("b", clusterIP=made["spec"]["clusterIP"]))
+
+
+@pytest.mark.parametrize(
+    ("spec", "fault"),
+    [
+        pytest.param(
+            {"ipFamilyPolicy": "RequireDualStack"},
+            'spec.ipFamilyPolicy: Invalid value: "RequireDualStack": this cluster is not configured for '
+            "dual-stack services",
+            id="both families or none",
+        ),
+        pytest.param(
+            {"ipFamilies": ["IPv6"]},
+            'spec.ipFamilies[0]: Invalid value: "IPv6": not configured on this cluster',
+            id="the other family",
+        ),
+    ],
+)
+async def test_a_family_that_is_not_here_is_refused(opened, spec, fault):
+    async with opened() as registry:
+        with pytest.raises(Invalid) as refused:
+            await make(registry, service("s", **spec))
+        assert fault in str(refused.value)
+
+
+async def test_both_families_are_taken_where_they_are_had(opened):
+    async with opened() as registry:
+        tree = await make(registry, service("s", ipFamilyPolicy="PreferDualStack"))
+        assert tree["spec"]["ipFamilies"] == ["IPv4"]

@@ -120,6 +120,7 @@ class ServiceAddresses(Rules):
         said = spec.get("clusterIP") or next(iter(spec.get("clusterIPs") or ()), "")
         spec.setdefault("ipFamilyPolicy", "SingleStack")
         spec.setdefault("ipFamilies", ["IPv4"])
+        _check_families(tree)
         if said == "None":
             spec["clusterIP"], spec["clusterIPs"] = "None", ["None"]
             return
@@ -209,6 +210,20 @@ class ServiceAddresses(Rules):
             await self._registry.delete(kind, "", str(IPv4Address(number)), DeleteOptions(), Call())
         except NotFound:
             return
+
+
+def _check_families(tree: Tree) -> None:
+    """Addresses are of one family here; only who finds endpoints by itself may speak of two."""
+    spec = tree["spec"]
+    if spec.get("clusterIP") == "None" and not spec.get("selector"):
+        return
+    if spec["ipFamilyPolicy"] == "RequireDualStack":
+        why = 'Invalid value: "RequireDualStack": this cluster is not configured for dual-stack services'
+        raise _bad(tree, "spec.ipFamilyPolicy", why)
+    for position, family in enumerate(spec["ipFamilies"]):
+        if family != "IPv4":
+            why = f'Invalid value: "{family}": not configured on this cluster'
+            raise _bad(tree, f"spec.ipFamilies[{position}]", why)
 
 
 def _is_address(text: str) -> bool:
