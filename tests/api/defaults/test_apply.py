@@ -236,3 +236,17 @@ def test_what_another_type_had_filled_in_goes_with_the_type() -> None:
     left = defaulted("Service", {"spec": spec})["spec"]
     assert "externalTrafficPolicy" not in left
     assert "allocateLoadBalancerNodePorts" not in left
+
+
+def test_conditions_of_a_budget_have_a_message() -> None:
+    budget = Resource("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", "pdb", namespaced=True)
+    tree: dict[str, Any] = {"status": {"conditions": [{"type": "DisruptionAllowed"}, {"type": "A", "message": "b"}]}}
+    apply_to_status(budget, tree)
+    assert [item["message"] for item in tree["status"]["conditions"]] == ["", "b"]
+
+
+def test_a_scaled_up_target_gets_four_pods_or_twice_as_many() -> None:
+    said = {"apiVersion": "autoscaling/v2", "spec": {"behavior": {}}}
+    tree = defaulted("HorizontalPodAutoscaler", said, group="autoscaling")
+    policies = tree["spec"]["behavior"]["scaleUp"]["policies"]
+    assert [(policy["type"], policy["value"]) for policy in policies] == [("Pods", 4), ("Percent", 100)]

@@ -22,6 +22,7 @@ from bireme.api.defaults import (
     discovery,
     flowcontrol,
     networking,
+    policy,
     rbac,
     resource,
     scheduling,
@@ -43,6 +44,7 @@ _GROUPS: Mapping[str, Mapping[str, Default]] = {
     "discovery.k8s.io": discovery.DEFAULTS,
     "flowcontrol.apiserver.k8s.io": flowcontrol.DEFAULTS,
     "networking.k8s.io": networking.DEFAULTS,
+    "policy": policy.DEFAULTS,
     "rbac.authorization.k8s.io": rbac.DEFAULTS,
     "resource.k8s.io": resource.DEFAULTS,
     "scheduling.k8s.io": scheduling.DEFAULTS,
@@ -55,6 +57,7 @@ _DEFAULTS: Mapping[tuple[str, str], Default] = {
 _STATUS_DEFAULTS: Mapping[tuple[str, str], Default] = {
     ("", "Node"): core.default_node,
     ("", "Pod"): core.default_pod_status,
+    ("policy", "PodDisruptionBudget"): policy.default_budget,
 }
 
 

@@ -25,7 +25,7 @@ def default_autoscaler(tree: Tree) -> None:
         spec["metrics"] = [{"type": "Resource", "resource": {"name": "cpu", "target": target}}]
     behavior = spec.get("behavior")
     if behavior is not None:
-        _default_rules(section(behavior, "scaleUp"), [_DOUBLE, _FOUR], window_s=0)
+        _default_rules(section(behavior, "scaleUp"), [_FOUR, _DOUBLE], window_s=0)
         _default_rules(section(behavior, "scaleDown"), [_DOUBLE], window_s=None)
 
 

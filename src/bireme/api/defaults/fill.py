@@ -30,6 +30,12 @@ def section(tree: Tree, name: str) -> Tree:
     return found
 
 
+def default_conditions(status: Tree) -> None:
+    """Conditions always have a message, though it be empty: clients with strict types ask for it."""
+    for condition in status.get("conditions") or ():
+        fill(condition, {"message": ""})
+
+
 def canonical_amounts(amounts: Tree | None) -> None:
     """Spell every quantity of a map in its canonical form; what is no quantity is left for validation."""
     if amounts:
