@@ -36,6 +36,12 @@ TEMPLATE = {"metadata": {"labels": {"app": "a"}}, "spec": {"containers": [{"name
 WORKLOAD = {"selector": {"matchLabels": {"app": "a"}}, "template": TEMPLATE}
 
 
+def host_network(**port: int) -> dict[str, Any]:
+    """A template whose pods are on the node's own network."""
+    container = {"name": "c", "image": "b", "ports": [port]}
+    return {"metadata": {"labels": {"app": "a"}}, "spec": {"hostNetwork": True, "containers": [container]}}
+
+
 def resource(kind: str) -> Resource:
     group = GROUPS.get(kind, "")
     return Resource(group, "v1", kind, f"{kind.lower()}s", kind.lower(), namespaced=kind not in CLUSTER)
@@ -102,6 +108,11 @@ def test_cluster_scoped_has_no_namespace() -> None:
     ]
 
 
+@pytest.mark.parametrize("kind", ["Deployment", "DaemonSet", "StatefulSet"])
+def test_a_template_need_not_say_the_ports_of_its_node(kind: str) -> None:
+    assert faults(kind, spec={**WORKLOAD, "template": host_network(containerPort=80)}) == []
+
+
 def test_one_controller_only() -> None:
     owner = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u", "controller": True}
     (fault,) = faults("ConfigMap", metadata={"ownerReferences": [owner, {**owner, "name": "q"}]})
@@ -131,6 +142,32 @@ def test_one_controller_only() -> None:
             {"spec": {**WORKLOAD, "strategy": {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": "0%"}}}},
             'spec.strategy.rollingUpdate.maxUnavailable: Invalid value: "0%": may not be 0 when `maxSurge` is 0',
             id="a rollout that can't move",
+        ),
+        pytest.param(
+            "DaemonSet",
+            {"spec": {**WORKLOAD, "template": host_network(containerPort=80, hostPort=81)}},
+            "spec.template.spec.containers[0].ports[0].hostPort: Invalid value: 81: "
+            "must match `containerPort` when `hostNetwork` is true",
+            id="another port on the node's own network",
+        ),
+        pytest.param(
+            "PersistentVolumeClaim",
+            {"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "-1Gi"}}}},
+            'spec.resources[storage]: Invalid value: "-1Gi": must be greater than zero',
+            id="less than no storage",
+        ),
+        pytest.param(
+            "Secret",
+            {"type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": "Zm9v"}},
+            'data[.dockerconfigjson]: Invalid value: "<secret contents redacted>": '
+            "invalid character 'f' looking for beginning of value",
+            id="credentials of registries that are no JSON",
+        ),
+        pytest.param(
+            "Event",
+            {"involvedObject": {"kind": "Pod", "namespace": "other"}},
+            'involvedObject.namespace: Invalid value: "other": does not match event.namespace',
+            id="an event of another namespace",
         ),
         pytest.param(
             "Job",

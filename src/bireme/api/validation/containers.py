@@ -122,9 +122,10 @@ def _check_ports(problems: Problems, ports: list[Tree], path: str, *, host_netwo
         host_port = get("hostPort") or 0
         if host_port:
             problems.invalid_each(f"{path}[{index}].hostPort", host_port, port_number(host_port))
-        if host_network and host_port != number:
-            fault = "must match `hostPort` when `hostNetwork` is true"
-            problems.invalid(f"{path}[{index}].containerPort", number, fault)
+        # Unset in a template only: pods have it filled in.
+        if host_network and host_port and host_port != number:
+            fault = "must match `containerPort` when `hostNetwork` is true"
+            problems.invalid(f"{path}[{index}].hostPort", host_port, fault)
         if get("protocol") not in PROTOCOLS:
             check_one_of(problems, port, "protocol", f"{path}[{index}]", PROTOCOLS, needed=True)
         if get("hostIP"):

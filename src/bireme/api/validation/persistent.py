@@ -45,8 +45,8 @@ def check_claim_update(problems: Problems, new: Tree, old: Tree) -> None:
     if any(spec.get(field) != before.get(field) for field in fixed):
         problems.forbidden("spec", _CLAIM_FAULT)
     was, now = _wanted(before), _wanted(spec)
-    if now < was:
-        problems.forbidden("spec.resources.requests.storage", "field can not be less than previous value")
+    if now < was and now <= _capacity(old):
+        problems.forbidden("spec.resources.requests.storage", "field can not be less than status.capacity")
     elif now > was and (old.get("status") or {}).get("phase") != "Bound":
         problems.forbidden("spec", _CLAIM_FAULT)
 
@@ -54,6 +54,12 @@ def check_claim_update(problems: Problems, new: Tree, old: Tree) -> None:
 def _wanted(spec: Tree) -> int:
     """The storage that a claim asks for, in nanos; 0 when it can't be read."""
     storage = ((spec.get("resources") or {}).get("requests") or {}).get("storage") or 0
+    return quantity.nanos(storage) if quantity.is_quantity(storage) else 0
+
+
+def _capacity(tree: Tree) -> int:
+    """The storage that a claim has, in nanos: an expansion that failed may be taken back, but not below it."""
+    storage = ((tree.get("status") or {}).get("capacity") or {}).get("storage") or 0
     return quantity.nanos(storage) if quantity.is_quantity(storage) else 0
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from bireme.api import quantity
 from bireme.api.validation.amounts import check_amount
 from bireme.api.validation.containers import PULL_POLICIES, check_field_ref, check_reference, check_resource_ref
 from bireme.api.validation.field import Problems, Tree, check_one_of
@@ -248,8 +249,10 @@ def check_claim_spec(problems: Problems, spec: Tree, path: str) -> None:
     storage = ((spec.get("resources") or {}).get("requests") or {}).get("storage")
     if storage is None:
         problems.required(f"{path}.resources[storage]")
-    elif check_amount(problems, storage, f"{path}.resources[storage]") and storage in ("0", 0):
-        problems.invalid(f"{path}.resources[storage]", "0", "must be greater than zero")
+    elif quantity.is_quantity(storage) and quantity.nanos(storage) <= 0:
+        problems.invalid(f"{path}.resources[storage]", str(storage), "must be greater than zero")
+    else:
+        check_amount(problems, storage, f"{path}.resources[storage]")
     check_one_of(problems, spec, "volumeMode", path, ("Block", "Filesystem"))
     if spec.get("storageClassName"):
         check_reference(problems, spec, path, "storageClassName")
