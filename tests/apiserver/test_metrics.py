@@ -2,6 +2,9 @@
 
 import re
 
+from bireme.http.exposition import Histogram
+from bireme.http.interface import Identity
+
 LINE = re.compile(r'^[a-z_]+(\{([a-z_]+="[^"]*",?)*\})? -?[0-9.e+-]+$')
 
 
@@ -53,6 +56,9 @@ async def test_requests_are_counted_by_what_they_were_for(opened):
     assert one(text, "apiserver_current_inflight_requests", request_kind="mutating") == 0
     assert one(text, "apiserver_flowcontrol_dispatched_requests_total", flow_schema="exempt") >= 6
     assert one(text, "apiserver_flowcontrol_nominal_limit_seats", priority_level="workload-low") == 245
+    assert one(text, "apiserver_response_sizes_count", resource="configmaps", verb="GET") == 1
+    assert one(text, "apiserver_response_sizes_bucket", resource="configmaps", verb="LIST", le="10000") == 1
+    assert one(text, "apiserver_storage_size_bytes") > 0
     assert one(text, "kubernetes_build_info", major="1") == 1
     assert one(text, "process_resident_memory_bytes") > 1e6
 
@@ -77,3 +83,32 @@ async def test_health_says_what_is_well_and_withholds_why_not(opened):
         assert (one.status, b"internal server error" in one.body) == (500, True)
         assert (await door.ask("GET", "/livez/ping")).body == b"ok"
         assert (await door.ask("GET", "/livez?verbose")).body == b"[+]ping ok\nlivez check passed\n"
+
+
+async def test_requests_that_are_turned_away_are_counted(opened):
+    async with opened() as door:
+        flows = "/apis/flowcontrol.apiserver.k8s.io/v1"
+        none = {"nominalConcurrencyShares": 0, "borrowingLimitPercent": 0, "limitResponse": {"type": "Reject"}}
+        level = {"metadata": {"name": "none"}, "spec": {"type": "Limited", "limited": none}}
+        await door.make(f"{flows}/prioritylevelconfigurations", level)
+        resources = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "clusterScope": True}
+        rule = {"subjects": [{"kind": "User", "user": {"name": "eve"}}], "resourceRules": [resources]}
+        spec = {"priorityLevelConfiguration": {"name": "none"}, "matchingPrecedence": 5, "rules": [rule]}
+        await door.make(f"{flows}/flowschemas", {"metadata": {"name": "eve"}, "spec": spec})
+        await door.ask("GET", f"{flows}/flowschemas")  # the watch cache has come that far
+        assert (await door.ask("GET", "/api/v1/nodes", user=Identity("eve"))).status == 429
+        text = await page(door)
+    total = "apiserver_request_terminations_total"
+    assert one(text, total, code=429, resource="nodes", scope="cluster", verb="LIST") == 1
+    assert one(text, "apiserver_flowcontrol_rejected_requests_total", priority_level="none") == 1
+
+
+def test_bounds_are_written_as_queries_name_them():
+    seconds = Histogram((0.05, 1.0, 1e6))
+    seconds.observe(0.5)
+    assert seconds.samples("x", {})[:4] == [
+        'x_bucket{le="0.05"} 0',
+        'x_bucket{le="1"} 1',
+        'x_bucket{le="1000000"} 1',
+        'x_bucket{le="+Inf"} 1',
+    ]

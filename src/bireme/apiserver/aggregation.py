@@ -28,6 +28,7 @@ from bireme.apiserver.front_proxy import (
 from bireme.apiserver.kubelets import PASSED_BACK, ReplyChunks
 from bireme.apiserver.proxy import NOT_PASSED_BACK
 from bireme.apiserver.remote_documents import RemoteDocuments
+from bireme.http.exposition import family, sample
 from bireme.http.interface import Answer, Connection, Identity, Request, Stream, Takeover
 from bireme.http.requests import Reply, RequestFailed, Session
 from bireme.http.upgrades import splice
@@ -68,6 +69,15 @@ class Aggregator:
             return None
         parts = path.split("/", 4)  # "", apis, group, version, what follows
         return remotes.get((parts[2], parts[3])) if len(parts) > 3 else None
+
+    def figures(self) -> str:
+        """Which servers behind this one can't be reached, for the page of metrics."""
+        name = "aggregator_unavailable_apiservice"
+        lines = [
+            sample(name, {"name": f"{version}.{group}"}, 0 if remote.available else 1)
+            for (group, version), remote in self.services.remotes.items()
+        ]
+        return "\n".join(family(name, "gauge", "APIServices that are marked as unavailable.", lines))
 
     # Requests
 

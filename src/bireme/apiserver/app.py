@@ -14,7 +14,7 @@ from random import Random
 import structlog
 
 from bireme.aio.overdue import Overdue
-from bireme.api.errors import ApiError, MethodNotAllowed, NotFound, Timeout, TooLarge, Unauthorized
+from bireme.api.errors import ApiError, MethodNotAllowed, NotFound, Timeout, TooLarge, TooManyRequests, Unauthorized
 from bireme.apiserver.aggregation import Aggregator, attempt_of_path
 from bireme.apiserver.audit import Audit, Record, note_decision
 from bireme.apiserver.authentication import ANONYMOUS, Authenticator
@@ -27,7 +27,7 @@ from bireme.apiserver.flowcontrol import FlowControl
 from bireme.apiserver.health import Health
 from bireme.apiserver.impersonation import acting
 from bireme.apiserver.lane import Lane
-from bireme.apiserver.metrics import Metrics, flows, stored_and_watched
+from bireme.apiserver.metrics import Metrics, flows, store_size, stored_and_watched
 from bireme.apiserver.negotiation import answer
 from bireme.apiserver.process_figures import process_figures
 from bireme.apiserver.resources import ResourceDoor, Tunnels
@@ -80,8 +80,13 @@ class ApiServer:
         self._flows = FlowControl(registry)
         self.metrics.add(partial(stored_and_watched, registry.cache, registry.kinds))
         self.metrics.add(partial(flows, self._flows))
+        self.metrics.add(partial(store_size, registry))
         self.metrics.add(process_figures)
         self.metrics.add(build_info)
+        for source in registry.figures:
+            self.metrics.add(source)
+        if aggregator is not None:
+            self.metrics.add(aggregator.figures)
         self._overdue = Overdue(REQUEST_S)
         self._uid = uid or registry.new_uid
         self._resources = ResourceDoor(
@@ -148,7 +153,8 @@ class ApiServer:
     def _count(self, route: Route, began: float, request: Request, made: Answer) -> None:
         code = made.status if isinstance(made, Response | Stream) else 101
         dry_run = bool(request.query.pairs) and "dryRun" in request.query
-        self.metrics.count(route, code, self.registry.clock.monotonic() - began, dry_run=dry_run)
+        size = len(made.body) if isinstance(made, Response) else 0
+        self.metrics.count(route, code, self.registry.clock.monotonic() - began, dry_run=dry_run, size=size)
 
     async def _serve(self, request: Request, progress: "Progress") -> Answer:
         path = request.path
@@ -178,7 +184,11 @@ class ApiServer:
         flow = self._flows.flow(user, attempt)
         progress.headers = flow.headers
         seats = 1 if route.verb == "get" else width(route, request.query, self.registry.cache, flow.level)
-        await self._flows.enter(flow, user, attempt, seats)
+        try:
+            await self._flows.enter(flow, user, attempt, seats)
+        except TooManyRequests as error:
+            self.metrics.turned_away(route, error.code)
+            raise
         try:
             self._authorize(user, attempt)
             return await self._resource(route, request, user)
@@ -211,7 +221,7 @@ class ApiServer:
             raise refusal(user, attempt, decision.reason)
 
     def _public(self, request: Request) -> Response | None:
-        if request.method != "GET":
+        if request.method not in ("GET", "HEAD"):
             raise MethodNotAllowed("the server does not allow this method on the requested resource")
         if request.path.rstrip("/") == "/version":
             return answer(request, version_document())
@@ -255,6 +265,7 @@ class ApiServer:
                 with self._overdue.limit():
                     return await self._resources.serve(route, request, user)
             except TimeoutError as error:
+                self.metrics.turned_away(route, Timeout.code)
                 raise Timeout("Timeout: request did not complete within the allotted timeout") from error
 
 

@@ -3,6 +3,7 @@
 A check is a plain function that gives "" for well, else what is wrong. Source: the Kubernetes documentation on paths.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 from bireme.http.exposition import MEDIA, family, sample
@@ -17,6 +18,7 @@ class Health:
     def __init__(self, *, live: Mapping[str, Check] | None = None, ready: Mapping[str, Check] | None = None) -> None:
         self._live: dict[str, Check] = {"ping": lambda: "", **(live or {})}
         self._ready: dict[str, Check] = dict(ready or {})
+        self._asked: Counter[tuple[str, str, str]] = Counter()
 
     def add(self, name: str, check: Check, *, live: bool = False) -> None:
         """Ask `check` too, for readiness or (with `live`) for both."""
@@ -32,10 +34,10 @@ class Health:
             check = checks.get(one)
             if check is None:
                 return None
-            fault = check()
+            fault = self._ask(endpoint, one, check)
             return _text(200, "ok") if not fault else _text(500, f"internal server error: {fault}")
         excluded = set(request.query.all("exclude"))
-        results = {name: check() for name, check in checks.items() if name not in excluded}
+        results = {name: self._ask(endpoint, name, check) for name, check in checks.items() if name not in excluded}
         healthy = not any(results.values())
         if healthy and "verbose" not in request.query:
             return _text(200, "ok")
@@ -61,9 +63,20 @@ class Health:
             for kind in ("healthz", "livez", "readyz")
             for name, check in (self._checks(kind) or {}).items()
         ]
-        text = "This metric records the result of a single healthcheck."
-        page = "\n".join(family("kubernetes_healthcheck", "gauge", text, lines)) + "\n"
-        return Response(200, page.encode(), {}, MEDIA)
+        counted = [
+            sample("kubernetes_healthchecks_total", {"name": name, "status": status, "type": kind}, count)
+            for (kind, name, status), count in sorted(self._asked.items())
+        ]
+        page = [
+            *family("kubernetes_healthcheck", "gauge", "Whether a check succeeds now.", lines),
+            *family("kubernetes_healthchecks_total", "counter", "Checks asked for, by result.", counted),
+        ]
+        return Response(200, ("\n".join(page) + "\n").encode(), {}, MEDIA)
+
+    def _ask(self, endpoint: str, name: str, check: Check) -> str:
+        fault = check()
+        self._asked[endpoint, name, "error" if fault else "success"] += 1
+        return fault
 
     def _checks(self, endpoint: str) -> dict[str, Check] | None:
         if endpoint == "livez":

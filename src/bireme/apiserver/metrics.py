@@ -5,6 +5,7 @@ for. Left to others: the page's form (`exposition.py`), figures of other parts (
 Source: the Kubernetes metrics reference.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -16,10 +17,12 @@ from bireme.apiserver.warnings import deprecation_of
 from bireme.http.exposition import MEDIA, Histogram, family, sample
 from bireme.http.interface import Response
 from bireme.registry.kinds import Kinds
+from bireme.registry.verbs import Registry
 from bireme.registry.watch_cache import WatchCache
 
 Source = Callable[[], str]
 
+BYTES = (1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9)
 SECONDS = (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60)
 _VERBS = {"create": "POST", "update": "PUT"}
 
@@ -37,13 +40,14 @@ class _What(NamedTuple):
 
 
 class _Served:
-    """Requests for one thing: how many by code, and how long they took."""
+    """Requests for one thing: how many by code, how long they took, and how large what was read is."""
 
-    __slots__ = ("by_code", "seconds")
+    __slots__ = ("by_code", "seconds", "sizes")
 
     def __init__(self) -> None:
         self.by_code: dict[int, int] = {}
         self.seconds = Histogram(SECONDS)
+        self.sizes = Histogram(BYTES)
 
 
 class Metrics:
@@ -52,6 +56,7 @@ class Metrics:
     def __init__(self) -> None:
         self._served: dict[_What, _Served] = {}
         self._sources: list[Source] = []
+        self._turned_away: Counter[tuple[_What, int]] = Counter()
         self.in_flight = {"mutating": 0, "readOnly": 0}
         self._deprecated: set[_What] = set()
 
@@ -63,11 +68,9 @@ class Metrics:
         """Ask `source` no more."""
         self._sources.remove(source)
 
-    def count(self, route: Route, code: int, seconds: float, *, dry_run: bool = False) -> None:
-        """One more request was answered."""
-        scope = "resource" if route.name else "namespace" if route.namespace else "cluster"
-        kind = route.kind.resource
-        key = _What(route.verb, kind.group, kind.version, kind.plural, route.subresource, scope, dry_run)
+    def count(self, route: Route, code: int, seconds: float, *, dry_run: bool = False, size: int = 0) -> None:
+        """One more request was answered, with a body of so many bytes."""
+        key = _what(route, dry_run=dry_run)
         served = self._served.get(key)
         if served is None:
             served = self._served[key] = _Served()
@@ -76,6 +79,12 @@ class Metrics:
         served.by_code[code] = served.by_code.get(code, 0) + 1
         if route.verb != "watch":
             served.seconds.observe(seconds)
+        if size and route.verb in ("get", "list"):
+            served.sizes.observe(size)
+
+    def turned_away(self, route: Route, code: int) -> None:
+        """A request was refused or cut off for the sake of the others."""
+        self._turned_away[_what(route), code] += 1
 
     @contextmanager
     def under_way(self, *, mutating: bool) -> Iterator[None]:
@@ -90,6 +99,7 @@ class Metrics:
     def answer(self) -> Response:
         """The page."""
         lines = [*self._requests(), *self._durations(), *self._in_flight(), *self._deprecations()]
+        lines += [*self._response_sizes(), *self._terminations()]
         lines += [source().rstrip("\n") for source in self._sources]
         return Response(200, ("\n".join(line for line in lines if line) + "\n").encode(), {}, MEDIA)
 
@@ -127,6 +137,24 @@ class Metrics:
         text = "Maximal number of currently used inflight request limit of this apiserver per request kind."
         return family(name, "gauge", text, [sample(name, {"request_kind": k}, n) for k, n in self.in_flight.items()])
 
+    def _response_sizes(self) -> list[str]:
+        name = "apiserver_response_sizes"
+        lines = [
+            line
+            for key, served in self._served.items()
+            if served.sizes.total
+            for line in served.sizes.samples(name, {"component": "apiserver", **_labels(key, dry_run=False)})
+        ]
+        return family(name, "histogram", "Response size distribution in bytes, of reads.", lines)
+
+    def _terminations(self) -> list[str]:
+        name = "apiserver_request_terminations_total"
+        lines = [
+            sample(name, {"code": code, "component": "apiserver", **_labels(key, dry_run=False)}, count)
+            for (key, code), count in self._turned_away.items()
+        ]
+        return family(name, "counter", "Requests which the apiserver terminated in self-defense.", lines)
+
     def _deprecations(self) -> list[str]:
         name = "apiserver_requested_deprecated_apis"
         text = "Gauge of deprecated APIs that have been requested, broken out by API group, version and resource."
@@ -135,6 +163,12 @@ class Metrics:
             for labels in sorted({tuple(_resource(what).items()) for what in self._deprecated})
         ]
         return family(name, "gauge", text, lines)
+
+
+def _what(route: Route, *, dry_run: bool = False) -> _What:
+    scope = "resource" if route.name else "namespace" if route.namespace else "cluster"
+    kind = route.kind.resource
+    return _What(route.verb, kind.group, kind.version, kind.plural, route.subresource, scope, dry_run)
 
 
 def _labels(what: _What, *, dry_run: bool) -> dict[str, str]:
@@ -149,6 +183,15 @@ def _resource(what: _What) -> dict[str, str]:
         "resource": what.resource,
         "subresource": what.subresource,
     }
+
+
+def store_size(registry: Registry) -> str:
+    """How much of the disk is taken."""
+    name = "apiserver_storage_size_bytes"
+    line = sample(name, {"storage_cluster_id": "etcd-0"}, registry.store.statistics().size_bytes)
+    return "\n".join(
+        family(name, "gauge", "Size of the storage database file physically allocated in bytes.", [line])
+    )
 
 
 def stored_and_watched(cache: WatchCache, kinds: Kinds) -> str:

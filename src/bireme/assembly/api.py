@@ -18,6 +18,7 @@ from bireme.apiserver.audit import Audit
 from bireme.apiserver.authentication import Authenticator
 from bireme.apiserver.front_proxy import FrontProxyTrust
 from bireme.apiserver.resources import Tunnels
+from bireme.apiserver.start_checks import add_start_checks
 from bireme.client.client import Client
 from bireme.client.transport import InProcessTransport
 from bireme.http.certificates import signing_key
@@ -104,6 +105,7 @@ async def serve_api(
         address=f"{advertise}:{port}",
         aggregator=aggregator,
     )
+    add_start_checks(server.health, registry, authenticates_to_others=front_proxy is not None)
     filling = partial(keep_filled, registry, service_range=services, advertise_address=advertise, port=port)
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(run_registry(registry), name="registry")]

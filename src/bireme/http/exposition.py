@@ -30,7 +30,7 @@ class Histogram:
         lines, seen = [], 0
         for bound, count in zip((*self.bounds, "+Inf"), self.counts, strict=True):
             seen += count
-            lines.append(sample(f"{name}_bucket", {**labels, "le": bound}, seen))
+            lines.append(sample(f"{name}_bucket", {**labels, "le": _bound(bound)}, seen))
         return [*lines, sample(f"{name}_sum", labels, self.total), sample(f"{name}_count", labels, seen)]
 
 
@@ -48,6 +48,11 @@ def sample(name: str, labels: Labels, value: float) -> str:
 
 def _escaped(value: object) -> str:
     return str(value).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def _bound(bound: object) -> object:
+    """A bound as others write it, since queries name it: 1, not 1.0."""
+    return f"{bound:.12g}" if isinstance(bound, float) else bound
 
 
 def _number(value: float) -> str:

@@ -107,6 +107,7 @@ class Registry(Reader):
         self._no_rules = Rules()
         self.roles: RbacAuthorizer | None = None
         self.tasks: dict[str, Callable[[], Awaitable[None]]] = {}  # what runs beside the verbs, by name
+        self.figures: list[Callable[[], str]] = []  # what is to be told on the page of metrics
 
     def use(self, plugins: Sequence[Plugin], rules: dict[str, Rules]) -> None:
         """Set the admission plugins and the rules by kind, which look at objects through this registry."""

@@ -24,6 +24,7 @@ from bireme.registry.admission.resource_quota import ResourceQuota
 from bireme.registry.admission.role_escalation import RoleEscalation
 from bireme.registry.admission.validating_policy import ValidatingAdmissionPolicy
 from bireme.registry.admission.webhook_configs import Webhooks
+from bireme.registry.admission.webhook_figures import WebhookFigures
 from bireme.registry.admission.webhook_logins import Logins
 from bireme.registry.admission.webhook_objects import Shown
 from bireme.registry.admission.webhooks import Caller, MutatingAdmissionWebhook, ValidatingAdmissionWebhook
@@ -95,9 +96,12 @@ def extensible_plugins(registry: Registry, callouts: Callouts, logins: Mapping[s
     def webhooks(plural: str) -> Webhooks:
         return Webhooks(registry, registry.kinds, plural)
 
+    figures = WebhookFigures(registry.clock.monotonic)
+    registry.figures.append(figures.lines)
+
     def caller(plugin: str) -> Caller:
         post = partial(callouts.post, logins=logins.get(plugin, NOBODY))
-        return Caller(registry, shown, post, registry.new_uid, authorize)
+        return Caller(registry, shown, post, registry.new_uid, figures, authorize)
 
     return [
         MutatingAdmissionPolicy(policies("mutatingadmissionpolicies"), registry.field_managers.typed),

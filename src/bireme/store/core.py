@@ -76,6 +76,7 @@ class Core:
         self._newest = int(state.revision)  # the revision of the last write that was taken
         self._gathered: deque[Batch] = deque()
         self._under_way: Batch | None = None
+        self._began = 0.0  # when the batch under way was handed over
         self._due = False  # a hand-over is on the loop's list
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ended: StoreError | None = None
@@ -119,6 +120,8 @@ class Core:
             compacted=state.compacted,
             commits=self._commits,
             watchers=state.watchers(),
+            writing_s=self._clock.monotonic() - self._began if self._under_way is not None else 0.0,
+            ended=self._ended is not None,
         )
 
     # -- writing
@@ -243,6 +246,7 @@ class Core:
         self._due = False
         if self._under_way is None and self._gathered and self._ended is None:
             self._under_way = self._gathered.popleft()
+            self._began = self._clock.monotonic()
             self._compact_if_due(self._under_way)
             self._log.submit(self._under_way)
 

@@ -85,7 +85,10 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class StoreStatistics:
-    """Keys held, bytes on disk, the present revision, the oldest revision watchable, commits and watchers so far."""
+    """Keys held, bytes on disk, the present revision, the oldest revision watchable, commits and watchers so far.
+
+    `writing_s` is how long the write under way has taken, 0 where none is; `ended`: it takes no more writes.
+    """
 
     keys: int
     size_bytes: int
@@ -93,6 +96,8 @@ class StoreStatistics:
     compacted: int
     commits: int
     watchers: int = 0
+    writing_s: float = 0.0
+    ended: bool = False
 
 
 class Watch(Protocol):

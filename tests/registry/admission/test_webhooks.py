@@ -484,3 +484,22 @@ async def test_a_webhook_that_asks_the_server_to_do_the_same_ends(opened, server
         await validating(registry, server.on("/again", again), timeoutSeconds=2)
         await make(registry)
         assert depth == 5
+
+
+async def test_webhooks_are_counted(opened, server):
+    async with opened() as registry:
+        await mutating(registry, server.on("/add", patch(add("/data", {"b": "2"}))), name="m")
+        await validating(registry, server.on("/no", deny("no", code=409)), name="v")
+        await refused(registry)
+        dead = {"url": "https://127.0.0.1:1/"}
+        await mutating(registry, dead, name="z")
+        await refused(registry)
+        page = "\n".join(figures() for figures in registry.figures)
+    total, rejections = "apiserver_admission_webhook_request_total", "apiserver_admission_webhook_rejection_count"
+    admitted = 'name="m.example.com",operation="CREATE",rejected="false",type="admit"'
+    assert f'{total}{{code="200",{admitted}}} 2\n' in page
+    assert f"apiserver_admission_webhook_admission_duration_seconds_count{{{admitted}}} 2\n" in page
+    by_answer = 'error_type="no_error",rejection_code="409",name="v.example.com",operation="CREATE",type="validating"'
+    assert f"{rejections}{{{by_answer}}} 1" in page
+    by_fault = 'error_type="calling_webhook_error",rejection_code="0",name="z.example.com"'
+    assert f'{rejections}{{{by_fault},operation="CREATE",type="admit"}} 1' in page

@@ -26,6 +26,7 @@ from bireme.registry.admission.policy_match import is_exempt
 from bireme.registry.admission.policy_values import Authorize, Budget, admission_values
 from bireme.registry.admission.refusals import refused
 from bireme.registry.admission.webhook_configs import Hook, Meant, Webhooks
+from bireme.registry.admission.webhook_figures import Asked, WebhookFigures
 from bireme.registry.admission.webhook_objects import Shown
 from bireme.registry.admission.webhook_reviews import BadAnswer, Denied, Verdict, review_of, verdict_of
 from bireme.registry.kinds import Kind
@@ -53,6 +54,7 @@ class Caller:
     shown: Shown
     post: Post
     uid: Callable[[], str]
+    figures: WebhookFigures
     authorize: Authorize | None = None
 
     async def is_meant(self, meant: Meant, attributes: Attributes) -> bool:
@@ -84,21 +86,39 @@ class Caller:
         if attributes.call.dry_run and hook.said.get("sideEffects") not in ("None", "NoneOnDryRun"):
             raise BadRequest(f'admission webhook "{hook.name}" does not support dry run')
         uid = self.uid()
+        asked, began = _asked(hook, attributes, mutating=mutating), self.figures.monotonic()
         old = await self.shown.old(attributes, kind)
         review = review_of(hook, attributes, kind, uid=uid, tree=tree, old=old)
         try:
             answer = await self.post(hook.client_config, review, hook.timeout_s, limit=LARGEST_VERDICT)
         except ApiError as error:
+            self._note(hook, asked, began, None)
             raise CallFailed(f"failed to call webhook: {error.message}") from error
         try:
             verdict = verdict_of(hook, answer, uid=uid, mutating=mutating)
         except BadAnswer as error:
+            self._note(hook, asked, began, None)
             raise CallFailed(f"received invalid webhook response: {error}") from error
+        self._note(hook, asked, began, verdict)
         for key, value in verdict.annotations.items():
             attributes.call.audit[f"{hook.name}/{key}"] = value
         for text in verdict.warnings:
             attributes.call.warn(text)
         return verdict
+
+    def _note(self, hook: Hook, asked: Asked, began: float, verdict: Verdict | None) -> None:
+        """Count an answer, or that none came (None)."""
+        seconds, ends = self.figures.monotonic() - began, hook.fails if verdict is None else not verdict.allowed
+        self.figures.answered(asked, seconds, code=0 if verdict is None else 200, rejected=ends)
+        if verdict is None and ends:
+            self.figures.rejected(asked, fault="calling_webhook_error", code=0)
+        elif verdict is not None and ends:
+            code = Denied(hook.name, verdict.status).code
+            self.figures.rejected(asked, fault="no_error", code=code)
+
+
+def _asked(hook: Hook, attributes: Attributes, *, mutating: bool) -> Asked:
+    return Asked(hook.name, "admit" if mutating else "validating", attributes.operation)
 
 
 class MutatingAdmissionWebhook(Plugin):
