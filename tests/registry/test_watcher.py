@@ -48,7 +48,7 @@ def offer(channel: Channel, *revisions: int) -> None:
 
 
 def change(revision: int) -> Change:
-    record = Record("k", b"{}", revision, prefix=b"", namespace="n", name="a", labels={}, fields=("",) * 9)
+    record = Record(b"{}", revision, b"", key="k", namespace="n", name="a", labels={}, fields=("",) * 9)
     return Change(revision, None, record, 0.0)
 
 

@@ -20,7 +20,7 @@ def status_of(name: str) -> Record:
         "metadata": {"name": name},
         "conditions": [{"type": "Healthy", "status": "True", "message": "ok"}],
     }
-    return Record(name, orjson.dumps(tree), 0, prefix=b"", namespace="", name=name, labels={}, fields=())
+    return Record(orjson.dumps(tree), 0, b"", key=name, namespace="", name=name, labels={}, fields=())
 
 
 def statuses(revision: int, chosen: Selection) -> Page:

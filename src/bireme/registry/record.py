@@ -6,8 +6,9 @@ is the resource version, and it is put in on the way out (`stamped`) by joining 
 without parsing. Trees are made only for what is being changed. Design decision 6, bytes not trees.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
+from operator import attrgetter, itemgetter
 from sys import intern
 from typing import Any
 
@@ -24,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 Tree = dict[str, Any]
 
-MOST_LABELS = 65_536
+MOST_LABELS = MOST_FIELDS = 65_536
 _NO_LABELS: dict[str, str] = {}
 # Fields that each object has for itself.
 _UNLIKE = frozenset({"metadata.name", "status.podIP", "status.podIPs", "involvedObject.name", "involvedObject.uid"})
@@ -40,19 +41,16 @@ FIELD_UNSET = {
 }
 
 
-class Document:
+class Document(msgspec.Struct, eq=False, gc=False):
     """A stored object as a verb gives it back: its bytes and the revision that wrote them.
 
     `protobuf` is for views: the bare message of the object at its revision, once somebody has asked for it.
     """
 
-    __slots__ = ("prefix", "protobuf", "revision", "value")
-
-    def __init__(self, value: bytes, revision: int, prefix: bytes) -> None:
-        self.value = value
-        self.revision = revision
-        self.prefix = prefix
-        self.protobuf = b""
+    value: bytes
+    revision: int
+    prefix: bytes
+    protobuf: bytes = b""
 
     def stamped(self, revision: int | None = None) -> bytes:
         """The object's JSON with its resource version (or the one given) in its metadata."""
@@ -66,29 +64,14 @@ class Document:
         return tree
 
 
-class Record(Document):
-    """A document with its header: where it is, and what selects it."""
+class Record(Document, eq=False, gc=False, kw_only=True):
+    """A document with its header: where it is, and what selects it. What many have in common is held once."""
 
-    __slots__ = ("fields", "key", "labels", "name", "namespace")
-
-    def __init__(
-        self,
-        key: str,
-        value: bytes,
-        revision: int,
-        *,
-        prefix: bytes,
-        namespace: str,
-        name: str,
-        labels: Mapping[str, str],
-        fields: tuple[str, ...],
-    ) -> None:
-        super().__init__(value, revision, prefix)
-        self.key = key
-        self.namespace = namespace
-        self.name = name
-        self.labels = labels
-        self.fields = fields
+    key: str
+    namespace: str
+    name: str
+    labels: Mapping[str, str]
+    fields: tuple[str, ...]
 
 
 _OWNERS = b'"managedFields":['
@@ -163,11 +146,10 @@ class HeaderReader:
 
     def __init__(self, resource: Resource) -> None:
         self.field_names = resource.fields
-        self._paths = tuple(FIELD_PATHS.get(name, name) for name in resource.fields)
+        paths = tuple(FIELD_PATHS.get(name, name) for name in resource.fields)
         self._unset = tuple(FIELD_UNSET.get(name, "") for name in resource.fields)
-        self._decoder = msgspec.json.Decoder(_header_type(resource.plural, self._paths))
-        self._readers = tuple(map(_reader_of, resource.fields, self._paths))
-        self._alike = tuple(path not in _UNLIKE for path in self._paths)
+        self._decoder = msgspec.json.Decoder(_header_type(resource.plural, paths))
+        self._fields = _Fields(resource.fields, paths, self._unset)
         self._labels: Parts = Parts(MOST_LABELS)
         self._key_prefix = resource.key_prefix
         self.prefix = prefix_of(resource)
@@ -180,43 +162,67 @@ class HeaderReader:
             log.exception("stored object cannot be read", key=key, revision=revision)
             return self._unreadable(key, value, revision)
         # What many have in common is held once: of the 300,000 pods of a cluster that is some 250 MB less.
-        fields = tuple(
-            [
-                intern(_text(read(header), unset)) if alike else _text(read(header), unset)
-                for read, unset, alike in zip(self._readers, self._unset, self._alike, strict=True)
-            ]
-            if self._readers
-            else ()
-        )
         metadata = header.metadata
         labels = metadata.labels
         if labels:
             told = tuple(labels.items())
             labels = self._labels.get(told) or self._labels.keep(told, labels)
         return Record(
-            key,
             value,
             revision,
-            prefix=self.prefix,
+            self.prefix,
+            key=key,
             namespace=intern(metadata.namespace),
             name=metadata.name,
             labels=labels or _NO_LABELS,
-            fields=fields,
+            fields=self._fields.of(header),
         )
 
     def _unreadable(self, key: str, value: bytes, revision: int) -> Record:
         """A record that can be listed and deleted by its name, and is selected by nothing else."""
         namespace, _, name = key.removeprefix(self._key_prefix).rpartition("/")
         return Record(
-            key,
-            value,
-            revision,
-            prefix=self.prefix,
-            namespace=namespace,
-            name=name,
-            labels={},
-            fields=self._unset,
+            value, revision, self.prefix, key=key, namespace=namespace, name=name, labels={}, fields=self._unset
         )
+
+
+class _Fields:
+    """The selectable fields of headers, as text. Objects that say the same share what they say, but for `_UNLIKE`.
+
+    What is read at a path has one type, so that values that are equal read the same.
+    """
+
+    def __init__(self, names: Sequence[str], paths: Sequence[str], unset: Sequence[str]) -> None:
+        self._readers = list(zip(map(_reader_of, names, paths), unset, strict=True))
+        own = [number for number, path in enumerate(paths) if path in _UNLIKE]
+        alike = [number for number, path in enumerate(paths) if path not in _UNLIKE]
+        self._own = [self._readers[number] for number in own]
+        said = [
+            *(paths[number] for number in alike),
+            *(FIELD_INSTEAD[name] for name in names if name in FIELD_INSTEAD),
+        ]
+        self._said = attrgetter(*said) if said else None
+        order = [*alike, *own]
+        self._alike = [self._readers[number] for number in alike]
+        self._in_order = itemgetter(*(order.index(number) for number in range(len(paths)))) if own and alike else None
+        self._known: Parts = Parts(MOST_FIELDS)
+
+    def of(self, header: Any) -> tuple[str, ...]:
+        """The fields of a header, in their order."""
+        if self._said is None:
+            return _texts(header, self._own)
+        try:
+            said = self._said(header)
+            known: tuple[str, ...] | None = self._known.get(said)
+        except (AttributeError, TypeError):  # a branch is null, or a field no plain value
+            return _texts(header, self._readers)
+        if known is None:
+            known = self._known.keep(said, tuple(map(intern, _texts(header, self._alike))))
+        return known if self._in_order is None else self._in_order(known + _texts(header, self._own))
+
+
+def _texts(header: Any, readers: Iterable[tuple[Callable[[Any], Any], str]]) -> tuple[str, ...]:
+    return tuple([_text(read(header), unset) for read, unset in readers])
 
 
 class _Metadata(msgspec.Struct, gc=False):
@@ -246,8 +252,11 @@ def _struct(name: str, branches: Mapping[str, Any], first: list[Any]) -> type[An
     for part, below in branches.items():
         if part == "metadata":
             continue
-        kind: Any = Any if below is None else (_struct(f"{name}_{part}", below, []) | None)
-        fields.append((part, kind, None))
+        if below is None:
+            fields.append((part, Any, None))
+            continue
+        kind: Any = _struct(f"{name}_{part}", below, [])
+        fields.append((part, kind | None, msgspec.field(default_factory=kind)))
     return msgspec.defstruct(f"Header_{name}", fields, gc=False)
 
 
