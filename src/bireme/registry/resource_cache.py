@@ -52,6 +52,7 @@ class ResourceCache:
         self.writes = 0
         self.told = 0
         self.broad = 0
+        self._offered: dict[Channel, None] = {}
         self._listeners: list[Listener] = []
         self._taps: dict[Tap, None] = {}
         self._past: dict[str, Record | None] = {}
@@ -87,7 +88,10 @@ class ResourceCache:
             index.clear()
 
     def apply(self, event: Event, *, at: float, past: bool = False) -> None:
-        """Take in a write. One of the `past` is only remembered: the records already hold its outcome."""
+        """Take in a write. One of the `past` is only remembered: the records already hold its outcome.
+
+        Who is told in frames hears of it with the next `release`.
+        """
         old = self.records.get(event.key)
         if past:
             old = self._past.get(event.key) or self._read(event.key, event.previous, event.created)
@@ -105,18 +109,27 @@ class ResourceCache:
             self._unindex(gone)
         for listener in self._listeners:
             listener(change)
-        for channel in self._concerned(change):
-            if not channel.offer(change):
-                continue
-            self.told += len(channel.members)
-            if self._rounds is not None and len(channel.members) > CROWD:
-                self._rounds.add(channel)
-            else:
-                channel.release()
+        if self._channels:
+            for channel in self._concerned(change):
+                if channel.offer(change):
+                    self.told += len(channel.members)
+                    self._offered[channel] = None
         if self._taps:
             made: Made = {}
             for tap in tuple(self._taps):
                 tap.hear(change, made)
+
+    def release(self) -> None:
+        """Have the watchers read the frames that were made since the last time: a crowd in rounds, others now.
+
+        A write to a connection costs more than a frame, so what came together goes out together.
+        """
+        offered, self._offered = self._offered, {}
+        for channel in offered:
+            if self._rounds is not None and len(channel.members) > CROWD:
+                self._rounds.add(channel)
+            else:
+                channel.release()
 
     def forget(self, *, before: float) -> None:
         """Let go of changes older than `before`, and of those beyond the limit."""
@@ -251,8 +264,6 @@ class ResourceCache:
             self._watched_fields[place[1]] -= 1
 
     def _concerned(self, change: Change) -> list[Channel]:
-        if not self._channels:
-            return []
         places: dict[Hashable, None] = {"all": None}
         for record in (change.old, change.new):
             if record is not None:

@@ -6,6 +6,7 @@ Works on headers alone. Parsing the selectors is left to `api/selectors.py`.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import attrgetter
 
 from bireme.api.scheme import Resource
 from bireme.api.selectors import FieldSelector, LabelSelector
@@ -49,7 +50,11 @@ class Selection:
             return False
         if self.labels is not None and not self.labels.matches(record.labels):
             return False
-        return self.fields is None or self.fields.matches(self._reader(record))
+        if self.fields is not None:
+            for read, value, equal in self._claims:
+                if (read(record) == value) is not equal:
+                    return False
+        return True
 
     def transition(self, old: Record | None, new: Record | None) -> str | None:
         """What a watcher of this selection is told when `old` became `new`: an event's type, or None."""
@@ -59,15 +64,17 @@ class Selection:
             return "MODIFIED" if was else "ADDED"
         return "DELETED" if was else None
 
-    def _reader(self, record: Record) -> Callable[[str], str]:
-        def read(name: str) -> str:
-            if name == "metadata.name":
-                return record.name
-            if name == "metadata.namespace":
-                return record.namespace
-            return record.fields[self._positions[stored_name(name)]]
+    @cached_property
+    def _claims(self) -> tuple[tuple[Callable[[Record], str], str, bool], ...]:
+        """What the fields claim: how each is read from a record, its value, and whether that is wanted or not."""
+        claims = self.fields.claims if self.fields is not None else ()
+        return tuple((self._reader(claim.field), claim.value, claim.equal) for claim in claims)
 
-        return read
+    def _reader(self, name: str) -> Callable[[Record], str]:
+        if name in ("metadata.name", "metadata.namespace"):
+            return attrgetter(name.removeprefix("metadata."))
+        position = self._positions[stored_name(name)]
+        return lambda record: record.fields[position]
 
 
 def stored_name(name: str) -> str:

@@ -28,14 +28,14 @@ class Tap:
 
     def __init__(self, selection: Selection, kind: type[Object], told: Told) -> None:
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._selection, self._kind, self._told = selection, kind, told
+        self._transition, self._kind, self._told = selection.transition, kind, told
 
     def hear(self, change: Change, made: Made) -> None:
         """Tell of a change, if it concerns the selection; `made` is what others made of it, and will be."""
-        deed = self._selection.transition(change.old, change.new)
+        deed = self._transition(change.old, change.new)
         if deed is None or self.ended.done():
             return
-        record = change.new or change.old
+        record = change.old if change.new is None else change.new
         assert record is not None
         try:
             obj = None if deed == "DELETED" else self._struct(record, made)

@@ -147,10 +147,14 @@ class WatchCache:
 
     def _take(self, batch: Sequence[Event], loaded: int) -> None:
         at = self._clock.monotonic()
+        changed: dict[ResourceCache, None] = {}
         for event in batch:
             cache = self._caches.get(prefix_of_key(event.key))
             if cache is not None:
                 cache.apply(event, at=at, past=event.revision <= max(loaded, cache.loaded))
+                changed[cache] = None
+        for cache in changed:
+            cache.release()
         self._revision = max(self._revision, batch[-1].revision)
         self._fresh.set()
 

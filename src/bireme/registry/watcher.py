@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Callable, Hashable, Iterable
 from typing import Protocol
 
+import msgspec
+
 from bireme.api.errors import ApiError
 from bireme.registry.record import Record
 from bireme.registry.selection import Selection
@@ -33,20 +35,19 @@ class View(Protocol):
         ...
 
 
-class Change:
+class Change(msgspec.Struct, eq=False, gc=False):
     """One write: the record before and after (None: there was or is none), and the frames made of it."""
 
-    __slots__ = ("at", "frames", "new", "old", "revision")
-
-    def __init__(self, revision: int, old: Record | None, new: Record | None, at: float) -> None:
-        self.revision = revision
-        self.old = old
-        self.new = new
-        self.at = at
-        self.frames: dict[tuple[str, Hashable], bytes] = {}
+    revision: int
+    old: Record | None
+    new: Record | None
+    at: float
+    frames: dict[tuple[str, Hashable], bytes] | None = None
 
     def frame(self, kind: str, view: View) -> bytes:
         """The frame that `view` makes of this change, made once."""
+        if self.frames is None:
+            self.frames = {}
         memo = (kind, view.key)
         made = self.frames.get(memo)
         if made is None:
