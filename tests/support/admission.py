@@ -53,13 +53,29 @@ async def put_before(
     namespace: str = "default",
 ) -> list[str]:
     """Let the plugin fill in `tree` and refuse; gives back the warnings."""
+    attributes = attributes_of(
+        path, tree, old=old, operation=operation, subresource=subresource, user=user, namespace=namespace
+    )
+    if plugin.handles(attributes.operation, attributes.kind, subresource):
+        await plugin.admit(attributes)
+        await plugin.validate(attributes)
+    return attributes.call.warnings
+
+
+def attributes_of(
+    path: str,
+    tree: Tree | None,
+    *,
+    old: Tree | None = None,
+    operation: Operation | None = None,
+    subresource: str = "",
+    user: Identity | None = None,
+    namespace: str = "default",
+) -> Attributes:
+    """What a plugin is shown of a request."""
     kind = kind_at(path)
     operation = operation or ("UPDATE" if old is not None else "CREATE")
     call = Call(user or Identity("admin", ("system:masters",)))
     name = ((tree or old or {}).get("metadata") or {}).get("name", "")
     scope = namespace if kind.resource.namespaced else ""
-    attributes = Attributes(operation, kind, scope, name, tree, old, call, subresource)
-    if plugin.handles(operation, kind, subresource):
-        await plugin.admit(attributes)
-        await plugin.validate(attributes)
-    return call.warnings
+    return Attributes(operation, kind, scope, name, tree, old, call, subresource)

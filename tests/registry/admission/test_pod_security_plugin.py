@@ -1,10 +1,12 @@
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from bireme.api.errors import Forbidden, Invalid
 from bireme.registry.admission.pod_security import PodSecurity
-from support.admission import Lookup, put_before
+from bireme.registry.pod_security.policy import PRIVILEGED, Exempt
+from support.admission import Lookup, attributes_of, put_before
 
 Tree = dict[str, Any]
 PREFIX = "pod-security.kubernetes.io/"
@@ -63,3 +65,71 @@ async def test_labels_must_be_right_when_they_are_set() -> None:
     with pytest.raises(Invalid, match="must be one of privileged, baseline, restricted"):
         await put_before(plugin, "namespaces", namespace(enforce="high"))
     await put_before(plugin, "namespaces", namespace(enforce="high"), old=namespace(enforce="high"))
+
+
+async def audited(plugin: PodSecurity, tree: Tree) -> dict[str, str]:
+    """What is noted of a new pod for the audit log."""
+    attributes = attributes_of("pods", tree)
+    with suppress(Forbidden):
+        await plugin.validate(attributes)
+    return {name.removeprefix(PREFIX): text for name, text in attributes.call.audit.items()}
+
+
+async def test_what_is_refused_is_noted_too() -> None:
+    plugin = PodSecurity(Lookup(namespaces=[namespace(enforce="baseline", audit="baseline")]))
+    assert await audited(plugin, pod()) == {
+        "enforce-policy": "baseline:latest",
+        "audit-violations": 'would violate PodSecurity "baseline:latest": host namespaces (hostPID)',
+    }
+
+
+async def test_labels_that_cannot_be_read_are_noted() -> None:
+    noted = await audited(PodSecurity(Lookup(namespaces=[namespace(enforce="high")])), pod())
+    assert noted["enforce-policy"] == "restricted:latest"
+    assert noted["error"] == (
+        'Failed to parse policy: metadata.labels[pod-security.kubernetes.io/enforce]: Invalid value: "high": must be '
+        "one of privileged, baseline, restricted"
+    )
+
+
+def of_controller(name: str, uid: str, **spec: Any) -> Tree:
+    owner = {"uid": uid, "controller": True}
+    return {"metadata": {"name": name, "ownerReferences": [owner]}, "spec": {**BAD, **spec}}
+
+
+async def test_of_very_many_pods_one_of_each_controller_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bireme.registry.admission.pod_security.MOST_PODS", 3)
+    pods = [
+        of_controller("a", "1"),
+        of_controller("b", "1"),
+        of_controller("c", "2", hostIPC=True),
+        pod(hostIPC=True),
+    ]
+    plugin = PodSecurity(Lookup(pods=pods))
+    assert await put_before(plugin, "namespaces", namespace(enforce="baseline"), old=namespace()) == [
+        "new PodSecurity enforce level only checked against the first 3 of 4 existing pods",
+        'existing pods in namespace "default" violate the new PodSecurity enforce level "baseline:latest"',
+        "a (and 2 other pods): host namespaces",
+    ]
+
+
+async def test_pods_of_exempt_runtime_classes_are_not_warned_of() -> None:
+    exempt = Exempt(runtime_classes=frozenset({"vm"}))
+    plugin = PodSecurity(Lookup(pods=[pod(runtimeClassName="vm")]), PRIVILEGED, exempt)
+    assert await put_before(plugin, "namespaces", namespace(enforce="baseline"), old=namespace()) == []
+
+
+async def test_an_exempt_namespace_is_told_that_its_labels_do_nothing() -> None:
+    plugin = PodSecurity(Lookup(pods=[pod()]), PRIVILEGED, Exempt(namespaces=frozenset({"default"})))
+    asked = namespace(enforce="baseline", warn="restricted", audit="privileged")
+    text = (
+        'namespace "default" is exempt from Pod Security, and the policy (enforce=baseline:latest, warn={}) will be '
+    )
+    told = [text.format("restricted:latest") + "ignored"]
+    assert await put_before(plugin, "namespaces", asked) == told
+    assert await put_before(plugin, "namespaces", asked, old=namespace()) == told
+    assert await put_before(plugin, "namespaces", asked, old=asked) == []
+    assert await put_before(plugin, "namespaces", namespace(enforce="privileged")) == []
+    with pytest.raises(Invalid):
+        await put_before(plugin, "namespaces", namespace(enforce="high"))
+    assert await put_before(plugin, "pods", pod()) == []

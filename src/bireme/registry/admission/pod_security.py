@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bireme.registry.admission.chain import Attributes, Objects, Operation, Place, Plugin
-from bireme.registry.admission.refusals import refused
+from bireme.registry.admission.refusals import joined, refused
 from bireme.registry.kinds import Kind
 from bireme.registry.pod_security.policy import (
     NOBODY,
@@ -18,7 +18,9 @@ from bireme.registry.pod_security.policy import (
     Exempt,
     Policy,
     faults_of,
+    ignored,
     is_stricter,
+    one_of_each_first,
     policy_of,
     told,
     warnings_of,
@@ -71,10 +73,12 @@ class PodSecurity(Plugin):
 
     async def validate(self, attributes: Attributes) -> None:
         tree = attributes.tree
-        if tree is None or self._is_spared(attributes):
+        if tree is None:
             return
         if attributes.kind.is_a("Namespace"):
             self._check_namespace(attributes, tree)
+            return
+        if self._is_spared(attributes):
             return
         policy = self._policy(attributes.namespace)
         if policy is PRIVILEGED:
@@ -94,11 +98,10 @@ class PodSecurity(Plugin):
         return policy_of(namespace["metadata"].get("labels"), self._default) if namespace is not None else PRIVILEGED
 
     def _is_spared(self, attributes: Attributes) -> bool:
-        namespace = attributes.name if attributes.kind.is_a("Namespace") else attributes.namespace
-        if namespace in self._exempt.namespaces:
+        if attributes.namespace in self._exempt.namespaces:
             attributes.call.audit[PREFIX + "exempt"] = "namespace"
             return True
-        if attributes.call.user.name in self._exempt.users and not attributes.kind.is_a("Namespace"):
+        if attributes.call.user.name in self._exempt.users:
             attributes.call.audit[PREFIX + "exempt"] = "user"
             return True
         return False
@@ -114,22 +117,35 @@ class PodSecurity(Plugin):
         old = policy_of((attributes.old or {"metadata": {}})["metadata"].get("labels"), self._default)
         if policy.faults and policy.faults != old.faults:
             raise invalid(attributes.kind.resource, attributes.name, list(policy.faults))
-        if attributes.old is None or not is_stricter(policy.enforce, old.enforce):
+        if attributes.old is not None and not is_stricter(policy.enforce, old.enforce):
             return
-        pods = self._objects.every("", "v1", "pods", attributes.name)
+        if attributes.name in self._exempt.namespaces:
+            if policy.restricts and policy != self._default:
+                attributes.call.warn(ignored(attributes.name, policy, tree["metadata"].get("labels") or {}))
+            return
+        if attributes.old is None:
+            return
+        spared = self._exempt.runtime_classes
+        pods = one_of_each_first(
+            pod
+            for pod in self._objects.every("", "v1", "pods", attributes.name)
+            if (pod.get("spec") or {}).get("runtimeClassName") not in spared
+        )
         for text in warnings_of(attributes.name, policy.enforce, pods[:MOST_PODS], total=len(pods)):
             attributes.call.warn(text)
 
 
 def _check_pod(attributes: Attributes, policy: Policy, metadata: Tree, spec: Tree, *, enforce: bool) -> None:
-    if enforce:
-        faults = faults_of(policy.enforce, metadata, spec)
-        attributes.call.audit[PREFIX + "enforce-policy"] = str(policy.enforce)
-        if faults:
-            raise refused(attributes, f'violates PodSecurity "{policy.enforce}": {told(faults)}')
+    audit = attributes.call.audit
+    if policy.faults:
+        why = joined([f"{fault.field}: {fault.message}" for fault in policy.faults])
+        audit[PREFIX + "error"] = f"Failed to parse policy: {why}"
     if faults := faults_of(policy.audit, metadata, spec):
-        text = f'would violate PodSecurity "{policy.audit}": {told(faults)}'
-        attributes.call.audit[PREFIX + "audit-violations"] = text
+        audit[PREFIX + "audit-violations"] = f'would violate PodSecurity "{policy.audit}": {told(faults)}'
+    if enforce:
+        audit[PREFIX + "enforce-policy"] = str(policy.enforce)
+        if faults := faults_of(policy.enforce, metadata, spec):
+            raise refused(attributes, f'violates PodSecurity "{policy.enforce}": {told(faults)}')
     if faults := faults_of(policy.warn, metadata, spec):
         attributes.call.warn(f'would violate PodSecurity "{policy.warn}": {told(faults)}')
 

@@ -6,7 +6,7 @@ admission.
 
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -43,6 +43,11 @@ class Policy:
     audit: Standard = ALLOW_ALL
     warn: Standard = ALLOW_ALL
     faults: tuple[Cause, ...] = field(default=(), compare=False)
+
+    @property
+    def restricts(self) -> bool:
+        """Whether anything at all is held to a standard."""
+        return any(standard.level != "privileged" for standard in (self.enforce, self.audit, self.warn))
 
 
 PRIVILEGED = Policy()
@@ -137,6 +142,31 @@ def warnings_of(namespace: str, standard: Standard, pods: Sequence[Tree], *, tot
             f'existing pods in namespace "{namespace}" violate the new PodSecurity enforce level "{standard}"'
         )
     return warnings + sorted(f"{_pods(names)}: {reasons}" for reasons, names in offenders.items())
+
+
+def one_of_each_first(pods: Iterable[Tree]) -> list[Tree]:
+    """The pods, the first of each controller before the others of its kind, which are like it."""
+    first: list[Tree] = []
+    others: list[Tree] = []
+    seen = set()
+    for pod in pods:
+        owners = pod["metadata"].get("ownerReferences") or ()
+        owner = next((one["uid"] for one in owners if one.get("controller")), None)
+        (others if owner in seen else first).append(pod)
+        if owner is not None:
+            seen.add(owner)
+    return first + others
+
+
+def ignored(namespace: str, policy: Policy, labels: Mapping[str, str]) -> str:
+    """What to warn of when a namespace that is held to no standard asks for one."""
+    standards = zip(MODES, (policy.enforce, policy.audit, policy.warn), strict=True)
+    said = [
+        f"{mode}={standard}"
+        for mode, standard in standards
+        if standard.level != "privileged" and not labels.keys().isdisjoint((PREFIX + mode, f"{PREFIX}{mode}-version"))
+    ]
+    return f'namespace "{namespace}" is exempt from Pod Security, and the policy ({", ".join(said)}) will be ignored'
 
 
 def _pods(names: list[str]) -> str:
