@@ -22,11 +22,12 @@ from report import Figure, report
 from bireme.aio.clock import VirtualClock
 from bireme.api import resources
 from bireme.api.kinds import core
+from bireme.assembly.process import settle_memory
 from bireme.client.client import Client
 from bireme.ledger.ledger import Ledger
 from bireme.mesos import protocol
 from bireme.mesos.agents import refresh
-from bireme.mesos.allocator import Allocator, FrameworkView
+from bireme.mesos.allocator import Allocator, FrameworkView, Grant
 from bireme.mesos.amounts import UNIT, Amounts
 from bireme.mesos.constraints import compile_constraints
 from bireme.mesos.core import Means
@@ -89,13 +90,14 @@ def decisions_ms(made: Allocator, agents: int, repeats: int) -> list[float]:
     for _ in range(repeats):
         began = time.process_time()
         made.begin(now=0.0)
-        grants = []
-        while (grant := made.next()) is not None:
-            made.charge(grant.framework_id, grant.role, grant.amounts.scalars, turns=1)
-            grants.append(grant)
+        granted: list[Grant] = []
+        while grants := made.grants():
+            for grant in grants:
+                made.charge(grant.framework_id, grant.role, grant.amounts.scalars, turns=1)
+            granted += grants
         found.append((time.process_time() - began) * 1e3)
-        for grant in grants:
-            made.charge(grant.framework_id, grant.role, grant.amounts.scalars, sign=-1)
+        for grant in granted:
+            made.charge(grant.framework_id, grant.role, grant.amounts.scalars, times=-1)
         for number in range(agents):
             made.set_free(f"S{number}", FREE)
     return found
@@ -239,6 +241,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=3)
     repeats = parser.parse_args().repeats
+    settle_memory()  # as a core process does: its collector is not for small heaps
     report("The Mesos allocator", [*decisions(repeats), booking(repeats), *cycles(repeats)])
 
 

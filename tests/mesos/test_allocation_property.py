@@ -85,7 +85,7 @@ class Both:
                 self.plain.set_framework(view)
             case "agent", view:
                 self.real.set_agent(view)
-                self.plain.agents[view.agent_id] = replace(view, read={})
+                self.plain.agents[view.agent_id] = replace(view)
             case "refuse", name, role, agent_id, amounts, seconds:
                 if name in self.plain.frameworks:
                     self.real.refuse(name, role, agent_id, amounts, until=self.now + seconds)
@@ -128,7 +128,7 @@ class Both:
     def give_back(self, offer: tuple[str, tuple[str, str], Amounts]) -> None:
         self.out.remove(offer)
         agent_id, (role, name), amounts = offer
-        self.real.charge(name, role, amounts.scalars, sign=-1)
+        self.real.charge(name, role, amounts.scalars, times=-1)
         self.plain.charge((role, name), amounts.scalars, sign=-1)
         if agent_id in self.plain.agents:
             self.real.set_free(agent_id, amounts)
@@ -138,9 +138,10 @@ class Both:
         """So many grants, or all there are; after those, nobody may have anything of what is left."""
         while at_most is None or at_most > 0:
             self.real.begin(now=self.now)
-            while (at_most is None or at_most > 0) and (grant := self.real.next()) is not None:
-                self.check(grant)
-                at_most = None if at_most is None else at_most - 1
+            while (at_most is None or at_most > 0) and (grants := self.real.grants(at_most)):
+                for grant in grants:
+                    self.check(grant)
+                at_most = None if at_most is None else at_most - len(grants)
             if not self.real.waiting:
                 break
         if at_most is None:

@@ -35,14 +35,15 @@ def allocator_of(agents: list[AgentView], frameworks: list[FrameworkView], *, se
 
 def allocate(allocator: Allocator, now: float = 0) -> list[Grant]:
     """All there is to grant, each charged and taken from its agent."""
-    grants: list[Grant] = []
+    found: list[Grant] = []
     while allocator.waiting:
         allocator.begin(now=now)
-        while (grant := allocator.next()) is not None:
-            allocator.charge(grant.framework_id, grant.role, grant.amounts.scalars, turns=1)
-            allocator.set_free(grant.agent_id, NOTHING)
-            grants.append(grant)
-    return grants
+        while grants := allocator.grants():
+            for grant in grants:
+                allocator.charge(grant.framework_id, grant.role, grant.amounts.scalars, turns=1)
+                allocator.set_free(grant.agent_id, NOTHING)
+            found += grants
+    return found
 
 
 def granted(agents: list[AgentView], frameworks: list[FrameworkView]) -> list[Grant]:

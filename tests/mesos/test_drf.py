@@ -100,7 +100,7 @@ def test_equals_take_turns_though_they_give_everything_back() -> None:
     for _ in range(4):
         turns.append(order.first(EVERYONE))
         order.charge(turns[-1], {"cpus": 10}, turns=1)
-        order.charge(turns[-1], {"cpus": 10}, sign=-1)
+        order.charge(turns[-1], {"cpus": 10}, times=-1)
     assert turns == [0, 1, 0, 1]
 
 
@@ -108,6 +108,63 @@ def test_nobody_is_left() -> None:
     order = order_of({"cpus": 1}, ("*", "a", {}))
     assert order.first(0) is None
     assert order.first(EVERYONE) == 0
+
+
+ROLES = ["*", "a", "a/b", "a/b/c", "a/d", "e", "e/f"]
+LITTLE = st.integers(0, 5)
+
+
+@st.composite
+def orders(draw: st.DrawFn) -> FairOrder:
+    """Some frameworks in roles of any depth, many of them alike; of one resource the cluster may have none."""
+    total = {"cpus": draw(st.sampled_from([0, 70, 1000])), "mem": 1000}
+    claim = st.builds(lambda cpus, mem: {"cpus": cpus, "mem": mem}, LITTLE, LITTLE)
+    claims = draw(st.lists(st.tuples(st.sampled_from(ROLES), claim), min_size=1, max_size=30))
+    weights = draw(st.dictionaries(st.sampled_from(ROLES), st.sampled_from([0.3, 1.0, 7.0])))
+    named = [(role, f"f{number * 7 % 31:02}", held) for number, (role, held) in enumerate(claims)]
+    order = order_of(total, *named, weights=weights)
+    for number in draw(st.lists(st.integers(0, len(named) - 1), max_size=5)):
+        order.charge(number, {}, times=0, turns=draw(st.integers(1, 3)))
+    return order
+
+
+@given(
+    orders(),
+    st.integers(0, (1 << 30) - 1) | st.just(EVERYONE),
+    st.dictionaries(st.sampled_from(["cpus", "mem", "gpus"]), LITTLE),
+    st.integers(0, 80),
+)
+@settings(deadline=None)
+def test_turns_found_together_are_those_found_one_by_one(
+    order: FairOrder, among: int, amounts: dict[str, int], count: int
+) -> None:
+    together = order.turns(among, amounts, count)
+    one_by_one = []
+    for _ in range(count):
+        number = order.first(among)
+        if number is not None:
+            one_by_one.append(number)
+            order.charge(number, amounts, turns=1)
+    assert together == one_by_one
+
+
+@given(st.lists(st.tuples(st.integers(0, 99), st.integers(-1, 40), st.booleans()), max_size=60), st.data())
+@settings(deadline=None)
+def test_a_hundred_siblings_stay_in_order(steps: list[tuple[int, int, bool]], data: st.DataObject) -> None:
+    """Whoever is charged, leaves off taking offers, and is asked about between."""
+    order = order_of({"cpus": 1000}, *(("*", f"f{number:03}", {"cpus": 2}) for number in range(100)))
+    held, taking = dict.fromkeys(range(100), 2), set(range(100))
+    for number, cpus, asked in steps:
+        if cpus < 0:
+            taking ^= {number}
+            order.take_offers(number, taking=number in taking)
+        else:
+            held[number] += cpus
+            order.charge(number, {"cpus": cpus})
+        if asked:
+            among = data.draw(st.sets(st.integers(0, 99), min_size=1))
+            expected = min(among & taking, key=lambda each: (held[each], each), default=None)
+            assert order.first(sum(1 << each for each in among)) == expected
 
 
 @pytest.mark.parametrize("roles", [1, 10, 1000])

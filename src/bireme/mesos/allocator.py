@@ -12,14 +12,16 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import NamedTuple
 
+import numpy as np
+
 from bireme.mesos.amounts import Amounts
 from bireme.mesos.drf import FairOrder, Vector
 from bireme.mesos.eligibility import MINIMUM, AgentView, Eligibility, Holds, Minimum, Wishes
+from bireme.mesos.planning import take_turns
 from bireme.mesos.refusals import Filters
-from bireme.mesos.seats import Seats
+from bireme.mesos.seats import Seats, union
 
 _MANY = 64  # agents from which on turns are planned together
-_NEAR = 64  # agents that a planned turn is tried with
 _GONE = 1024  # agents that leave before what was found out about them is forgotten
 
 
@@ -59,7 +61,7 @@ class Allocator:
         self._queue: list[str] = []
         self._gone = 0
         self._many = many
-        self._plan: list[tuple[AgentView, int]] = []
+        self._plan: list[Grant] = []
 
     def set_agent(self, view: AgentView) -> None:
         """An agent that may be offered, as it is now."""
@@ -108,9 +110,9 @@ class Allocator:
             self.order.leave(number)
         self._seats.give_up(framework_id)
 
-    def charge(self, framework_id: str, role: str, amounts: Vector, *, sign: int = 1, turns: int = 0) -> None:
-        """A framework holds so much more in a role (with sign -1: less), and had so many turns more."""
-        self.order.charge(self._seat(framework_id, role), amounts, sign=sign, turns=turns)
+    def charge(self, framework_id: str, role: str, amounts: Vector, *, times: int = 1, turns: int = 0) -> None:
+        """A framework holds so much more in a role, so many times (-1: less), and had so many turns more."""
+        self.order.charge(self._seat(framework_id, role), amounts, times=times, turns=turns)
 
     def refuse(self, framework_id: str, role: str, agent_id: str, amounts: Amounts, *, until: float) -> None:
         """Offer no part of `amounts` on that agent to that framework in that role before `until`."""
@@ -131,94 +133,80 @@ class Allocator:
 
         So many grants, or all that there are, will be asked for before `begin` is called again.
         """
-        self._queue += [agent.agent_id for agent, _ in self._plan]
+        self._queue += [grant.agent_id for grant in self._plan]
         self._plan = []
         self._woken |= dict.fromkeys(self.filters.expire(now))
         if self._woken and not self._queue:
-            self._queue, self._woken = list(self._woken), {}
-            self._queue.sort(key=lambda _: self._random.random())
+            self._queue, self._woken = self._shuffled(list(self._woken)), {}
         if len(self._queue) >= self._many:
             self._plan_turns(len(self._queue) if batch is None else batch)
 
-    def next(self) -> Grant | None:
-        """Whose turn it is, for the next agent of this round that somebody may have; None when it is through.
+    def grants(self, limit: int | None = None) -> list[Grant]:
+        """Whose turns are next, for the next agents of this round that somebody may have; none when it is through.
 
-        The caller charges the framework before it asks again, or says how the agent really stands.
+        One or more, `limit` at most. The caller charges the frameworks before it asks again, or says how the agents
+        really stand.
         """
-        queue, agents = self._queue, self._agents
         if self._plan:
-            return self._grant(*self._plan.pop())
-        while queue:
-            agent = agents.get(queue.pop())
+            planned, self._plan = self._plan[:limit], self._plan[len(self._plan) if limit is None else limit :]
+            return planned
+        while self._queue:
+            agent = self._agents.get(self._queue.pop())
             if agent is None or not agent.free.scalars:
                 continue
             number = self._choose(agent)
             if number is not None:
-                return self._grant(agent, number)
-        return None
+                role, framework_id = self._seats.seat(number)
+                return [Grant(agent.agent_id, framework_id, role, agent.free)]
+        return []
 
-    def _grant(self, agent: AgentView, number: int) -> Grant:
-        role, framework_id = self._seats.seat(number)
-        return Grant(agent.agent_id, framework_id, role, agent.free)
+    def _shuffled(self, agent_ids: list[str]) -> list[str]:
+        chances = np.frombuffer(self._random.randbytes(8 * len(agent_ids)), dtype=np.uint64)
+        return [agent_ids[at] for at in chances.argsort().tolist()]
 
     def _plan_turns(self, count: int) -> None:
-        """Hand out the next turns together, as far as agents have equal amounts free.
-
-        The turns come first: each goes to one of the next few agents that it may have. So no turn is passed over
-        while somebody near has what it may take, and each choice is what it would be by itself.
-        """
+        """Hand out the next turns together, as far as agents have equal amounts free (see `planning.py`)."""
         start = max(0, len(self._queue) - count)
-        views = [self._agents.get(agent_id) for agent_id in self._queue[start:]]
+        views = [view for view in map(self._agents.get, self._queue[start:]) if view is not None]
         del self._queue[start:]
-        whole = next((view.free for view in reversed(views) if view is not None and view.free.scalars), None)
-        if whole is None:
+        free = next((view.free for view in reversed(views) if view.free.scalars), None)
+        if free is None:
             return
-        alike = [view for view in views if view is not None and view.free is whole]
-        self._queue += [view.agent_id for view in views if view is not None and view.free is not whole]
-        if not (self.filters or self._eligibility.looks_at_agents or any(view.remote for view in alike)):
-            self._plan_freely(alike, whole)
-            return
-        simple = not self._eligibility.looks_at_agents and not any(view.remote for view in alike)
-        if simple:  # then all of them suit the same seats, refusals apart
-            suited = self._taking & ~self._eligibility.barred(alike[0])
-            among = [suited & ~self.filters.against(view.agent_id, whole) for view in alike]
-        else:
-            among = [self._among(view) for view in alike]
-        everyone = 0
-        for seats in among:
-            everyone |= seats
-        planned = []
-        for number in self.order.turns(everyone, whole.scalars, len(alike)):
-            at = len(alike) - 1 if simple and among[-1] >> number & 1 else self._taker(number, alike, among)
-            if at is None:
-                break
-            planned.append((alike[at], number))
-            del alike[at], among[at]
-        self._plan = planned[::-1]
-        self._queue += [view.agent_id for view, seats in zip(alike, among, strict=True) if seats]
+        alike = [view for view in views if view.free is free]
+        if len(alike) < len(views):
+            self._queue += [view.agent_id for view in views if view.free is not free]
+        among = self._among_each(alike, free)
+        numbers = self.order.turns(union(among, most=self._taking), free.scalars, len(alike))
+        takers = self._takers(numbers, alike, among)
+        seats = self._seats.of_each(numbers[: len(takers)])
+        self._plan = [
+            Grant(view.agent_id, framework_id, role, free)
+            for view, (role, framework_id) in zip(takers, seats, strict=True)
+        ]
+        self._queue += [view.agent_id for view, suited in zip(alike, among, strict=True) if suited]
 
-    def _plan_freely(self, agents: list[AgentView], free: Amounts) -> None:
-        """As `_plan_turns`, where each agent suits the same seats: turns go to agents as these come."""
-        seats = self._taking & ~self._eligibility.barred(agents[0])
-        numbers = self.order.turns(seats, free.scalars, len(agents))
+    def _takers(self, numbers: list[int], agents: list[AgentView], among: list[int]) -> list[AgentView]:
+        """Whom these turns go to; those are taken from the lists."""
+        if self.filters or self._eligibility.differs:
+            return take_turns(numbers, agents, among, is_content=self._eligibility.is_content)
         rest = len(agents) - len(numbers)
-        self._plan = list(zip(agents[rest:], reversed(numbers), strict=True))
-        if seats:
-            self._queue += [view.agent_id for view in agents[:rest]]
+        taken = agents[: rest - 1 if rest else None : -1]
+        del agents[rest:], among[rest:]
+        return taken
 
-    def _taker(self, number: int, agents: list[AgentView], among: list[int]) -> int | None:
-        """The place, from the end and not far from it, of an agent that a seat may have."""
-        for at in range(len(agents) - 1, max(-1, len(agents) - 1 - _NEAR), -1):
-            if among[at] >> number & 1:
-                if self._eligibility.is_content(number, agents[at]):
-                    return at
-                among[at] &= ~(1 << number)
-        return None
+    def _among_each(self, agents: list[AgentView], free: Amounts) -> list[int]:
+        """The seats that each agent may go to, as far as is known, where all have as much free."""
+        kinds = self._eligibility.kinds(agents)
+        suited = {kind: self._taking & ~self._eligibility.barred(kind, free) for kind in set(kinds)}
+        if not self.filters:
+            return [suited[kind] for kind in kinds]
+        refused = self.filters.against_each([agent.agent_id for agent in agents], free)
+        return [suited[kind] & ~against for kind, against in zip(kinds, refused, strict=True)]
 
     def _among(self, agent: AgentView) -> int:
         """The seats that an agent may go to, as far as is known."""
         among = self._taking & ~self.filters.against(agent.agent_id, agent.free)
-        return among & ~self._eligibility.barred(agent) if among else 0
+        return among & ~self._eligibility.barred(self._eligibility.kind(agent), agent.free) if among else 0
 
     def _choose(self, agent: AgentView) -> int | None:
         among = self._among(agent)
@@ -230,8 +218,10 @@ class Allocator:
         return None
 
     def _seat(self, framework_id: str, role: str) -> int:
-        number = self._seats.number(role, framework_id)
-        self.order.enter(number, role, framework_id)
+        number = self._seats.find(role, framework_id)
+        if number is None:
+            number = self._seats.number(role, framework_id)
+            self.order.enter(number, role, framework_id)
         return number
 
     def _take_offers(self, number: int, *, taking: bool) -> None:

@@ -143,11 +143,11 @@ class Core:
         self.look_at_agents()
         self.allocator.begin(now=now, batch=BATCH_OFFERS)
         made: dict[str, list[Message]] = {}
-        for _ in range(BATCH_OFFERS):
-            grant = self.allocator.next()
-            if grant is None:
-                break
-            self._offer(grant, now, made)
+        left = BATCH_OFFERS
+        while left > 0 and (grants := self.allocator.grants(left)):
+            left -= len(grants)
+            for grant in grants:
+                self._offer(grant, now, made)
         if self.allocator.waiting or self.unseen:
             self.wake()
         for framework_id, messages in made.items():
@@ -232,7 +232,7 @@ class Core:
 
     def _note_held(self, task: Task, sign: int) -> None:
         """A task begins or ceases to hold something."""
-        self.allocator.charge(task.framework_id, task.role, task.amounts.scalars, sign=sign)
+        self.allocator.charge(task.framework_id, task.role, task.amounts.scalars, times=sign)
         agent = self.roster.agents.get(task.agent_id)
         if agent is not None and task.amounts.ranges:
             self.touched(agent)

@@ -2,12 +2,13 @@
 
 Frameworks in roles are sets of seats (`seats.py`). Which of them find an amount too small is remembered by the
 amounts, and which are not content with an agent by what their constraints read of it: a thousand agents of one
-rack, and a thousand frameworks that look at the rack, cost a thousand tests and not a million.
+rack, and a thousand frameworks that look at the rack, cost a thousand tests and not a million. Agents of which all
+constraints read the same are of one kind, and those of a kind suit the same seats.
 Source: Mesos 1.11's HTTP API; MESOS-7975, MESOS-10171.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from bireme.mesos.amounts import NOTHING, Amounts, thousandths
@@ -23,15 +24,39 @@ _GPUS, _REGIONS = "GPU_RESOURCES", "REGION_AWARE"
 
 
 @dataclass(slots=True, eq=False)
+class _Verdicts:
+    """Of the seats whose constraints read the same: those asked about some values, those not content with them."""
+
+    asked: int = 0
+    barred: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Kind:
+    """Agents of which constraints read the same, while constraints look at the same things: while `layout` holds.
+
+    `content` are seats of which it is known that they are content with these agents.
+    """
+
+    layout: object
+    remote: bool
+    verdicts: Mapping[Subject, _Verdicts]
+    content: int = 0
+
+
+_NO_KIND = Kind(None, remote=False, verdicts={})
+
+
+@dataclass(slots=True, eq=False)
 class AgentView:
-    """An agent that may be offered: what of it is free, and what constraints look at; `read` is what they found."""
+    """An agent that may be offered: what of it is free, what constraints look at, and its kind as last found."""
 
     agent_id: str
     free: Amounts = NOTHING
     hostname: str = ""
     attributes: Sequence[Message] = ()
     remote: bool = False
-    read: dict[Subject, tuple[object, ...]] = field(default_factory=dict)
+    kind: Kind = _NO_KIND
 
 
 class Holds(Protocol):
@@ -54,14 +79,6 @@ class Wishes:
     holds: Holds | None = None
 
 
-@dataclass(slots=True, eq=False)
-class _Verdicts:
-    """Of the seats whose constraints read the same: those asked about some values, those not content with them."""
-
-    asked: int = 0
-    barred: int = 0
-
-
 class Eligibility:
     """The wishes of all seats, and what follows from them for agents."""
 
@@ -72,6 +89,8 @@ class Eligibility:
         self._too_small: dict[int, tuple[Amounts, int]] = {}
         self._readers: dict[Subject, dict[int, Holds]] = {}
         self._verdicts: dict[Subject, dict[tuple[object, ...], _Verdicts]] = {}
+        self._layout = object()
+        self._kinds: dict[tuple[object, ...], Kind] = {}
 
     def set(self, number: int, wishes: Wishes | None) -> None:
         """The seat wishes this now; None for a seat that is no more."""
@@ -86,48 +105,65 @@ class Eligibility:
         self._set_holds(number, old.holds if old else None, wishes.holds if wishes else None)
 
     @property
-    def looks_at_agents(self) -> bool:
-        """Whether any seat has constraints on what agents are."""
-        return bool(self._readers)
+    def differs(self) -> bool:
+        """Whether it matters which of two agents with as much free is offered."""
+        return len(self._kinds) > 1 or bool(self._readers)
 
-    def barred(self, agent: AgentView) -> int:
-        """The seats known not to suit an agent; those left may still prove not content."""
-        free = agent.free
+    def kinds(self, agents: Iterable[AgentView]) -> list[Kind]:
+        """The kind of each."""
+        layout = self._layout
+        return [agent.kind if agent.kind.layout is layout else self.kind(agent) for agent in agents]
+
+    def kind(self, agent: AgentView) -> Kind:
+        """What agents are alike in, if the same seats suit them whatever they have free."""
+        if agent.kind.layout is not self._layout:
+            values = tuple(next(iter(readers.values())).reads(agent) for readers in self._readers.values())
+            found = self._kinds.get((agent.remote, *values))
+            agent.kind = self._new_kind(agent, values) if found is None else found
+        return agent.kind
+
+    def barred(self, kind: Kind, free: Amounts) -> int:
+        """The seats known not to suit agents of a kind that have so much free; others may still prove not content."""
         known = self._too_small.get(id(free))
         barred = known[1] if known is not None and known[0] is free else self._find_too_small(free)
         if "gpus" in free.scalars:
             barred |= ~self._able[_GPUS]
-        if agent.remote:
+        if kind.remote:
             barred |= ~self._able[_REGIONS]
-        for subject, readers in self._readers.items():
-            barred |= self._on(agent, subject, next(iter(readers.values()))).barred
+        for verdicts in kind.verdicts.values():
+            barred |= verdicts.barred
         return barred
 
     def is_content(self, number: int, agent: AgentView) -> bool:
         """Whether the constraints of a seat hold."""
-        holds = self._wishes[number].holds
-        if holds is None:
-            return True
-        verdicts, bit = self._on(agent, holds.subject, holds), 1 << number
-        if not verdicts.asked & bit:
-            verdicts.asked |= bit
-            if not holds(agent):
-                verdicts.barred |= bit
-        return not verdicts.barred & bit
+        holds, kind, bit = self._wishes[number].holds, self.kind(agent), 1 << number
+        if holds is not None:
+            verdicts = kind.verdicts[holds.subject]
+            if not verdicts.asked & bit:
+                verdicts.asked |= bit
+                if not holds(agent):
+                    verdicts.barred |= bit
+            if verdicts.barred & bit:
+                return False
+        kind.content |= bit
+        return True
 
     def forget_verdicts(self) -> None:
         """Agents left: what was found out about their names and racks may go."""
         self._verdicts.clear()
+        self._forget_kinds()
 
-    def _on(self, agent: AgentView, subject: Subject, holds: Holds) -> _Verdicts:
-        by_values = self._verdicts.setdefault(subject, {})
-        values = agent.read.get(subject)
-        if values is None:
-            values = agent.read[subject] = holds.reads(agent)
-        verdicts = by_values.get(values)
-        if verdicts is None:
-            verdicts = by_values[values] = _Verdicts()
-        return verdicts
+    def _forget_kinds(self) -> None:
+        self._kinds.clear()
+        self._layout = object()
+
+    def _new_kind(self, agent: AgentView, values: tuple[tuple[object, ...], ...]) -> Kind:
+        verdicts = {
+            subject: self._verdicts.setdefault(subject, {}).setdefault(read, _Verdicts())
+            for subject, read in zip(self._readers, values, strict=True)
+        }
+        found = self._kinds[agent.remote, *values] = Kind(self._layout, agent.remote, verdicts)
+        return found
 
     def _find_too_small(self, free: Amounts) -> int:
         seats = 0
@@ -154,6 +190,8 @@ class Eligibility:
     def _set_holds(self, number: int, old: Holds | None, new: Holds | None) -> None:
         if old is new:
             return
+        for kind in self._kinds.values():
+            kind.content &= ~(1 << number)
         if old is not None:
             readers = self._readers[old.subject]
             del readers[number]
@@ -163,7 +201,10 @@ class Eligibility:
             if not readers:
                 del self._readers[old.subject]
                 self._verdicts.pop(old.subject, None)
+                self._forget_kinds()
         if new is not None:
+            if new.subject not in self._readers:
+                self._forget_kinds()
             self._readers.setdefault(new.subject, {})[number] = new
 
 

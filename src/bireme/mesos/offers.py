@@ -43,7 +43,7 @@ class Account(Protocol):
     """Where it is counted what frameworks hold (`allocator.py`)."""
 
     def charge(
-        self, framework_id: str, role: str, amounts: Mapping[str, int], *, sign: int = 1, turns: int = 0
+        self, framework_id: str, role: str, amounts: Mapping[str, int], *, times: int = 1, turns: int = 0
     ) -> None: ...
 
 
@@ -94,7 +94,7 @@ class Offers:
         offer = self._offers.pop(offer_id)
         self._by_agent[offer.agent_id].discard(offer_id)
         self._by_framework[offer.framework_id].discard(offer_id)
-        self._account.charge(offer.framework_id, offer.role, offer.amounts.scalars, sign=-1)
+        self._account.charge(offer.framework_id, offer.role, offer.amounts.scalars, times=-1)
         return offer
 
     def release(self, offers: Iterable[Offer]) -> None:

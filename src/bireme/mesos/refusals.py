@@ -119,6 +119,14 @@ class Filters:
         of_agent = self._of_agent.get(agent_id)
         return 0 if of_agent is None else of_agent.against(amounts)
 
+    def against_each(self, agent_ids: Iterable[str], amounts: Amounts) -> list[int]:
+        """The same for many agents that have as much free."""
+        of_agents = map(self._of_agent.get, agent_ids)
+        return [
+            0 if each is None else each.holding if each.asked is amounts else each.against(amounts)
+            for each in of_agents
+        ]
+
     def clear(self, framework_id: str, roles: Iterable[str] | None = None) -> Iterable[str]:
         """Forget what a framework refused, in these roles or in all; the agents that it was about."""
         numbers = self._seats.of_framework(framework_id)

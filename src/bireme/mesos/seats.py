@@ -25,8 +25,15 @@ class Seats:
             self._roles.setdefault(framework_id, {})[role] = number
         return number
 
+    def find(self, role: str, framework_id: str) -> int | None:
+        """The number of a framework in a role, if it has one."""
+        return self._numbers.get((role, framework_id))
+
     def seat(self, number: int) -> Seat:
         return self._seats[number]
+
+    def of_each(self, numbers: Iterable[int]) -> list[Seat]:
+        return list(map(self._seats.__getitem__, numbers))
 
     def of_framework(self, framework_id: str) -> dict[str, int]:
         """The numbers of a framework, by role."""
@@ -45,6 +52,16 @@ def mask(numbers: Iterable[int]) -> int:
     for number in numbers:
         bits |= 1 << number
     return bits
+
+
+def union(sets: Iterable[int], *, most: int = -1) -> int:
+    """The numbers that are in any of these sets. None are outside of `most`: once all of it is there, that is it."""
+    found = 0
+    for each in sets:
+        found |= each
+        if found == most:
+            break
+    return found
 
 
 def members(bits: int) -> Iterator[int]:

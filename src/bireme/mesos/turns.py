@@ -1,8 +1,9 @@
-"""Many turns at once: who is first, second and so on among siblings, if each turn gives the same amounts.
+"""Many turns at once: who is first, second and so on, if each turn gives the same amounts.
 
-A client's share after so many turns follows from what it holds, so the order of turns is the order of these shares,
-over all clients and numbers of turns; how many turns each can have is found by a bound on the share first. The
-arithmetic is that of `drf.py`, to the last bit. Plain functions over numpy columns.
+A client's share after so many turns follows from what it holds, so the order of turns among siblings is the order
+of these shares, over all of them and all numbers of turns; how many turns each can have is found by a bound on the
+share first. The tree is gone down a level at a time, with all siblings of a level in the same few operations on
+numpy columns. The arithmetic is that of `siblings.py`, to the last bit.
 """
 
 from collections.abc import Sequence
@@ -10,65 +11,150 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from bireme.mesos.siblings import Client, Scale
+
 Numbers = NDArray[np.int64]
+Places = NDArray[np.intp]
 Shares = NDArray[np.float64]
 
 _STEPS, _FEW = 30, 64  # how long, and for how few turns too many, the bound is looked for
+_TOO_LARGE = 1 << 62
 
 
-def sequence(
-    used: Numbers,
-    given: Numbers,
-    scale: Shares,
-    weights: Shares,
-    times: Sequence[int],
-    names: Sequence[str],
-    count: int,
-) -> NDArray[np.intp]:
-    """The places of those whose turns are the next `count`: smallest share, then fewest times, then name."""
-    many = len(names)
-    ranks = np.empty(many, dtype=np.int64)
-    ranks[np.argsort(np.array(names, dtype=object), kind="stable")] = np.arange(many)
-    bound = _bound(used, given, scale, weights, count)
-    while True:
-        depths = np.minimum(_turns_below(bound, used, given, scale, weights, count) + 2, count)
-        clients = np.repeat(np.arange(many), depths)
-        turns = np.arange(len(clients)) - np.repeat(np.cumsum(depths) - depths, depths)
-        shares = ((used[clients] + turns[:, None] * given) * scale).max(axis=1) / weights[clients]
-        at_times = np.asarray(times, dtype=np.int64)[clients] + turns
-        first = np.lexsort((ranks[clients], at_times, shares))[:count]
-        taken = np.bincount(clients[first], minlength=many)
-        if len(first) == count and not ((taken == depths) & (depths < count)).any():
-            return clients[first]
-        bound = bound * 2 + 1e-9
+def turns_below(root: Client, among: int, given: Sequence[int], scale: Scale, count: int) -> list[int]:
+    """The seats, out of these, whose turns are the next `count`."""
+    if not root.seats & among or not count:
+        return []
+    clients = [_only(root, among)]
+    owners = np.zeros(count, dtype=np.uint16)  # of each turn, the place of its client
+    while any(client.number < 0 for client in clients):
+        turns = np.bincount(owners, minlength=len(clients))
+        below, parents = _below(clients, turns.tolist(), among)
+        by_parent = np.argsort(owners, kind="stable")
+        contest = _Contest(below, np.array(parents, dtype=np.intp), np.array(given), np.array(scale))
+        owners = np.empty(count, dtype=np.uint16 if len(below) < 1 << 16 else np.uint32)
+        owners[by_parent] = contest.sequence(turns[turns > 0])
+        clients = [_only(client, among) for client in below]
+    numbers: list[int] = np.array([client.number for client in clients])[owners].tolist()
+    return numbers
 
 
-def _bound(used: Numbers, given: Numbers, scale: Shares, weights: Shares, count: int) -> float:
-    """A share at or below which there are at least so many turns, and not many more."""
-    low, high = 0.0, float((((used + given) * scale).max(axis=1) / weights).min()) + 1e-9
-    fewer, enough = 0, int(_turns_below(high, used, given, scale, weights, count).sum())
-    while enough < count:
-        low, high, fewer = high, high * 2, enough
-        enough = int(_turns_below(high, used, given, scale, weights, count).sum())
-    slack = len(used) + _FEW
-    for _ in range(_STEPS):
-        if enough <= count + slack:
+def _only(client: Client, among: int) -> Client:
+    """The first at or below a client that is a leaf, or has several children with these seats below them."""
+    while client.number < 0:
+        children = [child for child in client.children if child.seats & among]
+        if len(children) > 1:
             break
-        part = (count + slack / 2 - fewer) / (enough - fewer)  # turns are about even between the two
-        middle = low + (high - low) * min(max(part, 0.05), 0.95)
-        turns = int(_turns_below(middle, used, given, scale, weights, count).sum())
-        if turns < count:
-            low, fewer = middle, turns
-        else:
-            high, enough = middle, turns
-    return high
+        client = children[0]
+    return client
 
 
-def _turns_below(bound: float, used: Numbers, given: Numbers, scale: Shares, weights: Shares, count: int) -> Numbers:
-    """How many turns each may have before its share is above `bound`, give or take one; `count` at most."""
-    costs = given * scale
-    room = bound * weights[:, None] - used * scale
-    with np.errstate(divide="ignore", invalid="ignore"):
-        turns = np.where(costs > 0, np.floor(room / costs) + 1, np.where(room >= 0, float(count), 0.0))
-    found: Numbers = np.clip(turns.min(axis=1), 0, count).astype(np.int64)
-    return found
+def _below(clients: list[Client], turns: list[int], among: int) -> tuple[list[Client], list[int]]:
+    """Who shares the turns of these clients, by name below each: its children, or itself if it is a leaf.
+
+    And which client each of them is below, counting those that have turns.
+    """
+    found: list[Client] = []
+    parents: list[int] = []
+    groups = [
+        [client] if client.number >= 0 else [child for child in client.children if child.seats & among]
+        for client, had in zip(clients, turns, strict=True)
+        if had
+    ]
+    for parent, group in enumerate(groups):
+        found += group
+        parents += [parent] * len(group)
+    return found, parents
+
+
+class _Contest:
+    """Siblings of several parents, each parent's by name; `parents` rise from 0. A row of `_used` is a resource."""
+
+    def __init__(self, clients: list[Client], parents: Places, given: Numbers, scale: Shares) -> None:
+        self._parents, self._given, self._scale = parents, given[:, None], scale[:, None]
+        self._used = np.array([client.used for client in clients], dtype=np.int64).T.copy()
+        times = np.array([client.times for client in clients], dtype=np.int64)
+        self._times = times - times.min()
+        self._weights = np.array([client.weight for client in clients])
+        self._starts = np.flatnonzero(np.diff(parents, prepend=-1))
+
+    def sequence(self, counts: Numbers) -> Places:
+        """The places of those whose turns are the next, so many of each parent, parent by parent."""
+        bounds = self._bounds(counts)
+        while True:
+            most = counts[self._parents]
+            depths = np.minimum(self._turns_within(bounds, counts) + 2, most)
+            clients = np.repeat(np.arange(len(depths)), depths)
+            turns = np.arange(len(clients)) - np.repeat(np.cumsum(depths) - depths, depths)
+            order = self._in_order(clients, turns)
+            had = np.add.reduceat(depths, self._starts)
+            first = order[_heads(had, counts)] if (had >= counts).all() else order[:0]
+            taken = np.bincount(clients[first], minlength=len(depths))
+            cut = np.logical_or.reduceat((taken == depths) & (depths < most), self._starts) | (had < counts)
+            if not cut.any():
+                return clients[first]
+            bounds = np.where(cut, bounds * 2 + 1e-9, bounds)
+
+    def _in_order(self, clients: Places, turns: Numbers) -> Places:
+        """Parent by parent, the smallest share first, then who had the fewest turns, then the name."""
+        held = self._used[:, clients] + turns * self._given
+        shares = (held * self._scale).max(axis=0) / self._weights[clients]
+        ties = (self._times[clients] + turns) * len(self._times) + clients
+        size = len(clients)
+        if int(ties.max()) * size * len(self._starts) >= _TOO_LARGE:
+            ties = _ranks(ties)
+        return np.argsort((self._parents[clients] * size + _ranks(shares)) * (ties.max() + 1) + ties)
+
+    def _bounds(self, counts: Numbers) -> Shares:
+        """Of each parent, a share at or below which there are at least so many turns, and not many more."""
+        first = ((self._used + self._given) * self._scale).max(axis=0) / self._weights
+        low = np.zeros(len(counts))
+        high = np.minimum.reduceat(first, self._starts) + 1e-9
+        fewer, enough = np.zeros(len(counts), dtype=np.int64), self._turns_at(high, counts)
+        while (lacking := enough < counts).any():
+            low, fewer = np.where(lacking, high, low), np.where(lacking, enough, fewer)
+            high = np.where(lacking, high * 2, high)
+            enough = self._turns_at(high, counts)
+        slack = np.add.reduceat(np.ones(len(self._parents), dtype=np.int64), self._starts) + _FEW
+        for _ in range(_STEPS):
+            if (enough <= counts + slack).all():
+                break
+            # turns are about even between the two
+            part = (counts + slack / 2 - fewer) / np.maximum(enough - fewer, 1)
+            middle = low + (high - low) * np.clip(part, 0.05, 0.95)
+            turns = self._turns_at(middle, counts)
+            short, ample = turns < counts, enough > counts + slack
+            low, fewer = np.where(ample & short, middle, low), np.where(ample & short, turns, fewer)
+            high, enough = np.where(ample & ~short, middle, high), np.where(ample & ~short, turns, enough)
+        return high
+
+    def _turns_at(self, bounds: Shares, counts: Numbers) -> Numbers:
+        """How many turns there are of each parent before shares are above these bounds."""
+        found: Numbers = np.add.reduceat(self._turns_within(bounds, counts), self._starts)
+        return found
+
+    def _turns_within(self, bounds: Shares, counts: Numbers) -> Numbers:
+        """How many turns each may have before its share is above its parent's bound, give or take one."""
+        costs = self._given * self._scale
+        most = counts[self._parents]
+        room = bounds[self._parents] * self._weights - self._used * self._scale
+        turns = np.where((room >= 0).all(axis=0), most.astype(np.float64), 0.0)
+        for row in np.flatnonzero(costs):
+            turns = np.minimum(turns, np.floor(room[row] / costs[row]) + 1)
+        found: Numbers = np.clip(turns, 0, most).astype(np.int64)
+        return found
+
+
+def _ranks(values: NDArray[np.generic]) -> Numbers:
+    """The place of each in the order of the different values."""
+    order = np.argsort(values)
+    in_order = values[order]
+    ranks = np.empty(len(values), dtype=np.int64)
+    ranks[order] = np.cumsum(np.concatenate(([False], in_order[1:] != in_order[:-1])))
+    return ranks
+
+
+def _heads(sizes: Numbers, counts: Numbers) -> Places:
+    """The places of the first so many of each group, groups of these sizes standing one after the other."""
+    starts = np.repeat(np.cumsum(sizes) - sizes, counts)
+    return starts + np.arange(len(starts)) - np.repeat(np.cumsum(counts) - counts, counts)
