@@ -4,7 +4,7 @@ It shares no code with the real one but the API's types and quantities, and exis
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -24,20 +24,26 @@ class Plain:
     pods: dict[str, tuple[core.Pod, str]] = field(default_factory=dict)
     namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     off: frozenset[str] = frozenset()
+    added: core.NodeAffinity | None = None
+    ignores_preferences: bool = False
+    spreading: Sequence[tuple[str, int, bool]] = ((HOSTNAME, 3, False), (ZONE, 5, False))
+    """What goes for pods that state no constraint: key, skew, and whether it is hard."""
+    system_spreading: bool = True
+    default: Callable[[core.Pod], meta.LabelSelector | None] = lambda pod: None
 
     def feasible(self, pod: core.Pod) -> list[str]:
         """The nodes that would do."""
         return [name for name in self.nodes if self.fits(pod, self.nodes[name])]
 
-    def scores(self, pod: core.Pod, default: meta.LabelSelector | None = None) -> dict[str, int]:
+    def scores(self, pod: core.Pod) -> dict[str, int]:
         """The weighted score of each feasible node."""
         names = self.feasible(pod)
         parts = [
             (3, reversed_part({name: self.avoided(pod, self.nodes[name]) for name in names})),
-            (2, plain_part({name: preferred(pod, self.nodes[name]) for name in names})),
+            (2, plain_part({name: self.liked(pod, self.nodes[name]) for name in names})),
             (1, {name: self.least_allocated(pod, self.nodes[name]) for name in names}),
             (1, {name: self.balanced(pod, self.nodes[name]) for name in names}),
-            (2, self.spread_scores(pod, names, default)),
+            (2, self.spread_scores(pod, names)),
             (2, self.affinity_scores(pod, names)),
             (1, {name: self.image_score(pod, self.nodes[name]) for name in names}),
         ]
@@ -52,13 +58,18 @@ class Plain:
             for plugin, passes in (
                 ("NodeUnschedulable", lambda: not node.spec.unschedulable or tolerated(pod, CORDON)),
                 ("TaintToleration", lambda: untainted(pod, node)),
-                ("NodeAffinity", lambda: selected(pod, node)),
+                ("NodeAffinity", lambda: required(self.added, node) and selected(pod, node)),
                 ("NodePorts", lambda: self.has_ports(pod, node)),
                 ("NodeResourcesFit", lambda: self.has_room(pod, node)),
                 ("PodTopologySpread", lambda: self.is_spread(pod, node)),
                 ("InterPodAffinity", lambda: self.likes_company(pod, node)),
             )
         )
+
+    def liked(self, pod: core.Pod, node: core.Node) -> int:
+        """Preferences of the pod and of the profile."""
+        wish = pod.spec.affinity.node_affinity if pod.spec.affinity else None
+        return preferred(wish, node) + preferred(self.added, node)
 
     def on(self, node: core.Node) -> list[core.Pod]:
         """The pods on a node."""
@@ -139,7 +150,7 @@ class Plain:
 
     def is_spread(self, pod: core.Pod, node: core.Node) -> bool:
         """Every hard constraint."""
-        hard = [each for each in pod.spec.topology_spread_constraints if each.when_unsatisfiable == "DoNotSchedule"]
+        hard = [each for each in self.constraints(pod) if each.when_unsatisfiable == "DoNotSchedule"]
         keys = [each.topology_key for each in hard]
         if any(key not in node.metadata.labels for key in keys):
             return False
@@ -155,17 +166,25 @@ class Plain:
                 return False
         return True
 
-    def spread_scores(
-        self, pod: core.Pod, names: Sequence[str], default: meta.LabelSelector | None
-    ) -> dict[str, int]:
-        """Every soft constraint, the profile's own if the pod states none."""
-        stated = pod.spec.topology_spread_constraints
-        soft = [each for each in stated if each.when_unsatisfiable == "ScheduleAnyway"]
-        if not stated and default is not None:
-            soft = [
-                core.TopologySpreadConstraint(topology_key=key, max_skew=skew, label_selector=default)
-                for key, skew in ((HOSTNAME, 3), (ZONE, 5))
-            ]
+    def constraints(self, pod: core.Pod) -> list[core.TopologySpreadConstraint]:
+        """Those that the pod states, or else those of the profile."""
+        default = self.default(pod)
+        if pod.spec.topology_spread_constraints or default is None:
+            return pod.spec.topology_spread_constraints
+        return [
+            core.TopologySpreadConstraint(
+                topology_key=key,
+                max_skew=skew,
+                when_unsatisfiable="DoNotSchedule" if hard else "ScheduleAnyway",
+                label_selector=default,
+            )
+            for key, skew, hard in self.spreading
+        ]
+
+    def spread_scores(self, pod: core.Pod, names: Sequence[str]) -> dict[str, int]:
+        """Every soft constraint."""
+        stated = pod.spec.topology_spread_constraints or not self.system_spreading
+        soft = [each for each in self.constraints(pod) if each.when_unsatisfiable == "ScheduleAnyway"]
         if not soft:
             return {}
         keys = [each.topology_key for each in soft]
@@ -260,6 +279,8 @@ class Plain:
 
     def affinity_scores(self, pod: core.Pod, names: Sequence[str]) -> dict[str, int]:
         """Preferences of both sides, and what placed pods require."""
+        if self.ignores_preferences and not terms(pod)[2]:
+            return {}
         raw: dict[str, int] = {}
         for name in names:
             node, total = self.nodes[name], 0
@@ -344,14 +365,17 @@ def selected(pod: core.Pod, node: core.Node) -> bool:
     """Node selector and required node affinity."""
     if any(node.metadata.labels.get(key) != wanted for key, wanted in pod.spec.node_selector.items()):
         return False
-    wish = pod.spec.affinity.node_affinity if pod.spec.affinity else None
-    required = wish.required_during_scheduling_ignored_during_execution if wish else None
-    return required is None or any(matches(term, node) for term in required.node_selector_terms)
+    return required(pod.spec.affinity.node_affinity if pod.spec.affinity else None, node)
 
 
-def preferred(pod: core.Pod, node: core.Node) -> int:
+def required(wish: core.NodeAffinity | None, node: core.Node) -> bool:
+    """Required node affinity."""
+    wanted = wish.required_during_scheduling_ignored_during_execution if wish else None
+    return wanted is None or any(matches(term, node) for term in wanted.node_selector_terms)
+
+
+def preferred(wish: core.NodeAffinity | None, node: core.Node) -> int:
     """Preferred node affinity."""
-    wish = pod.spec.affinity.node_affinity if pod.spec.affinity else None
     liked = wish.preferred_during_scheduling_ignored_during_execution if wish else []
     return sum(each.weight or 0 for each in liked if each.preference and matches(each.preference, node))
 

@@ -20,6 +20,7 @@ FILTERS = {
     "NodeAffinity",
     "NodePorts",
     "NodeResourcesFit",
+    "NodeDeclaredFeatures",
     "VolumeRestrictions",
     "NodeVolumeLimits",
     "VolumeBinding",
@@ -198,6 +199,31 @@ def test_resources_can_be_ignored() -> None:
     assert counted == [False, True, False]
 
 
+def test_profiles_enforce_affinity_and_hard_spreading() -> None:
+    (profile,) = read(
+        """
+profiles:
+- pluginConfig:
+  - name: NodeAffinity
+    args:
+      addedAffinity:
+        requiredDuringSchedulingIgnoredDuringExecution:
+          nodeSelectorTerms: [{matchExpressions: [{key: pool, operator: In, values: [blue]}]}]
+  - name: InterPodAffinity
+    args: {ignorePreferredTermsOfExistingPods: true}
+  - name: PodTopologySpread
+    args:
+      defaultingType: List
+      defaultConstraints: [{maxSkew: 2, topologyKey: rack, whenUnsatisfiable: DoNotSchedule}]
+"""
+    ).profiles
+    required = profile.added_affinity.required_during_scheduling_ignored_during_execution
+    assert required is not None
+    assert required.node_selector_terms[0].match_expressions[0].values == ["blue"]
+    assert profile.ignores_preferences
+    assert profile.spreading == (Spreading("rack", 2, hard=True),)
+
+
 def test_gates_hold_pods_in_any_case() -> None:
     settings = read("profiles: [{plugins: {preEnqueue: {disabled: [{name: SchedulingGates}]}}}]")
     assert settings.warnings == (
@@ -291,6 +317,25 @@ def test_what_has_no_meaning_here_is_told_of() -> None:
             "is not NodeResourcesFitArgs",
             id="arguments of another",
         ),
+        pytest.param(
+            "profiles: [{pluginConfig: [{name: NodeAffinity, args: {addedAffinity: {}}}]}]",
+            "addedAffinity: must specify at least one of its terms",
+            id="affinity to nothing",
+        ),
+        pytest.param(
+            "profiles: [{pluginConfig: [{name: NodeAffinity, args: {addedAffinity: {"
+            "preferredDuringSchedulingIgnoredDuringExecution: [{weight: 101, preference: {}}]}}}]}]",
+            "weight: Invalid value: 101: must be in the range 1-100",
+            id="affinity of no weight",
+        ),
+        pytest.param(
+            "profiles: [{pluginConfig: [{name: NodeResourcesBalancedAllocation, args: "
+            "{resources: [{name: cpu, weight: 2}]}}]}]",
+            "the weight of a resource can only be 1",
+            id="a balanced resource's weight",
+        ),
+        pytest.param("percentageOfNodesToScore: 101", "101: not in valid range [0-100]", id="a share above all"),
+        pytest.param("parallelism: 0", "should be an integer value greater than zero", id="nobody at work"),
         pytest.param("podInitialBackoffSeconds: 20", "podMaxBackoffSeconds", id="back-off"),
         pytest.param("extenders: [{urlPrefix: x}]", "extenders[0].urlPrefix: 'x' is no address", id="no address"),
         pytest.param(

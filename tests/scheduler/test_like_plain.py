@@ -3,6 +3,7 @@
 Scores may differ by a constant: what is equal for all nodes is left out.
 """
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +17,7 @@ from bireme.api.selectors import LabelSelector
 from bireme.api.times import rfc3339
 from bireme.ledger.ledger import Ledger
 from bireme.scheduler.explanation import Explanation, refusal_if
-from bireme.scheduler.profile import Profile
+from bireme.scheduler.profile import DEFAULT, NO_AFFINITY, Profile, Spreading
 from bireme.scheduler.score_column import REFUSED
 from bireme.scheduler.templates import Templates
 from bireme.scheduler.world import World
@@ -227,13 +228,21 @@ def histories(draw: st.DrawFn) -> list[tuple[str, Any]]:
 class Both:
     """The world and the plain one, told the same."""
 
-    def __init__(self, off: frozenset[str] = frozenset()) -> None:
-        self.plain = Plain(namespaces={"default": {}, "other": {}}, off=off)
+    def __init__(self, profile: Profile = DEFAULT) -> None:
+        selector = meta.LabelSelector(match_labels={"app": "web"})
+        self.plain = Plain(
+            namespaces={"default": {}, "other": {}},
+            off=profile.off,
+            added=profile.added_affinity,
+            ignores_preferences=profile.ignores_preferences,
+            spreading=[(each.topology_key, each.max_skew, each.hard) for each in profile.spreading],
+            system_spreading=profile.system_spreading,
+            default=lambda pod: selector if pod.metadata.labels["app"] == "web" else None,
+        )
         self.world = World(Ledger())
-        self.selector = meta.LabelSelector(match_labels={"app": "web"})
         self.templates = Templates(
             self.world,
-            Profile(off=off),
+            profile,
             default_selector=lambda pod: WEB if pod.metadata.labels["app"] == "web" else None,
         )
         self.number = 0
@@ -275,8 +284,7 @@ class Both:
             ),
             spec=kind.spec,
         )
-        default = self.selector if kind.metadata.labels["app"] == "web" else None
-        wanted = self.plain.scores(pod, default)
+        wanted = self.plain.scores(pod)
         template = self.templates.of(pod)
         scores = template.scores()
         names = self.world.ledger.columns.nodes
@@ -306,7 +314,7 @@ class Both:
                 continue
             gone = [uid for uid, (_, node) in self.plain.pods.items() if node == name]
             kept = {uid: each for uid, each in self.plain.pods.items() if uid not in gone}
-            without = Plain(self.plain.nodes, kept, self.plain.namespaces, self.plain.off)
+            without = replace(self.plain, pods=kept)
             refusal = refusal_if(template, row, gone=[self.world.placed[uid] for uid in gone])
             assert (refusal is None) == without.fits(pod, self.plain.nodes[name])
 
@@ -324,6 +332,29 @@ def test_the_same_nodes_and_the_same_best_score(history: list[tuple[str, Any]], 
 def test_filters_that_are_off_are_not_asked(
     history: list[tuple[str, Any]], pods: list[core.Pod], off: frozenset[str]
 ) -> None:
-    both = Both(off)
+    both = Both(Profile(off=off))
+    for step, value in history:
+        both.play(step, value, pods)
+
+
+profiles = st.builds(
+    Profile,
+    added_affinity=st.one_of(st.just(NO_AFFINITY), node_affinities.filter(lambda wish: wish is not None)),
+    ignores_preferences=st.booleans(),
+    system_spreading=st.just(False),
+    spreading=st.lists(
+        st.builds(Spreading, st.sampled_from(KEYS), st.integers(1, 3), st.booleans()),
+        max_size=2,
+        unique_by=lambda each: (each.topology_key, each.hard),
+    ).map(tuple),
+)
+
+
+@settings(max_examples=120, deadline=None)
+@given(histories(), st.lists(kinds(), min_size=1, max_size=4), profiles)
+def test_the_arguments_of_plugins_count(
+    history: list[tuple[str, Any]], pods: list[core.Pod], profile: Profile
+) -> None:
+    both = Both(profile)
     for step, value in history:
         both.play(step, value, pods)

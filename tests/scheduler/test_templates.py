@@ -306,3 +306,50 @@ def test_a_pod_of_another_namespace_that_left_would_not_make_a_domain_emptier() 
     template, row = Templates(two).of(wanted), two.nodes.row("a")
     assert refusal_if(template, row, gone=[two.placed["u2"]]) == TOO_SKEWED
     assert refusal_if(template, row, gone=[two.placed["u1"]]) is None
+
+
+@pytest.mark.parametrize(
+    ("ignores", "prefers", "best"),
+    [
+        pytest.param(False, False, "a", id="what a placed pod prefers counts"),
+        pytest.param(True, False, "b", id="unless that is ignored"),
+        pytest.param(True, True, "a", id="by those without preferences of their own"),
+    ],
+)
+def test_preferences_of_placed_pods_may_be_ignored(ignores: bool, prefers: bool, best: str) -> None:
+    world = World(Ledger())
+    for name in ("a", "b"):
+        world.set_facts(NodeFacts(name, {HOSTNAME: name}), ROOMY)
+
+    def near(app: str) -> core.Affinity:
+        selector = meta.LabelSelector(match_labels={"app": app})
+        term = core.PodAffinityTerm(topology_key=HOSTNAME, label_selector=selector)
+        preferred = [core.WeightedPodAffinityTerm(weight=100, pod_affinity_term=term)]
+        return core.Affinity(
+            pod_affinity=core.PodAffinity(preferred_during_scheduling_ignored_during_execution=preferred)
+        )
+
+    placed, new = pod(cpu="1"), pod(cpu="1")
+    placed.metadata = meta.ObjectMeta(name="p", uid="p", namespace="default", labels={"app": "db"}, generation=1)
+    placed.spec.affinity = near("web")
+    world.place(placed, "a")
+    new.metadata.labels = {"app": "web"}
+    new.spec.affinity = near("nobody") if prefers else None
+    row = Templates(world, Profile(ignores_preferences=ignores)).of(new).best()
+    assert row is not None
+    assert world.ledger.columns.nodes[row] == best
+
+
+def test_affinity_that_the_profile_enforces_has_words_of_its_own() -> None:
+    blue = core.NodeSelectorRequirement(key="pool", operator="In", values=["blue"])
+    added = core.NodeAffinity(
+        required_during_scheduling_ignored_during_execution=core.NodeSelector(
+            node_selector_terms=[core.NodeSelectorTerm(match_expressions=[blue])]
+        )
+    )
+    there = world(NodeFacts("a", {"pool": "red"}), NodeFacts("b", {"pool": "blue"}))
+    template = Templates(there, Profile(added_affinity=added)).of(pod(cpu="1", selector={"disk": "ssd"}))
+    assert dict(Explanation(template).counts()) == {
+        "node(s) didn't match scheduler-enforced node affinity": 1,
+        "node(s) didn't match Pod's node affinity/selector": 1,
+    }

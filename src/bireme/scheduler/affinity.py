@@ -26,13 +26,20 @@ Changes = Sequence[tuple[LabelSet, Sequence[Held], int]]
 
 class Affinity:
     """What one kind of pod (its `bonds`) and those that are placed say of each other. Without `requires`, what they
-    require of each other leaves no node out."""
+    require of each other leaves no node out; unless it `listens`, what they say scores only if it prefers."""
 
     def __init__(
-        self, bonds: Bonds, labels: LabelSet, world: World, *, hard_weight: int, requires: bool = True
+        self,
+        bonds: Bonds,
+        labels: LabelSet,
+        world: World,
+        *,
+        hard_weight: int,
+        requires: bool = True,
+        listens: bool = True,
     ) -> None:
         bonds = bonds if requires else Bonds(preferred=bonds.preferred)
-        self._requires = requires
+        self._requires, self._listens = requires, listens or bool(bonds.preferred)
         self.bonds, self._labels, self._world, self._hard_weight = bonds, labels, world, hard_weight
         self._together = (
             world.tally(Question(tuple(bond.term for bond in bonds.together))) if bonds.together else None
@@ -60,7 +67,7 @@ class Affinity:
         weights = {Side.REPELS: 0, Side.ATTRACTS: self._hard_weight}
         weighed = [(each.tally, each.bond.topology_key, weights.get(each.side, each.bond.weight)) for each in held]
         own = [(tally, bond.topology_key, bond.weight) for bond, tally in self._preferred]
-        self._scoring = [each for each in (*own, *weighed) if each[2]]
+        self._scoring = [each for each in (*own, *weighed) if each[2]] if self._listens else []
         self._fits_itself = all(
             bond.term.matches(labels.namespace, labels.labels, world.namespaces) for bond in self.bonds.together
         )

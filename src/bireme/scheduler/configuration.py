@@ -7,22 +7,20 @@ share of nodes to look at, leader election, connections) is accepted and told of
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
 from bireme.aio.backoff import Backoff
-from bireme.api.cel.coercion import parse_duration
-from bireme.api.cel.errors import CelError
 from bireme.api.codec import yaml
 from bireme.api.errors import ApiError
+from bireme.scheduler.configuration_arguments import bind_timeout, binding_timeout, with_arguments
 from bireme.scheduler.configuration_error import ConfigurationError
 from bireme.scheduler.configuration_file import Arguments, File, FileProfile
 from bireme.scheduler.configuration_plugins import POINTS, camel, chosen_plugins
 from bireme.scheduler.extender_settings import Extender, checked, ignored_resources
-from bireme.scheduler.profile import DEFAULT, Candidates, Fit, Profile, Score, Scorer, Spreading, Strategy
+from bireme.scheduler.profile import DEFAULT, Profile, Score, Scorer
 
 IGNORED = {
     "parallelism": "placements are decided one after the other",
@@ -78,6 +76,11 @@ def settings_of(tree: Any, scorers: Iterable[Scorer] = ()) -> Settings:
         raise ConfigurationError(f"plugin {clash[0]} bears the name of a built-in one")
     if not 0 < file.pod_initial_backoff_seconds <= file.pod_max_backoff_seconds:
         raise ConfigurationError("podInitialBackoffSeconds: must be more than 0 and at most podMaxBackoffSeconds")
+    for share in (file.percentage_of_nodes_to_score, *(each.percentage_of_nodes_to_score for each in file.profiles)):
+        if not 0 <= (share or 0) <= 100:
+            raise ConfigurationError(f"percentageOfNodesToScore: {share}: not in valid range [0-100]")
+    if file.parallelism is not None and file.parallelism <= 0:
+        raise ConfigurationError(f"parallelism: {file.parallelism}: should be an integer value greater than zero")
     profiles = file.profiles or (FileProfile(),)
     extenders = checked(file.extenders)
     alone, ignored = len(profiles) == 1, ignored_resources(extenders)
@@ -128,25 +131,21 @@ def _profile(
         for plugin, scorer in known.items()
         if plugin in weights or plugin in chosen.filters
     ]
-    fit, balance, spread = arguments.fit, arguments.balance, arguments.spread
+    place = f"{place}.pluginConfig"
     profile = Profile(
         name=name,
         weights={score: weights[score.value] for score in Score if score.value in weights},
-        fit=_fit(fit, f"{place}.pluginConfig: NodeResourcesFit") if fit is not None else Fit(),
-        balanced=tuple(each.name for each in balance.resources) or ("cpu", "memory")
-        if balance is not None
-        else ("cpu", "memory"),
-        spreading=_spreading(spread, f"{place}.pluginConfig: PodTopologySpread"),
-        system_spreading=spread is None or spread.defaulting_type == "System",
-        hard_affinity_weight=_hard_weight(arguments, f"{place}.pluginConfig: InterPodAffinity"),
         scorers=tuple(scorers),
         off=chosen.off,
-        candidates=_candidates(arguments, f"{place}.pluginConfig: DefaultPreemption"),
-        ignored=ignored
-        | frozenset((*fit.ignored_resources, *fit.ignored_resource_groups) if fit is not None else ()),
+        ignored=ignored,
     )
-    binding_s = _binding_timeout(arguments, f"{place}.pluginConfig: DynamicResources")
-    return _Read(profile, chosen.preempts, _bind_timeout(arguments), binding_s, chosen.warnings)
+    return _Read(
+        with_arguments(profile, arguments, place),
+        chosen.preempts,
+        bind_timeout(arguments, place),
+        binding_timeout(arguments, place),
+        chosen.warnings,
+    )
 
 
 def _arguments(file: FileProfile, names: Iterable[str], place: str) -> Arguments:
@@ -170,78 +169,6 @@ def _arguments(file: FileProfile, names: Iterable[str], place: str) -> Arguments
             continue
         found[entry.name] = args
     return _converted(found, Arguments, place)
-
-
-def _fit(args: Any, place: str) -> Fit:
-    wanted = args.scoring_strategy
-    resources = tuple((each.name, each.weight or 1) for each in wanted.resources) or Fit().resources
-    if any(not 1 <= weight <= 100 for _, weight in resources):
-        raise ConfigurationError(f"{place}: the weight of a resource is a number from 1 to 100")
-    if wanted.type != Strategy.SHAPE:
-        return Fit(Strategy(wanted.type), resources)
-    points = wanted.requested_to_capacity_ratio.shape if wanted.requested_to_capacity_ratio else ()
-    shape = tuple((point.utilization, point.score) for point in points)
-    if not shape:
-        raise ConfigurationError(f"{place}: requestedToCapacityRatio.shape: at least one point must be specified")
-    if any(not 0 <= used <= 100 or not 0 <= score <= 10 for used, score in shape):
-        raise ConfigurationError(f"{place}: shape: utilization is from 0 to 100, score from 0 to 10")
-    if any(after[0] <= before[0] for before, after in pairwise(shape)):
-        raise ConfigurationError(f"{place}: shape: utilization values must be sorted in increasing order")
-    return Fit(Strategy.SHAPE, resources, shape)
-
-
-def _spreading(args: Any, place: str) -> tuple[Spreading, ...]:
-    if args is None or args.defaulting_type == "System":
-        if args is not None and args.default_constraints:
-            raise ConfigurationError(f"{place}: defaultConstraints need defaultingType: List")
-        return DEFAULT.spreading
-    for each in args.default_constraints:
-        if each.max_skew < 1 or not each.topology_key:
-            raise ConfigurationError(f"{place}: a constraint needs a topologyKey and a maxSkew above 0")
-        if each.when_unsatisfiable != "ScheduleAnyway":
-            raise ConfigurationError(f"{place}: default constraints can only be ScheduleAnyway here")
-    return tuple(Spreading(each.topology_key, each.max_skew) for each in args.default_constraints)
-
-
-def _hard_weight(arguments: Arguments, place: str) -> int:
-    if arguments.affinity is None:
-        return DEFAULT.hard_affinity_weight
-    weight = arguments.affinity.hard_pod_affinity_weight
-    if not 0 <= weight <= 100:
-        raise ConfigurationError(f"{place}: hardPodAffinityWeight is a number from 0 to 100")
-    return weight
-
-
-def _candidates(arguments: Arguments, place: str) -> Candidates:
-    if arguments.preemption is None:
-        return Candidates()
-    percentage = arguments.preemption.min_candidate_nodes_percentage
-    absolute = arguments.preemption.min_candidate_nodes_absolute
-    if not 0 <= percentage <= 100:
-        raise ConfigurationError(f"{place}: minCandidateNodesPercentage: {percentage}: not in valid range [0, 100]")
-    if absolute < 0:
-        raise ConfigurationError(f"{place}: minCandidateNodesAbsolute: {absolute}: not in valid range [0, inf)")
-    if not percentage and not absolute:
-        raise ConfigurationError(
-            f"{place}: either minCandidateNodesPercentage or minCandidateNodesAbsolute must be > 0"
-        )
-    return Candidates(percentage, absolute)
-
-
-def _bind_timeout(arguments: Arguments) -> float:
-    return float(arguments.volumes.bind_timeout_seconds) if arguments.volumes is not None else 600.0
-
-
-def _binding_timeout(arguments: Arguments, place: str) -> float:
-    """How long devices may take to be ready, for whoever is slowest."""
-    said = arguments.devices.binding_timeout if arguments.devices is not None else "600s"
-    try:
-        seconds = parse_duration(said).total_seconds()
-    except CelError as error:
-        raise ConfigurationError(f"{place}: bindingTimeout: {error}") from error
-    if seconds < 1:
-        raise ConfigurationError(f"{place}: bindingTimeout: {said}: must be at least 1 second")
-    return seconds
 
 
 def _converted(tree: Any, kind: type[T], place: str) -> T:

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from bireme.api.kinds import core
 from bireme.scheduler.extender_settings import Extender
 
 
@@ -138,7 +139,13 @@ class AffinityArgs(_Strict, frozen=True):
     """InterPodAffinityArgs."""
 
     hard_pod_affinity_weight: int = 1
-    ignore_preferred_terms_of_existing_pods: Literal[False] = False
+    ignore_preferred_terms_of_existing_pods: bool = False
+
+
+class NodeAffinityArgs(_Strict, frozen=True):
+    """NodeAffinityArgs."""
+
+    added_affinity: core.NodeAffinity | None = None
 
 
 class VolumeArgs(_Strict, frozen=True):
@@ -170,4 +177,5 @@ class Arguments(msgspec.Struct, frozen=True):
     affinity: AffinityArgs | None = msgspec.field(default=None, name="InterPodAffinity")
     volumes: VolumeArgs | None = msgspec.field(default=None, name="VolumeBinding")
     devices: DevicesArgs | None = msgspec.field(default=None, name="DynamicResources")
+    node_affinity: NodeAffinityArgs | None = msgspec.field(default=None, name="NodeAffinity")
     preemption: PreemptionArgs | None = msgspec.field(default=None, name="DefaultPreemption")

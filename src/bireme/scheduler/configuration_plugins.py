@@ -22,6 +22,7 @@ POINTS: Mapping[str, tuple[str, ...]] = {
     "NodeAffinity": ("pre_filter", "filter", "pre_score", "score"),
     "NodePorts": ("pre_filter", "filter"),
     "NodeResourcesFit": ("pre_filter", "filter", "pre_score", "score"),
+    "NodeDeclaredFeatures": ("pre_filter", "filter"),
     "VolumeRestrictions": ("pre_filter", "filter"),
     "NodeVolumeLimits": ("pre_filter", "filter"),
     "VolumeBinding": ("pre_filter", "filter", "reserve", "pre_bind", "pre_score", "score"),

@@ -112,9 +112,7 @@ def _stages(template: Template, masks: Sequence[Mask]) -> Iterable[Stage]:
     column, world, spec = template.column, template.world, template.demand.spec
     nodes = world.nodes
     column.refresh()
-    for rule in filters.FILTERS:
-        if rule.plugin in template.profile.off:
-            continue
+    for rule in filters.filters_of(template.profile):
         by_row, by_taints = _by_filter(rule, template), partial(_by_taints, rule, template)
         yield Stage(Rule(rule.plugin), rule.mask(spec, nodes), by_row, Lack.NODE, count=by_taints)
     every = np.arange(nodes.capacity)

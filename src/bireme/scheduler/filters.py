@@ -5,14 +5,16 @@ Each gives the rows that will do. Amounts and host ports, which change with ever
 Source: the Kubernetes documentation.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from bireme.api.kinds import core
 from bireme.scheduler.nodes import NAME_FIELD, Flags, LabelColumn, Nodes, Numbers
+from bireme.scheduler.profile import NO_AFFINITY, Profile
 
+NOT_ENFORCED = "node(s) didn't match scheduler-enforced node affinity"
 CORDON = core.Taint(key="node.kubernetes.io/unschedulable", effect="NoSchedule")
 KEEPS_AWAY = ("NoSchedule", "NoExecute")
 DISCOURAGES = "PreferNoSchedule"
@@ -78,17 +80,21 @@ def _taint_reason(spec: core.PodSpec, nodes: Nodes, row: int) -> str:
 
 def chosen(spec: core.PodSpec, nodes: Nodes) -> Flags:
     """Nodes that the node selector picks, and one of the terms of the required node affinity."""
-    rows = np.ones(nodes.capacity, dtype=bool)
+    wish = spec.affinity.node_affinity if spec.affinity else None
+    rows = _required(wish, nodes) if wish else np.ones(nodes.capacity, dtype=bool)
     for key, value in spec.node_selector.items():
         rows &= nodes.label(key).equal(value)
-    wish = spec.affinity.node_affinity if spec.affinity else None
-    required = wish.required_during_scheduling_ignored_during_execution if wish else None
-    if required is not None:
-        picked = np.zeros(nodes.capacity, dtype=bool)
-        for term in required.node_selector_terms:
-            picked |= matching(term, nodes)
-        rows &= picked
     return rows
+
+
+def _required(wish: core.NodeAffinity, nodes: Nodes) -> Flags:
+    required = wish.required_during_scheduling_ignored_during_execution
+    if required is None:
+        return np.ones(nodes.capacity, dtype=bool)
+    picked = np.zeros(nodes.capacity, dtype=bool)
+    for term in required.node_selector_terms:
+        picked |= matching(term, nodes)
+    return picked
 
 
 def matching(term: core.NodeSelectorTerm, nodes: Nodes) -> Flags:
@@ -137,22 +143,35 @@ def _always(text: str) -> Callable[[core.PodSpec, Nodes, int], str]:
     return lambda spec, nodes, row: text
 
 
-NO_AFFINITY = "node(s) didn't match Pod's node affinity/selector"
+NOT_SELECTED = "node(s) didn't match Pod's node affinity/selector"
 FILTERS = (
     Filter("NodeUnschedulable", uncordoned, _always("node(s) were unschedulable")),
     Filter("NodeName", named, _always("node(s) didn't match the requested node name")),
     Filter("TaintToleration", untainted, _taint_reason),
-    Filter("NodeAffinity", chosen, _always(NO_AFFINITY)),
+    Filter("NodeAffinity", chosen, _always(NOT_SELECTED)),
 )
 
 
-def allowed(spec: core.PodSpec, nodes: Nodes, *, but: Collection[str] = ()) -> Flags:
-    """The nodes that no rule refuses, but those of these plugins."""
+def filters_of(profile: Profile) -> Iterator[Filter]:
+    """The rules of a profile: those that are not off, and its own affinity before that of pods."""
+    for rule in FILTERS:
+        if rule.plugin in profile.off:
+            continue
+        if rule.plugin == "NodeAffinity" and profile.added_affinity is not NO_AFFINITY:
+            yield _enforcing(profile.added_affinity)
+        yield rule
+
+
+def _enforcing(added: core.NodeAffinity) -> Filter:
+    return Filter("NodeAffinity", lambda spec, nodes: _required(added, nodes), _always(NOT_ENFORCED))
+
+
+def allowed(spec: core.PodSpec, nodes: Nodes, profile: Profile) -> Flags:
+    """The nodes that no rule of the profile refuses."""
     nodes.grow()
     rows = nodes.present.copy()
-    for rule in FILTERS:
-        if rule.plugin not in but:
-            rows &= rule.mask(spec, nodes)
+    for rule in filters_of(profile):
+        rows &= rule.mask(spec, nodes)
     return rows
 
 
@@ -165,13 +184,18 @@ def avoided_taints(spec: core.PodSpec, nodes: Nodes) -> Numbers:
     return np.array(counts, dtype=np.float64)[nodes.taint_ids]
 
 
-def affinity_weight(spec: core.PodSpec, nodes: Nodes) -> Numbers | None:
-    """The sum of the weights of the preferred node affinity terms that hold; None when none is stated."""
+def affinity_weight(spec: core.PodSpec, nodes: Nodes, profile: Profile) -> Numbers | None:
+    """The sum of the weights of the preferred node affinity terms, the profile's too, that hold; None when none is
+    stated."""
     wish = spec.affinity.node_affinity if spec.affinity else None
-    if wish is None or not wish.preferred_during_scheduling_ignored_during_execution:
+    preferred = [
+        *profile.added_affinity.preferred_during_scheduling_ignored_during_execution,
+        *(wish.preferred_during_scheduling_ignored_during_execution if wish else ()),
+    ]
+    if not preferred:
         return None
     total = np.zeros(nodes.capacity)
-    for term in wish.preferred_during_scheduling_ignored_during_execution:
+    for term in preferred:
         if term.preference is not None:
             total += (term.weight or 0) * matching(term.preference, nodes)
     return total

@@ -41,6 +41,10 @@ class NodeSets:
             self._everyone = frozenset(self._labels)
         return self._everyone
 
+    def name(self, row: int) -> str:
+        """The node on a row."""
+        return self._columns.nodes[row]
+
     def labels(self, node: str) -> Mapping[str, str]:
         """The labels of a node; none for one that is not there."""
         return self._labels.get(node, {})

@@ -64,12 +64,14 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class Spreading:
-    """A soft constraint for pods that state none of their own."""
+    """A constraint for pods that state none of their own; a hard one leaves nodes out."""
 
     topology_key: str
     max_skew: int
+    hard: bool = False
 
 
+NO_AFFINITY = core.NodeAffinity()
 SYSTEM_SPREADING = (Spreading(HOSTNAME, 3), Spreading(ZONE, 5))
 
 
@@ -103,7 +105,11 @@ class Candidates:
 @dataclass(frozen=True, slots=True)
 class Profile:
     """One scheduler's preferences. A weight of 0 switches a score off; the filters of the plugins in `off` are not
-    asked. `ignored` are extended resources, or all of a group by its name, that are taken to be there."""
+    asked. `ignored` are extended resources, or all of a group by its name, that are taken to be there.
+
+    `added_affinity` goes for every pod beside its own. With `ignores_preferences` what placed pods say of a newcomer
+    scores only if that has preferences among pods itself.
+    """
 
     name: str = DEFAULT_NAME
     weights: Mapping[Score, int] = field(default_factory=lambda: WEIGHTS)
@@ -112,6 +118,8 @@ class Profile:
     spreading: tuple[Spreading, ...] = SYSTEM_SPREADING
     system_spreading: bool = True
     hard_affinity_weight: int = 1
+    ignores_preferences: bool = False
+    added_affinity: core.NodeAffinity = NO_AFFINITY
     scorers: tuple[Scorer, ...] = ()
     off: frozenset[str] = frozenset()
     ignored: frozenset[str] = frozenset()

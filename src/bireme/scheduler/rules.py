@@ -1,4 +1,4 @@
-"""The rules beside the templates, over one set of caches: groups of pods, volumes, devices."""
+"""The rules beside the templates, over one set of caches: groups of pods, node features, volumes, devices."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +15,7 @@ from bireme.scheduler.claims_binding import BINDING_TIMEOUT_S
 from bireme.scheduler.claims_cache import Devices
 from bireme.scheduler.extender_settings import Extender
 from bireme.scheduler.extending import Extending
+from bireme.scheduler.features import NodeDeclaredFeatures
 from bireme.scheduler.groups import PodGroups
 from bireme.scheduler.interface import Helps, Lack, Mask, Move, Rule
 from bireme.scheduler.node_sets import NodeSets
@@ -57,6 +58,7 @@ class Rules:
             state=lambda: (columns.position, self._changes),
             told=self._tell,
         )
+        self.features = NodeDeclaredFeatures(sets, nodes, self._moved)
         self._claims = DynamicResources(
             client,
             devices=self._devices,
@@ -68,6 +70,7 @@ class Rules:
         )
         self.all: tuple[Rule, ...] = (
             self.groups,
+            self.features,
             VolumeRestrictions(storage=self._storage, nodes=sets, pods=pods),
             NodeVolumeLimits(storage=self._storage, nodes=sets, pods=pods),
             VolumeBinding(

@@ -97,11 +97,11 @@ class Column(Scored):
         self._fitted = [columns.index(name) for name, _ in profile.fit.resources]
         self._balanced = [columns.index(name) for name in profile.balanced]
         self._generation, self._version, self.asked = columns.generation, nodes.version, columns.position
-        self.allowed = filters.allowed(demand.spec, nodes, but=profile.off)
+        self.allowed = filters.allowed(demand.spec, nodes, profile)
         self._allows_all = bool(np.array_equal(self.allowed, nodes.present))
         avoided = filters.avoided_taints(demand.spec, nodes)
         self.avoided = avoided if avoided.any() else None
-        self.preferred = filters.affinity_weight(demand.spec, nodes)
+        self.preferred = filters.affinity_weight(demand.spec, nodes, profile)
         self.static = profile.weight(Score.IMAGES) * scores.image_locality(demand.images, nodes)
         self.static[~self.allowed] = REFUSED
         self.score = np.full(columns.capacity, REFUSED)

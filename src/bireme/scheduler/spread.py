@@ -120,6 +120,11 @@ class Spread:
         return bool(self._soft)
 
     @property
+    def hard(self) -> tuple[Constraint, ...]:
+        """The hard constraints."""
+        return tuple(each.constraint for each in self._hard)
+
+    @property
     def constrains(self) -> bool:
         """Whether there is a hard constraint."""
         return bool(self._hard)

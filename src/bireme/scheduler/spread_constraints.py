@@ -33,7 +33,7 @@ def constraints_of(
         return ()
     matches = default_selector.matches(labels.labels)
     return tuple(
-        Constraint(each.topology_key, each.max_skew, hard=False, selector=default_selector, self_matches=matches)
+        Constraint(each.topology_key, each.max_skew, hard=each.hard, selector=default_selector, self_matches=matches)
         for each in profile.spreading
     )
 

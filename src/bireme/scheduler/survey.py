@@ -69,11 +69,11 @@ async def survey(client: Client, pod: core.Pod, *, clock: Clock, profile: Profil
     if claiming:
         for informer in rules.informers():
             await _fill(client, seen, informer)
-    on = [rule for rule in rules.all if rule is not rules.groups and plugin_of(rule) not in profile.off]
-    if claiming:
-        _look(pod, seen, on)
+    asked: Sequence[Rule] = rules.all if claiming else (rules.features,)
+    on = [rule for rule in asked if rule is not rules.groups and plugin_of(rule) not in profile.off]
+    _look(pod, seen, on)
     if rules.groups.concerns(pod) and rules.groups.plugin not in profile.off:
-        await _see_group(client, pod, seen, rules.groups, profile, on if claiming else ())
+        await _see_group(client, pod, seen, rules.groups, profile, on)
     return seen
 
 

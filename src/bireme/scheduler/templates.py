@@ -61,6 +61,7 @@ class Template:
             world,
             hard_weight=profile.hard_affinity_weight,
             requires="InterPodAffinity" not in profile.off,
+            listens=not profile.ignores_preferences,
         )
 
     def best(self, masks: Sequence[Mask] = (), *, pod: core.Pod | None = None) -> int | None:

@@ -114,7 +114,7 @@ class Trial:
             facts = change.to_node(facts)
         alone = World(Ledger())
         alone.set_facts(facts, {})
-        if not filters.allowed(pod.spec, alone.nodes, but=self.profile.off)[alone.nodes.row(name)]:
+        if not filters.allowed(pod.spec, alone.nodes, self.profile)[alone.nodes.row(name)]:
             return []
         stages = Explanation(template, self.masks).stages
         return [name] if all(stage.passed[row] or stage.rule in OF_NODES for stage in stages) else []

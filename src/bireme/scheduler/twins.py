@@ -17,7 +17,7 @@ from bireme.scheduler.nominated import Nominated, amounts_decide
 from bireme.scheduler.placed import LabelSet, Placed
 from bireme.scheduler.queue import ALL, Waiting
 from bireme.scheduler.templates import Template
-from bireme.scheduler.terms import Bond, Side, Term, selector_of, with_own_labels
+from bireme.scheduler.terms import Bond, Side, Term
 from bireme.scheduler.world import World
 
 MANY = 64
@@ -114,11 +114,8 @@ def required_terms(template: Template) -> list[Term]:
     """Which other pods can rule out a node for such a pod."""
     bonds, labels = template.affinity.bonds, template.labels
     terms = [bond.term for bond in (*bonds.together, *bonds.apart)]
-    for each in template.demand.spec.topology_spread_constraints:
-        if each.when_unsatisfiable != "ScheduleAnyway":
-            selector = with_own_labels(selector_of(each.label_selector), labels.labels, same=each.match_label_keys)
-            terms.append(Term(selector, frozenset((labels.namespace,))))
-    return terms
+    hard = template.spread.hard if template.spread is not None else ()
+    return terms + [Term(each.selector, frozenset((labels.namespace,))) for each in hard]
 
 
 def copies(twins: Twins, row: int, world: World, nominated: Nominated) -> int:
