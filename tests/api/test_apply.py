@@ -12,7 +12,7 @@ from bireme.api.apply import Clashes, apply
 from bireme.api.apply_check import faults
 from bireme.api.managed import APPLY, UPDATE, Entry, Manager, decode, updated
 from bireme.api.managed_diff import compare, fields_of, fitted
-from bireme.api.managed_sets import paths
+from bireme.api.managed_sets import EVERYTHING, paths
 from bireme.api.managed_types import TypeBook
 from bireme.api.shape import Shapes
 
@@ -147,7 +147,7 @@ def test_as_the_model_has_it(said: list[tuple[str, str, Tree]]) -> None:
         before = orjson.dumps(tree)
         if deed == "update":
             manager = Manager(name, UPDATE, "v1")
-            entries = updated(entries, manager, compare(THING, tree, thing), {}, now=NOW)
+            entries = updated(entries, manager, compare(THING, tree, thing), EVERYTHING, now=NOW)
             tree = thing
             model.update(name, flat(thing))
         else:
@@ -157,10 +157,10 @@ def test_as_the_model_has_it(said: list[tuple[str, str, Tree]]) -> None:
             fields = fields_of(THING, thing)
             if clashes and not force:
                 with pytest.raises(Clashes) as refused:
-                    apply(THING, tree, thing, fields, entries, manager, {}, force=False, now=NOW)
+                    apply(THING, tree, thing, fields, entries, manager, EVERYTHING, force=False, now=NOW)
                 assert {clash.path for clash in refused.value.clashes} == clashes
                 continue
-            made = apply(THING, tree, thing, fields, entries, manager, {}, force=force, now=NOW)
+            made = apply(THING, tree, thing, fields, entries, manager, EVERYTHING, force=force, now=NOW)
             assert orjson.dumps(tree) == before  # what was live stays as it was
             tree, entries = made.tree, made.entries
         assert flat(tree) == model.live
@@ -172,8 +172,8 @@ def test_as_the_model_has_it(said: list[tuple[str, str, Tree]]) -> None:
 def test_applying_twice_is_applying_once(live: Tree, config: Tree) -> None:
     manager = Manager("m", APPLY, "v1")
     fields = fields_of(THING, config)
-    once = apply(THING, live, config, fields, [], manager, {}, force=False, now=NOW)
-    again = apply(THING, once.tree, config, fields, once.entries, manager, {}, force=False, now="later")
+    once = apply(THING, live, config, fields, [], manager, EVERYTHING, force=False, now=NOW)
+    again = apply(THING, once.tree, config, fields, once.entries, manager, EVERYTHING, force=False, now="later")
     assert again.tree is once.tree
     assert again.entries == once.entries
 
@@ -183,8 +183,8 @@ def test_an_apply_that_takes_all_back_leaves_what_was_there(live: Tree, config: 
     """Where nothing that was there is set by it."""
     config = {name: value for name, value in config.items() if name not in live}
     manager = Manager("m", APPLY, "v1")
-    made = apply(THING, live, config, fields_of(THING, config), [], manager, {}, force=False, now=NOW)
-    back = apply(THING, made.tree, {}, {}, made.entries, manager, {}, force=False, now=NOW)
+    made = apply(THING, live, config, fields_of(THING, config), [], manager, EVERYTHING, force=False, now=NOW)
+    back = apply(THING, made.tree, {}, {}, made.entries, manager, EVERYTHING, force=False, now=NOW)
     assert back.tree == live
     assert back.entries == []
 
@@ -201,7 +201,9 @@ def test_an_apply_that_takes_all_back_leaves_what_was_there(live: Tree, config: 
 )
 def test_order_of_items(live: str, config: str, expected: str) -> None:
     tree, said = ({"items": [{"name": name} for name in text]} for text in (live, config))
-    made = apply(THING, tree, said, fields_of(THING, said), [], Manager("m", APPLY, "v1"), {}, force=False, now=NOW)
+    made = apply(
+        THING, tree, said, fields_of(THING, said), [], Manager("m", APPLY, "v1"), EVERYTHING, force=False, now=NOW
+    )
     assert "".join(item["name"] for item in made.tree["items"]) == expected
 
 

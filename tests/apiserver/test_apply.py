@@ -1,8 +1,13 @@
 """Server-side apply and field ownership over the door, in the words that clients see."""
 
+import base64
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -441,3 +446,53 @@ async def test_owners_of_the_older_version_of_an_autoscaler_are_seen_in_the_newe
         taken = await applied("two", "v2", metrics=half(60))
         assert taken.status == 200
         assert taken.tree["spec"]["metrics"] == half(60)
+
+
+async def test_an_apply_through_a_subresource_owns_what_that_can_change(opened):
+    pods = "/api/v1/namespaces/default/pods"
+    container = {"name": "c", "image": "i", "resources": {"requests": {"cpu": "100m"}}}
+    more = {"name": "c", "image": "other", "env": [{"name": "A"}], "resources": {"requests": {"cpu": "2"}}}
+    base = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "labels": {"a": "b"}}}
+    async with opened() as door:
+        await door.make(pods, {"metadata": {"name": "p"}, "spec": {"containers": [container]}})
+        config = {**base, "spec": {"priorityClassName": "high", "containers": [more]}}
+        grown = await applied(door, f"{pods}/p/resize", config, "grower", query="&force=true")
+        assert grown["spec"]["containers"][0]["resources"] == {"requests": {"cpu": "2"}}
+        assert owners(grown)["grower", "Apply", "resize"] == {
+            "f:spec": {"f:containers": {'k:{"name":"c"}': {"f:resources": {"f:requests": {"f:cpu": {}}}}}}
+        }
+        config = {**base, "spec": {"containers": [more], "ephemeralContainers": [{"name": "e", "image": "i"}]}}
+        debugged = await applied(door, f"{pods}/p/ephemeralcontainers", config, "debugger")
+        share = {".": {}, "f:name": {}, "f:image": {}}
+        assert owners(debugged)["debugger", "Apply", "ephemeralcontainers"] == {
+            "f:spec": {"f:ephemeralContainers": {'k:{"name":"e"}': share}}
+        }
+        (maker,) = [fields for (_, _, part), fields in owners(debugged).items() if not part]
+        assert maker["f:spec"]["f:containers"]['k:{"name":"c"}']["f:image"] == {}
+        assert "f:ephemeralContainers" not in maker["f:spec"]
+
+
+async def test_an_approval_owns_conditions_alone(opened):
+    requests = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ann")])
+    asked = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
+    spec = {
+        "request": base64.b64encode(asked.public_bytes(serialization.Encoding.PEM)).decode(),
+        "signerName": "example.com/any",
+        "usages": ["client auth"],
+    }
+    async with opened() as door:
+        await door.make(requests, {"metadata": {"name": "c"}, "spec": spec})
+        condition = {"type": "Approved", "status": "True", "reason": "r", "message": "m"}
+        config = {
+            "apiVersion": "certificates.k8s.io/v1",
+            "kind": "CertificateSigningRequest",
+            "metadata": {"name": "c"},
+            "spec": spec,
+            "status": {"conditions": [condition], "certificate": ""},
+        }
+        approved = await applied(door, f"{requests}/c/approval", config, "approver", query="&force=true")
+        share = owners(approved)["approver", "Apply", "approval"]
+        assert list(share) == ["f:status"]
+        assert list(share["f:status"]) == ["f:conditions"]

@@ -20,6 +20,7 @@ from bireme.api.managed_diff import Changes, compare, fields_of
 from bireme.api.managed_sets import (
     SELF,
     FieldSet,
+    Reach,
     difference,
     holds,
     intersection,
@@ -27,7 +28,6 @@ from bireme.api.managed_sets import (
     paths,
     touches,
     union,
-    without_below,
 )
 from bireme.api.managed_types import Typed
 
@@ -73,7 +73,7 @@ def apply(
     fields: FieldSet,
     entries: list[Entry],
     manager: Manager,
-    ignored: FieldSet,
+    reach: Reach,
     *,
     force: bool,
     now: str,
@@ -81,13 +81,13 @@ def apply(
 ) -> Applied:
     """Apply `config`, which speaks of `fields`, to `live`; neither is changed. Raises Clashes."""
     last = next((entry for entry in entries if entry.manager.is_same(manager)), None)
-    share = tracked(fields, ignored)
+    share = tracked(fields, reach)
     merged = merge(typed, live, config) if elsewhere is None else elsewhere.merged
     others = [entry for entry in entries if entry is not last]
     if last is not None and elsewhere is None:
         merged = _pruned(typed, merged, last.fields, union(share, _all(others)))
     changes = compare(typed, live, merged) if merged is not live else _NO_CHANGES
-    changed, removed = without_below(changes.changed, ignored), without_below(changes.removed, ignored)
+    changed, removed = reach.of(changes.changed), reach.of(changes.removed)
     views = NO_VIEWS if elsewhere is None else elsewhere.views
     left = _taken_from(others, Changes(changed, removed), views, force=force)
     if not changes and last is not None:

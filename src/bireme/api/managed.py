@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from bireme.api.managed_diff import UNTRACKED, Changes
-from bireme.api.managed_sets import FieldSet, covers, difference, is_well_formed, touches, union, without_below
+from bireme.api.managed_sets import FieldSet, Reach, covers, difference, is_well_formed, touches, union
 
 Tree = dict[str, Any]
 
@@ -126,23 +126,22 @@ def is_reset(said: Any) -> bool:
     return isinstance(said, list) and (not said or (len(said) == 1 and not said[0]))
 
 
-def tracked(fields: FieldSet, ignored: FieldSet) -> FieldSet:
-    """What a manager may own of `fields`: not what the server keeps, nor what this path of writing ignores."""
-    return difference(without_below(fields, ignored), NOT_TRACKED)
+def tracked(fields: FieldSet, reach: Reach) -> FieldSet:
+    """What a manager may own of `fields`: what this way of writing can touch, but not what the server keeps."""
+    return difference(reach.of(fields), NOT_TRACKED)
 
 
 def updated(
     entries: list[Entry],
     manager: Manager,
     changes: Changes,
-    ignored: FieldSet,
+    reach: Reach,
     *,
     now: str,
     views: Views = NO_VIEWS,
 ) -> list[Entry]:
     """The entries after an ordinary write; who owns fields of another version loses what its view says."""
-    taken = without_below(changes.changed, ignored)
-    removed = without_below(changes.removed, ignored)
+    taken, removed = reach.of(changes.changed), reach.of(changes.removed)
     lost = union(taken, removed)
     made: list[Entry] = []
     own: Entry | None = None

@@ -7,6 +7,7 @@ Source: KEP 555 and `fieldpath` of sigs.k8s.io/structured-merge-diff.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -80,6 +81,39 @@ def without_below(left: FieldSet, right: FieldSet) -> FieldSet:
                 made[key] = _IN if len(kept) == 1 and SELF in kept else kept
             elif not below:
                 made[key] = below
+    return made
+
+
+ANY = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """The fields that a way of writing can touch: all but those `without`, or none but what `only` leads to.
+
+    In `only` the key `*` stands for any, and an empty set for all that lies below.
+    """
+
+    without: FieldSet = field(default_factory=dict)
+    only: FieldSet | None = None
+
+    def of(self, fields: FieldSet) -> FieldSet:
+        """Those among `fields`."""
+        return without_below(fields, self.without) if self.only is None else _led_to(fields, self.only)
+
+
+EVERYTHING = Reach()
+
+
+def _led_to(fields: FieldSet, ways: FieldSet) -> FieldSet:
+    made: FieldSet = {}
+    for key, below in fields.items():
+        way = ways.get(key, ways.get(ANY))
+        if way is None or key == SELF:
+            continue
+        kept = _led_to(below, way) if way else below
+        if kept or not way:
+            made[key] = kept
     return made
 
 

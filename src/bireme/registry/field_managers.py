@@ -34,7 +34,7 @@ from bireme.registry.applying import check_config
 from bireme.registry.intake import Intake
 from bireme.registry.kinds import Kind
 from bireme.registry.options import Call
-from bireme.registry.reset_fields import ignored, without_zeros
+from bireme.registry.reset_fields import reach_of, without_zeros
 from bireme.registry.strategy import is_builtin
 
 Tree = dict[str, Any]
@@ -114,8 +114,8 @@ class FieldManagers:
             new["metadata"]["managedFields"] = kept
             return
         manager = Manager(call.field_manager or UNKNOWN, UPDATE, kind.resource.api_version, subresource)
-        limits = ignored(kind, subresource)
-        after = managed.updated(entries, manager, changes, limits, now=self._now(), views=views)
+        reach = reach_of(kind, subresource)
+        after = managed.updated(entries, manager, changes, reach, now=self._now(), views=views)
         if after:
             new["metadata"]["managedFields"] = managed.encode(after)
 
@@ -174,7 +174,7 @@ class FieldManagers:
         elsewhere: Elsewhere | None,
     ) -> Applied:
         manager = Manager(call.field_manager, APPLY, kind.resource.api_version, said.subresource)
-        limits = ignored(kind, said.subresource)
+        reach = reach_of(kind, said.subresource)
         return apply(
             self.typed(kind),
             live,
@@ -182,7 +182,7 @@ class FieldManagers:
             said.fields,
             entries,
             manager,
-            limits,
+            reach,
             force=force,
             now=self._now(),
             elsewhere=elsewhere,
@@ -224,7 +224,7 @@ class FieldManagers:
 
     def _everything(self, kind: Kind, tree: Tree) -> FieldSet:
         """All that a maker of `tree` owns."""
-        typed, skipped = self.typed(kind), ignored(kind, "")
+        typed, skipped = self.typed(kind), reach_of(kind, "").without
         builtin = _is_builtin(kind)
         made: FieldSet = {}
         for name in tree:

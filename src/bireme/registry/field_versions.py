@@ -18,14 +18,14 @@ from bireme.api.apply_merge import merge
 from bireme.api.errors import ApiError
 from bireme.api.managed import APPLY, Entry, Manager, Views
 from bireme.api.managed_diff import Changes, compare
-from bireme.api.managed_sets import FieldSet, union, without_below
+from bireme.api.managed_sets import FieldSet, union
 from bireme.api.managed_types import Typed
 from bireme.registry import conversion
 from bireme.registry.custom_conversion import Converter
 from bireme.registry.field_managers import Apply
 from bireme.registry.kinds import Kind, Kinds, Versions
 from bireme.registry.options import Call
-from bireme.registry.reset_fields import ignored
+from bireme.registry.reset_fields import reach_of
 
 Tree = dict[str, Any]
 log = structlog.get_logger(__name__)
@@ -63,7 +63,7 @@ class FieldVersions:
         manager = Manager(call.field_manager, APPLY, kind.resource.api_version, said.subresource)
         last = next((entry for entry in entries if entry.manager.is_same(manager)), None)
         if last is not None:
-            share = managed.tracked(said.fields, ignored(kind, said.subresource))
+            share = managed.tracked(said.fields, reach_of(kind, said.subresource))
             kept = [*(entry for entry in entries if entry is not last), Entry(manager, share)]
             merged = await self._pruned(kind, merged, last, kept, places)
         return Elsewhere(merged, await self._views(kind, live, merged, places, said.subresource))
@@ -88,8 +88,8 @@ class FieldVersions:
                 continue
             before, after = await self._shown(kind, old, place), await self._shown(kind, new, place)
             changes = compare(self._typed(place), before, after)
-            limits = ignored(place, subresource)
-            made[version] = Changes(without_below(changes.changed, limits), without_below(changes.removed, limits))
+            reach = reach_of(place, subresource)
+            made[version] = Changes(reach.of(changes.changed), reach.of(changes.removed))
         return made
 
     async def _pruned(

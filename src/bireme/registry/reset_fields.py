@@ -8,17 +8,20 @@ left out when empty, is absent from the start.
 
 from collections.abc import Mapping
 
-from bireme.api.managed_sets import SELF, FieldSet
+from bireme.api.managed_sets import ANY, EVERYTHING, SELF, FieldSet, Reach
 from bireme.registry.kinds import Kind
 
-_NONE: FieldSet = {}
-_STATUS: FieldSet = {"f:status": {}}
-_SPEC: FieldSet = {"f:spec": {}}
-_BY_STATUS: Mapping[str, FieldSet] = {
-    "Pod": {**_SPEC, "f:metadata": {"f:deletionTimestamp": {}, "f:ownerReferences": {}}},
-    "Deployment": {**_SPEC, "f:metadata": {"f:labels": {}}},
+_SPEC, _STATUS = Reach({"f:spec": {}}), Reach({"f:status": {}})
+_RESIZED: FieldSet = {ANY: {"f:resources": {}, "f:resizePolicy": {}}}
+_BY_SUBRESOURCE: Mapping[tuple[str, str, str], Reach] = {
+    ("", "Pod", "status"): Reach({"f:spec": {}, "f:metadata": {"f:deletionTimestamp": {}, "f:ownerReferences": {}}}),
+    ("", "Pod", "resize"): Reach(only={"f:spec": {"f:containers": _RESIZED, "f:initContainers": _RESIZED}}),
+    ("", "Pod", "ephemeralcontainers"): Reach(only={"f:spec": {"f:ephemeralContainers": {}}}),
+    ("apps", "Deployment", "status"): Reach({"f:spec": {}, "f:metadata": {"f:labels": {}}}),
+    ("certificates.k8s.io", "CertificateSigningRequest", "approval"): Reach(
+        {"f:spec": {}, "f:status": {"f:certificate": {}}}
+    ),
 }
-_PARTS_OF_SPEC = frozenset(("ephemeralcontainers", "resize", "finalize"))
 
 # Parts of built-in kinds that are there from the start.
 _POD = ("spec", "spec.containers")
@@ -45,13 +48,15 @@ _ALWAYS: Mapping[str, tuple[str, ...]] = {
 _JUST_SPEC = ("spec",)
 
 
-def ignored(kind: Kind, subresource: str) -> FieldSet:
-    """What a write through that subresource can't touch, as a set of whole parts."""
+def reach_of(kind: Kind, subresource: str) -> Reach:
+    """What a write through that subresource can touch."""
+    resource = kind.resource
+    found = _BY_SUBRESOURCE.get((resource.group, resource.kind, subresource)) if subresource else None
+    if found is not None:
+        return found
     if subresource == "status":
-        return _BY_STATUS.get(kind.resource.kind, _SPEC)
-    if subresource == "" or subresource in _PARTS_OF_SPEC:
-        return _STATUS if kind.resource.has_status else _NONE
-    return _NONE
+        return _SPEC
+    return _STATUS if subresource in ("", "finalize") and resource.has_status else EVERYTHING
 
 
 def without_zeros(kind: str, name: str, fields: FieldSet) -> FieldSet | None:

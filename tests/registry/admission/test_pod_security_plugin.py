@@ -129,7 +129,7 @@ async def test_an_exempt_namespace_is_told_that_its_labels_do_nothing() -> None:
     assert await put_before(plugin, "namespaces", asked) == told
     assert await put_before(plugin, "namespaces", asked, old=namespace()) == told
     assert await put_before(plugin, "namespaces", asked, old=asked) == []
-    assert await put_before(plugin, "namespaces", namespace(enforce="privileged")) == []
+    assert await put_before(plugin, "namespaces", namespace(**{"enforce-version": "v1.30"})) == []
     with pytest.raises(Invalid):
         await put_before(plugin, "namespaces", namespace(enforce="high"))
     assert await put_before(plugin, "pods", pod()) == []
