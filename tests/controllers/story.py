@@ -50,7 +50,7 @@ class ClaimingKubelet:
 
     async def _claim(self, key: Key) -> None:
         pod = self._pods.get(key)
-        if pod is None or pod.status.phase == "Running" or pod.metadata.deletion_timestamp:
+        if pod is None or pod.status.phase != "Pending" or pod.metadata.deletion_timestamp:
             return
         ready = all(container.image != "broken" for container in pod.spec.containers)
         stamp = rfc3339(self._clock.now())

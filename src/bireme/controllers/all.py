@@ -16,6 +16,7 @@ from bireme.controllers.endpointslice import EndpointSliceController
 from bireme.controllers.endpointslice_mirroring import EndpointSliceMirroringController
 from bireme.controllers.ephemeral_volume import EphemeralVolumeController
 from bireme.controllers.garbage_collector import GarbageCollector
+from bireme.controllers.job import JobController
 from bireme.controllers.legacy_tokens import LegacyTokenController
 from bireme.controllers.namespace import NamespaceController
 from bireme.controllers.node_ipam import NodeIpamController
@@ -32,6 +33,7 @@ from bireme.controllers.service_account import ServiceAccountController
 from bireme.controllers.storage_version_migrator import StorageVersionMigrator
 from bireme.controllers.taint_eviction import TaintEvictionController
 from bireme.controllers.token_cleaner import TokenCleaner
+from bireme.controllers.ttl_after_finished import TtlAfterFinishedController
 from bireme.controllers.validating_admission_policy_status import ValidatingAdmissionPolicyStatusController
 
 # The garbage collector comes last: it uses the caches that the others made.
@@ -39,6 +41,8 @@ KINDS: tuple[type[Controller], ...] = (
     DeploymentController,
     ReplicaSetController,
     ReplicationControllerController,
+    JobController,
+    TtlAfterFinishedController,
     EndpointsController,
     EndpointSliceController,
     EndpointSliceMirroringController,
