@@ -24,6 +24,9 @@ WITH_ADDRESSES = "~2"
 HOLE = rb"k:{\"ip\":\"~\"}"
 _ADDRESS = re.compile(rb'k:\{\\"ip\\":\\"([0-9a-fA-F.:]+)\\"\}')
 MOST_REMEMBERED = 4096
+MOST_SHORT, SHORT = 32_768, 240
+"""Short tokens are remembered by more: those of small objects of which each node has one, as its lease, name their
+owner, so that no two are alike, and each is asked for every few seconds."""
 # Longer sets are not remembered, so that some megabytes are the most that is.
 LONGEST_REMEMBERED = 8 << 10
 _RAW = -15
@@ -53,6 +56,8 @@ def unpacked(token: str) -> FieldSet:
 def text_of(token: bytes) -> bytes:
     """The JSON of the set of a token."""
     if not token.startswith(WITH_ADDRESSES.encode()):
+        if len(token) <= SHORT:
+            return _short_text_of(token)
         return _text_of(token) if len(token) <= LONGEST_REMEMBERED else _inflate(token)
     packed, *addresses = token[len(WITH_ADDRESSES) :].split(b"~")
     begin, *rest = text_of(MARK.encode() + packed).split(HOLE)
@@ -83,6 +88,11 @@ def _pack(text: bytes) -> str:
 
 @functools.lru_cache(MOST_REMEMBERED)
 def _text_of(token: bytes) -> bytes:
+    return _inflate(token)
+
+
+@functools.lru_cache(MOST_SHORT)
+def _short_text_of(token: bytes) -> bytes:
     return _inflate(token)
 
 

@@ -37,6 +37,8 @@ _OWNER = re.compile(
 _OWNERS, _SPEC, _RENEWED = b'"managedFields":[', b'"spec":{', b'"renewTime":"'
 _GOING = b'"deletionTimestamp":'
 RENEWED = ("f:spec", "f:renewTime")
+MOST_NODES = 32_768
+"""Of so many leases it is remembered what their owners have: each names its node, so that no two are alike."""
 
 
 def is_lease(kind: Kind) -> bool:
@@ -168,10 +170,10 @@ def _own_entry(value: bytes, place: int, manager: bytes, api_version: bytes) -> 
     return entry if (entry[1], entry[2], entry[3], entry[5]) == own and _has_renewal(entry[6]) else None
 
 
-@functools.lru_cache(1024)
+@functools.lru_cache(MOST_NODES)
 def _has_renewal(token: bytes) -> bool:
     """Whether a packed set of fields has the time of renewal."""
-    return holds(managed_packing.unpacked(token.decode()), RENEWED)
+    return holds(orjson.loads(managed_packing.text_of(token)), RENEWED)
 
 
 def _is_time(text: str) -> bool:
