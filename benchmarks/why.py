@@ -20,7 +20,7 @@ from bireme.api.kinds import core
 from bireme.cli.why import explain
 from bireme.client.client import Client
 from bireme.client.transport import Pairs
-from bireme.http.requests import Reply
+from bireme.http.answers import Reply
 from bireme.scheduler.advice import advise
 from bireme.scheduler.configuration import Settings
 from bireme.scheduler.survey import survey

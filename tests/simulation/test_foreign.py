@@ -188,23 +188,3 @@ async def test_a_server_that_is_gone_fails_all() -> None:
     with pytest.raises(ServiceUnavailable, match="cannot reach"):
         async with hollow_nodes(gone, Fleet(1), clock=RealClock()):
             pass
-
-
-ANSWERS = {
-    "in pieces": [b"HTTP/1.1 200 OK\r\nContent-", b"Length: 5\r\n\r\nab", b"cde"],
-    "in chunks": [b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", b"0\r\n\r\n"],
-    "without a body": [b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"],
-}
-
-
-@pytest.mark.parametrize("pieces", ANSWERS.values(), ids=ANSWERS.keys())
-def test_answers_are_read_however_they_come(pieces: list[bytes]) -> None:
-    from bireme.simulation.wire import Line
-
-    heard: list[int] = []
-    line = Line((b"", b""), lambda line, status, body: heard.append(status))
-    line.name = "n"
-    for number, piece in enumerate(pieces):
-        assert not heard, number
-        line.data_received(piece)
-    assert len(heard) == 1

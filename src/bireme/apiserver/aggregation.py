@@ -28,9 +28,10 @@ from bireme.apiserver.front_proxy import (
 from bireme.apiserver.kubelets import PASSED_BACK, ReplyChunks
 from bireme.apiserver.proxy import NOT_PASSED_BACK
 from bireme.apiserver.remote_documents import RemoteDocuments
+from bireme.http.answers import Reply
 from bireme.http.exposition import family, sample
 from bireme.http.interface import Answer, Connection, Identity, Request, Stream, Takeover
-from bireme.http.requests import Reply, RequestFailed, Session
+from bireme.http.requests import RequestFailed, Session
 from bireme.http.upgrades import splice
 from bireme.registry.access import Attempt
 from bireme.registry.api_services import PASSED, ApiServices, Condition, Remote

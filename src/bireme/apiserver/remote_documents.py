@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import orjson
 
 from bireme.api.errors import ApiError
-from bireme.http.requests import Reply
+from bireme.http.answers import Reply
 from bireme.registry.api_services import Remote
 
 Tree = dict[str, Any]

@@ -18,8 +18,8 @@ from bireme.api.kinds.meta import Object
 from bireme.api.scheme import Resource, Scheme, builtin
 from bireme.client.errors import from_answer, from_status
 from bireme.client.transport import Lane, Pairs, Told, Transport
+from bireme.http.answers import Reply
 from bireme.http.interface import Response
-from bireme.http.requests import Reply
 
 K = TypeVar("K", bound=Object)
 JSON = "application/json"

@@ -11,8 +11,9 @@ from bireme.api.kinds import core
 from bireme.api.kinds.meta import Object
 from bireme.api.scheme import Resource
 from bireme.client.errors import from_answer
+from bireme.http.answers import Reply
 from bireme.http.interface import Handler, Identity, Peer, Query, Request, Response, Stream
-from bireme.http.requests import Reply, RequestFailed, Session
+from bireme.http.requests import RequestFailed, Session
 
 Pairs = Sequence[tuple[str, str]]
 

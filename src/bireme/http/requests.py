@@ -16,14 +16,17 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
+from bireme.aio.overdue import Overdue
+from bireme.http import lines
+from bireme.http.answers import Reply
+from bireme.http.lines import KEEP_IDLE_S
+from bireme.http.plain import plain_request
 from bireme.http.upgrades import ClientWebSocket, Upgraded, open_upgraded
 
 Headers = Mapping[str, str | Sequence[str]]
 """What is sent; a name with several values is sent several times."""
 
 CONNECT_S = 10.0
-KEEP_IDLE_S = 60.0
-"""How long an idle connection is kept: well below the time after which our servers close it."""
 
 
 class RequestFailed(Exception):
@@ -32,15 +35,6 @@ class RequestFailed(Exception):
 
 class RequestTimedOut(RequestFailed):
     """The time given to the request ran out."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A whole answer. Header names are lower case."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +73,8 @@ class Session:
         self._timeout_s = timeout_s
         self._may_reach = may_reach
         self._client: aiohttp.ClientSession | None = None
+        self._lines: lines.Lines | None = None
+        self._overdue = Overdue(timeout_s)
 
     async def request(
         self,
@@ -96,21 +92,48 @@ class Session:
 
         `server_name` is what the server's certificate must bear, if that is not the host of the URL.
         """
-        timeout_s = timeout_s or self._timeout_s
+        said = {**self._headers, **headers} if headers else self._headers
         with _translated(url):
-            async with asyncio.timeout(timeout_s):
-                async with self._open(method, url, headers, body, tls, server_name) as response:
-                    if (response.content_length or 0) > limit:
-                        _hang_up(response)
-                        raise RequestFailed(f"{url}: answer too large")
-                    parts: list[bytes] = []
-                    async for part in response.content.iter_any():
-                        parts.append(part)
-                        limit -= len(part)
-                        if limit < 0:
-                            _hang_up(response)
-                            raise RequestFailed(f"{url}: answer too large")
-                    return Reply(response.status, _headers(response), b"".join(parts))
+            if isinstance(body, bytes) and not (self._unix_path or self._may_reach):
+                plain = plain_request(method, url, said, body, tls=tls or self._tls, server_name=server_name)
+                if plain is not None:
+                    return await self._ask(plain, timeout_s, limit)
+            async with asyncio.timeout(timeout_s or self._timeout_s):
+                return await self._gather(method, url, headers, body, tls, server_name, limit)
+
+    async def _ask(self, request: lines.Request, timeout_s: float | None, limit: int) -> Reply:
+        """The same on a connection of our own."""
+        if self._lines is None:
+            self._lines = lines.Lines(connect_s=CONNECT_S)
+        if timeout_s is None:
+            with self._overdue.limit():
+                return await self._lines.ask(request, limit=limit)
+        async with asyncio.timeout(timeout_s):
+            return await self._lines.ask(request, limit=limit)
+
+    async def _gather(
+        self,
+        method: str,
+        url: str,
+        headers: Headers | None,
+        body: bytes | AsyncIterator[bytes],
+        tls: ssl.SSLContext | None,
+        server_name: str | None,
+        limit: int,
+    ) -> Reply:
+        """The whole answer by way of the library."""
+        async with self._open(method, url, headers, body, tls, server_name) as response:
+            if (response.content_length or 0) > limit:
+                _hang_up(response)
+                raise RequestFailed(f"{url}: answer too large")
+            parts: list[bytes] = []
+            async for part in response.content.iter_any():
+                parts.append(part)
+                limit -= len(part)
+                if limit < 0:
+                    _hang_up(response)
+                    raise RequestFailed(f"{url}: answer too large")
+            return Reply(response.status, _headers(response), b"".join(parts))
 
     @asynccontextmanager
     async def stream(
@@ -189,6 +212,10 @@ class Session:
 
     async def close(self) -> None:
         """Close every connection."""
+        if self._lines is not None:
+            self._lines.close()
+            self._lines = None
+            await asyncio.sleep(0)  # connections are gone in the loop's next turn
         if self._client is not None:
             await self._client.close()
             self._client = None

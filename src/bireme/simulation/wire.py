@@ -1,83 +1,27 @@
-"""Lease renewals on bare connections: bytes that are made once, a time that is stamped in, an answer barely read.
+"""Lease renewals on bare connections: bytes that are made once, a time that is stamped in, an answer barely seen.
 
 A thousand requests a second through a client would cost a good part of a core; here one costs little more than its
-encryption. Some HTTP/1.1 connections take names from one queue, each with one request under way. Of an answer
-only the status and the length are read (RFC 9112).
+encryption. Some HTTP/1.1 connections take names from one queue, each with one request under way.
 """
 
 import asyncio
-import re
+import functools
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import cast
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from bireme.api.errors import ApiError, ServiceUnavailable
 from bireme.client.client import Patch
 from bireme.client.errors import from_answer
 from bireme.client.kubeconfig import Access
+from bireme.http.answers import Answered
+from bireme.http.lines import Line, Origin, connect
+from bireme.http.plain import PORTS
 from bireme.simulation.leases import PATH, patch_of
 
 LINES = 64
 ANSWER_S = 15.0
-_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
-_CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
-_CLOSE = re.compile(rb"\r\nconnection: *close", re.IGNORECASE)
-_LAST_CHUNK = b"0\r\n\r\n"
-
-
-class Line(asyncio.Protocol):
-    """One connection, with one request under way at most. `done(name, status, body)` hears of each answer."""
-
-    def __init__(self, head: tuple[bytes, bytes], done: Callable[["Line", int, bytes], None]) -> None:
-        self._before, self._after = head
-        self._done = done
-        self._read = b""
-        self.name = ""
-        self.transport: asyncio.Transport | None = None
-
-    @property
-    def is_open(self) -> bool:
-        return self.transport is not None and not self.transport.is_closing()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)  # uvloop's is none by its class
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self.transport = None
-        if self.name:
-            self._answer(0, b"")
-
-    def send(self, name: str, body: bytes) -> None:
-        """Have the lease patched."""
-        self.name = name
-        assert self.transport is not None
-        self.transport.write(b"%s%s%s%d\r\n\r\n%s" % (self._before, name.encode(), self._after, len(body), body))
-
-    def data_received(self, data: bytes) -> None:
-        read = self._read = self._read + data if self._read else data
-        end = read.find(b"\r\n\r\n")
-        if end < 0:
-            return
-        head = read[: end + 2]
-        length = _LENGTH.search(head)
-        if length is not None:
-            if len(read) < end + 4 + int(length[1]):
-                return
-        elif _CHUNKED.search(head) and not read.endswith(_LAST_CHUNK):
-            return
-        self._read = b""
-        if _CLOSE.search(head) and self.transport is not None:
-            self.transport.close()
-        self._answer(int(read[9:12]), read[end + 4 :])
-
-    def abort(self) -> None:
-        """Nothing more is awaited of it."""
-        if self.transport is not None:
-            self.transport.abort()
-
-    def _answer(self, status: int, body: bytes) -> None:
-        self._done(self, status, body)
+LONGEST_ANSWER = 1 << 20
 
 
 class WireRenewer:
@@ -86,7 +30,7 @@ class WireRenewer:
     def __init__(self, access: Access, *, lines: int = LINES) -> None:
         self._access = access
         url = urlsplit(access.server.rstrip("/"))
-        self._host, self._port = url.hostname or "", url.port or 443
+        self._origin = Origin(url.hostname or "", url.port or PORTS[url.scheme], access.tls, access.server_name or "")
         headers = {"Host": url.netloc, "User-Agent": "bireme-hollow", "Accept": "application/json", **access.headers}
         headers["Content-Type"] = Patch.MERGE.value
         told = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
@@ -94,7 +38,8 @@ class WireRenewer:
             f"PATCH {url.path}{PATH}".encode(),
             f" HTTP/1.1\r\n{told}Content-Length: ".encode(),
         )
-        self._lines = [Line(self._head, self._answered) for _ in range(lines)]
+        self._lines: list[Line | None] = [None] * lines
+        self._asked: dict[Line, str] = {}
         self._turn = asyncio.Lock()
         self._names: deque[str] = deque()
         self._failed: dict[str, ApiError] = {}
@@ -123,49 +68,45 @@ class WireRenewer:
 
     async def close(self) -> None:
         """Close every connection."""
-        for line in self._lines:
-            line.name = ""
+        self._abort(*filter(None, self._lines))
+
+    def _abort(self, *lines: Line) -> None:
+        """Await nothing more of these."""
+        for line in lines:
+            self._asked.pop(line, None)
             line.abort()
 
     async def _open_lines(self, count: int) -> None:
-        loop, access = asyncio.get_running_loop(), self._access
-        for line in self._lines[:count]:
-            if not line.is_open:
+        for place, line in enumerate(self._lines[:count]):
+            if line is None or not line.is_open:
                 async with asyncio.timeout(ANSWER_S):
-                    await loop.create_connection(
-                        lambda line=line: line,  # type: ignore[misc]
-                        self._host,
-                        self._port,
-                        ssl=access.tls,
-                        server_hostname=access.server_name or self._host,
-                    )
+                    self._lines[place] = await connect(self._origin)
 
-    def _next(self, line: Line) -> None:
-        if self._names and line.is_open and not line.name:
-            line.send(self._names.popleft(), self._body)
+    def _next(self, line: Line | None) -> None:
+        if self._names and line is not None and line.is_open and line not in self._asked:
+            name, (before, after), body = self._names.popleft(), self._head, self._body
+            self._asked[line] = name
+            request = b"%b%b%b%d\r\n\r\n%b" % (before, name.encode(), after, len(body), body)
+            line.ask(request, functools.partial(self._answered, line), limit=LONGEST_ANSWER)
 
-    def _answered(self, line: Line, status: int, body: bytes) -> None:
-        name, line.name = line.name, ""
-        if not 200 <= status < 300:
-            self._failed[name] = (
-                from_answer(status, body) if status else ServiceUnavailable("the connection was lost")
-            )
+    def _answered(self, line: Line, outcome: Answered | Exception) -> None:
+        name = self._asked.pop(line)
+        if isinstance(outcome, Exception):
+            self._failed[name] = ServiceUnavailable(str(outcome))
+        elif not 200 <= outcome.reply.status < 300:
+            self._failed[name] = from_answer(outcome.reply.status, outcome.reply.body)
         self._left -= 1
         if not self._left and self._all is not None and not self._all.done():
             self._all.set_result(None)
             return
         self._next(line)
-        if self._names and not any(each.is_open for each in self._lines):
+        if self._names and not any(each is not None and each.is_open for each in self._lines):
             self._give_up(ConnectionError("every connection was lost"))
 
     def _give_up(self, error: Exception) -> None:
         """Nothing more is to be had of this round: what is under way is cut, what waits has failed."""
-        waiting, self._names = list(self._names), deque()
-        for line in self._lines:
-            if line.name:
-                waiting.append(line.name)
-                line.name = ""
-                line.abort()
+        waiting, self._names = [*self._names, *self._asked.values()], deque()
+        self._abort(*self._asked)
         reason = ServiceUnavailable(f"cannot reach {self._access.server}: {error or type(error).__name__}")
         self._failed.update(dict.fromkeys(waiting, reason))
         if self._all is not None and not self._all.done():

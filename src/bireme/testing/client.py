@@ -11,7 +11,7 @@ import orjson
 
 from bireme.aio.clock import RealClock
 from bireme.api.errors import ApiError, NotFound
-from bireme.http.requests import Reply
+from bireme.http.answers import Reply
 from bireme.testing.manifests import objects
 from bireme.testing.resources import Resources, Served
 

@@ -18,8 +18,9 @@ from bireme.apiserver.authenticators.oidc import Issuer, OidcTokens
 from bireme.apiserver.authenticators.prover import ForUs
 from bireme.apiserver.authenticators.static_tokens import StaticTokens, TokenFileError
 from bireme.apiserver.authenticators.token_webhook import TokenWebhook, read_kubeconfig
+from bireme.http.answers import Reply
 from bireme.http.interface import Identity, Peer, Request
-from bireme.http.requests import Reply, RequestFailed
+from bireme.http.requests import RequestFailed
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 
