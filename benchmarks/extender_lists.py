@@ -21,7 +21,8 @@ from bireme.api.kinds import core, meta
 from bireme.client.client import Client
 from bireme.client.informer import Informer
 from bireme.client.transport import Pairs
-from bireme.http.requests import Reply, Session
+from bireme.http.answers import Reply
+from bireme.http.requests import Session
 from bireme.scheduler.extender import HttpExtender
 from bireme.scheduler.extender_nodes import ShownNodes
 from bireme.scheduler.extender_settings import Extender
