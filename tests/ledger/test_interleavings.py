@@ -1,11 +1,13 @@
 """Whatever happens in whatever order, the account is the sum of its promises, and no offer holds what a pod holds."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from bireme.ledger.columns import Load
 from bireme.ledger.ledger import Ledger
 from bireme.ledger.ports import NO_PORTS, PortSet
 
@@ -99,16 +101,28 @@ class Interleavings(RuleBasedStateMachine):
     @rule(node=NODES, amounts=SIZES, ports=PORTS, framework=FRAMEWORKS)
     def master_offers(self, node: str, amounts: dict[str, int], ports: PortSet, framework: str) -> None:
         wanted = {"pods": 1, **amounts}
-        taken = self.model.on(node)
-        fits = node in self.model.nodes and all(
-            amount <= 0 or amount <= self.model.free(node).get(name, 0) for name, amount in wanted.items()
-        )
-        fits = fits and not any(ports.overlaps(held.ports) for held in taken)
         name = f"o{self.number}"
         self.number += 1
+        fits = self.would_fit(node, wanted, ports)
         assert self.ledger.try_offer(name, node, wanted, ports=ports) is fits
         if fits:
             self.model.offers[name] = Held(node, wanted, ports, framework)
+
+    @rule(nodes=st.sets(NODES), amounts=SIZES, ports=PORTS, framework=FRAMEWORKS)
+    def master_offers_many(self, nodes: set[str], amounts: dict[str, int], ports: PortSet, framework: str) -> None:
+        load = Load({"pods": 1, **amounts})
+        names = {node: f"o{self.number + place}" for place, node in enumerate(sorted(nodes))}
+        self.number += len(nodes)
+        fitting = [node for node in names if self.would_fit(node, load.amounts, ports)]
+        assert self.ledger.try_offers(names, load, ports=ports) == [names[node] for node in fitting]
+        self.model.offers |= {names[node]: Held(node, dict(load.amounts), ports, framework) for node in fitting}
+
+    def would_fit(self, node: str, wanted: Mapping[str, int], ports: PortSet) -> bool:
+        return (
+            node in self.model.nodes
+            and all(amount <= 0 or amount <= self.model.free(node).get(name, 0) for name, amount in wanted.items())
+            and not any(ports.overlaps(held.ports) for held in self.model.on(node))
+        )
 
     @precondition(lambda self: self.model.offers)
     @rule(data=st.data(), parts=st.integers(0, 2))
@@ -170,7 +184,10 @@ class Interleavings(RuleBasedStateMachine):
     def who_reads_only_what_changed_misses_nothing(self) -> None:
         self.position, names = self.ledger.changed_since(self.position)
         assert names is not None
-        self.mirror |= dict(zip(names, self.ledger.free_of(names), strict=True))
+        resources, free = self.ledger.free_of(names)
+        self.mirror |= {
+            name: dict(zip(resources, amounts, strict=True)) for name, amounts in zip(names, free, strict=True)
+        }
         for node in self.ledger.nodes():
             assert self.mirror[node] == self.ledger.free(node)
 

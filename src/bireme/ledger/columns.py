@@ -161,15 +161,23 @@ class Columns:
             np.subtract(scored, load.scored, out=scored)
         self.touch(row)
 
+    def promise_each(self, rows: Sequence[int], load: Load) -> None:
+        """Add the load to what is promised of each of these rows, none of which comes twice."""
+        if rows:
+            self.promised[rows] += self.row_of(load)
+            self.scored[rows] += load.scored
+            for row in rows:
+                self.touch(row)
+
     def free(self, row: int) -> dict[str, int]:
         """What is left of the row by resource name; below 0 where more was bound than there is."""
         rest = self.allocatable[row] - self.promised[row]
         return {name: int(amount) for name, amount in zip(self.names, rest, strict=True)}
 
-    def free_of(self, rows: Sequence[int]) -> list[dict[str, int]]:
-        """The same for many rows at once."""
-        rest = self.allocatable[rows] - self.promised[rows]
-        return [dict(zip(self.names, each, strict=True)) for each in rest.tolist()] if rows else []
+    def free_of(self, rows: Sequence[int]) -> list[list[int]]:
+        """The same for many rows at once, as amounts in the order of `names`."""
+        found: list[list[int]] = (self.allocatable[rows] - self.promised[rows]).tolist() if rows else []
+        return found
 
     def numbers(self, row: int) -> RowNumbers:
         """The row as plain numbers, kept until it changes: faster than numpy for a few rows."""
@@ -184,15 +192,14 @@ class Columns:
             self._numbers[row] = found
         return found
 
-    def fits(self, row: int, amounts: Mapping[str, int]) -> bool:
-        """Whether every wanted amount is still free on the row."""
-        have, held = self.allocatable, self.promised
-        for name, amount in amounts.items():
-            if amount > 0:
-                index = self._column.get(name)
-                if index is None or amount > have.item(row, index) - held.item(row, index):
-                    return False
-        return True
+    def fits(self, rows: Sequence[int], load: Load) -> list[bool]:
+        """Of each of these rows, whether all that the load takes is still free."""
+        if not rows:
+            return []
+        wanted = self.row_of(load)
+        left = self.allocatable[rows] - self.promised[rows]
+        found: list[bool] = np.logical_and.reduce((left >= wanted) | (wanted <= 0), axis=1).tolist()
+        return found
 
     def touch(self, row: int) -> None:
         """The row changed: every reader will look at it again."""

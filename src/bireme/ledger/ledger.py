@@ -100,11 +100,22 @@ class Ledger:
 
     def try_offer(self, offer: str, node: str, amounts: Resources, *, ports: PortSet = NO_PORTS) -> bool:
         """Book the offer if all of it is free; whether it was."""
-        row = self.columns.rows.get(node)
-        if row is None or not self.columns.fits(row, amounts) or ports.overlaps(self.ports(node)):
-            return False
-        self._book(self._offers, offer, Promise(node, Load(dict(amounts)), ports))
-        return True
+        return bool(self.try_offers({node: offer}, Load(dict(amounts)), ports=ports))
+
+    def try_offers(self, offers: Mapping[str, str], load: Load, *, ports: PortSet = NO_PORTS) -> list[str]:
+        """Book an offer of the same amounts on each of these nodes where all of it is free; those offers."""
+        rows = {
+            node: row
+            for node in offers
+            if (row := self.columns.rows.get(node)) is not None
+            and ((taken := self._ports.get(node)) is None or not ports.overlaps(taken))
+        }
+        fits = self.columns.fits([*rows.values()], load)
+        free = [node for node, is_free in zip(rows, fits, strict=True) if is_free]
+        self.columns.promise_each([rows[node] for node in free], load)
+        for node in free:
+            self._hold(self._offers, offers[node], Promise(node, load, ports, counted=True))
+        return [offers[node] for node in free]
 
     def release_offer(self, offer: str) -> None:
         """The offer was declined, rescinded or used up; twice is once."""
@@ -141,11 +152,14 @@ class Ledger:
         row = self.columns.rows.get(node)
         return {} if row is None else self.columns.free(row)
 
-    def free_of(self, nodes: Sequence[str]) -> list[dict[str, int]]:
-        """What is free of each of these nodes, as `free` says it, at the price of one look."""
+    def free_of(self, nodes: Sequence[str]) -> tuple[tuple[str, ...], list[Sequence[int]]]:
+        """What is free of each of these nodes at the price of one look: names, and amounts of these for each node.
+
+        For a node that is not there, no amounts.
+        """
         rows = [self.columns.rows.get(node) for node in nodes]
         found = iter(self.columns.free_of([row for row in rows if row is not None]))
-        return [{} if row is None else next(found) for row in rows]
+        return tuple(self.columns.names), [() if row is None else next(found) for row in rows]
 
     def changed_since(self, position: int) -> tuple[int, list[str] | None]:
         """The nodes of which something changed since `position`, and the position now; None for who knows which."""
@@ -174,12 +188,15 @@ class Ledger:
             told()
 
     def _book(self, book: dict[str, Promise], holder: str, promise: Promise) -> None:
+        self._hold(book, holder, promise)
+        self._count(promise)
+
+    def _hold(self, book: dict[str, Promise], holder: str, promise: Promise) -> None:
         book[holder] = promise
         self._held.setdefault(promise.node, {})[holder] = promise
         if promise.ports:
             taken = self._ports.get(promise.node)
             self._ports[promise.node] = promise.ports if taken is None else taken | promise.ports
-        self._count(promise)
 
     def _count(self, promise: Promise) -> None:
         row = self.columns.rows.get(promise.node)

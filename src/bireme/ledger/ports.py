@@ -6,7 +6,7 @@ Mesos ports holds each of its ports in TCP and UDP, since a task may use either.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from bireme.api.kinds import core
@@ -25,6 +25,7 @@ class PortSet:
 
     bits: int = 0
     at: tuple[tuple[str, int], ...] = ()
+    _ranges: tuple[tuple[int, int], ...] | None = field(default=None, init=False, compare=False, repr=False)
 
     @classmethod
     def of(cls, pairs: Iterable[Port], *, address: str = "") -> "PortSet":
@@ -89,20 +90,23 @@ class PortSet:
         here = dict(self.at)
         return any(here.get(address, 0) & bits for address, bits in other.at)
 
-    def ranges(self) -> list[tuple[int, int]]:
-        """The port numbers taken in any protocol, as ranges with both ends included, in order."""
+    def ranges(self) -> tuple[tuple[int, int], ...]:
+        """The port numbers taken in any protocol, as ranges with both ends included, in order; found once."""
+        if self._ranges is None:
+            object.__setattr__(self, "_ranges", tuple(self._find_ranges()))
+        return self._ranges or ()
+
+    def _find_ranges(self) -> Iterator[tuple[int, int]]:
         mask, bits = (1 << _SPAN) - 1, self.anywhere
         rest = (bits & mask) | (bits >> _SPAN & mask) | (bits >> 2 * _SPAN)
-        found = []
         start = 0
         while rest:
             skip = (rest & -rest).bit_length() - 1
             rest >>= skip
             length = (~rest & (rest + 1)).bit_length() - 1
-            found.append((start + skip, start + skip + length - 1))
+            yield start + skip, start + skip + length - 1
             rest >>= length
             start += skip + length
-        return found
 
 
 NO_PORTS = PortSet()

@@ -11,7 +11,7 @@ from bireme.api import resources
 from bireme.api.kinds import core
 from bireme.mesos import amounts
 from bireme.mesos.amounts import Amounts, Ranges
-from bireme.mesos.messages import Message, Shared
+from bireme.mesos.messages import Message, Shared, SharedList
 from bireme.mesos.roster import Agent
 
 ATTRIBUTE = "mesos.bireme.dev/attribute."
@@ -60,7 +60,7 @@ def _address(node: core.Node, kind: str) -> str:
 
 def attributes(labels: Mapping[str, str]) -> list[Message]:
     """Attributes, sorted by name."""
-    return [Shared(_attribute(name.removeprefix(ATTRIBUTE), value)) for name, value in sorted(labels.items())]
+    return SharedList(_attribute(name.removeprefix(ATTRIBUTE), value) for name, value in sorted(labels.items()))
 
 
 def _attribute(name: str, value: str) -> Message:

@@ -137,7 +137,7 @@ class Allocator:
         self._plan = []
         self._woken |= dict.fromkeys(self.filters.expire(now))
         if self._woken and not self._queue:
-            self._queue, self._woken = self._shuffled(list(self._woken)), {}
+            self._queue, self._woken = self._shuffled([*filter(self._has_something, self._woken)]), {}
         if len(self._queue) >= self._many:
             self._plan_turns(len(self._queue) if batch is None else batch)
 
@@ -159,6 +159,10 @@ class Allocator:
                 role, framework_id = self._seats.seat(number)
                 return [Grant(agent.agent_id, framework_id, role, agent.free)]
         return []
+
+    def _has_something(self, agent_id: str) -> bool:
+        agent = self._agents.get(agent_id)
+        return agent is not None and bool(agent.free.scalars)
 
     def _shuffled(self, agent_ids: list[str]) -> list[str]:
         chances = np.frombuffer(self._random.randbytes(8 * len(agent_ids)), dtype=np.uint64)

@@ -5,9 +5,9 @@ The master is four layers of one class, each in a file of its own, each knowing 
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from random import Random
 from uuid import UUID, uuid4
 
@@ -23,8 +23,9 @@ from bireme.mesos.roster import Agent, Framework, Roster, Task
 from bireme.mesos.watchers import Watchers
 
 GROUP_OFFERS = 50
-BATCH_OFFERS, BATCH_SEEN = 250, 2000  # offers made, and agents looked at, between two turns of the loop
+BATCH_OFFERS, BATCH_SEEN = 250, 1000  # offers made, and agents looked at, between two turns of the loop
 _KNOWN_AMOUNTS = 4096
+_Free = tuple[tuple[str, ...], tuple[int, ...], Ranges, Ranges]  # names, amounts, ports of others, ports of tasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class Core:
         self._ledger_position = 0
         self._counted: dict[str, Amounts] = {}
         self._total: dict[str, int] = {}
-        self._amounts: dict[tuple[Ranges, tuple[int, ...]], Amounts] = {}
+        self._amounts: dict[_Free, Amounts] = {}
         self.counts: dict[str, int] = {}
         self.watchers = Watchers(self.offers)
         self.start_time = self.clock.now().timestamp()
@@ -142,31 +143,42 @@ class Core:
             return
         self.look_at_agents()
         self.allocator.begin(now=now, batch=BATCH_OFFERS)
-        made: dict[str, list[Message]] = {}
+        made: list[Offer] = []
         left = BATCH_OFFERS
         while left > 0 and (grants := self.allocator.grants(left)):
             left -= len(grants)
-            for grant in grants:
-                self._offer(grant, now, made)
+            made += self._make_offers(grants, now)
         if self.allocator.waiting or self.unseen:
             self.wake()
-        for framework_id, messages in made.items():
-            framework = self.roster.frameworks[framework_id]
-            framework.count("offers/sent", len(messages))
-            for start in range(0, len(messages), GROUP_OFFERS):
-                self.send(framework, events.offers(messages[start : start + GROUP_OFFERS]))
+        self._send_offers(made)
         self.allocation_runs += 1
         self.allocation_ms = (self.clock.monotonic() - now) * 1000
 
-    def _offer(self, grant: Grant, now: float, made: dict[str, list[Message]]) -> None:
-        agent = self.roster.agents[grant.agent_id]
-        offer_id = self.roster.new_offer_id()
-        offer = Offer(offer_id, grant.framework_id, grant.agent_id, agent.node, grant.role, grant.amounts, now)
-        if not self.offers.try_make(offer):
-            self.touched(agent)
-            return
-        executors = {task.executor_id for task in agent.tasks.values() if task.framework_id == grant.framework_id}
-        made.setdefault(grant.framework_id, []).append(events.offer(offer, agent, sorted(executors)))
+    def _make_offers(self, grants: Iterable[Grant], now: float) -> list[Offer]:
+        """Put out what was granted, if the ledger has it; agents that stand otherwise are looked at again."""
+        agents, new_id = self.roster.agents, self.roster.new_offer_id
+        wanted = [
+            Offer(new_id(), framework_id, agent_id, agents[agent_id].node, role, free, now)
+            for agent_id, framework_id, role, free in grants
+        ]
+        made = self.offers.make(wanted)
+        if len(made) < len(wanted):
+            for offer in wanted:
+                if self.offers.get(offer.offer_id) is None:
+                    self.touched(agents[offer.agent_id])
+        return made
+
+    def _send_offers(self, made: Iterable[Offer]) -> None:
+        messages: dict[str, list[Message]] = {}
+        for offer in made:
+            agent = self.roster.agents[offer.agent_id]
+            message = events.offer(offer, agent, agent.executors_of(offer.framework_id))
+            messages.setdefault(offer.framework_id, []).append(message)
+        for framework_id, offers in messages.items():
+            framework = self.roster.frameworks[framework_id]
+            framework.count("offers/sent", len(offers))
+            for start in range(0, len(offers), GROUP_OFFERS):
+                self.send(framework, events.offers(offers[start : start + GROUP_OFFERS]))
 
     def shares(self) -> dict[str, float]:
         """The dominant share of every role that a framework is or was subscribed to."""
@@ -180,21 +192,26 @@ class Core:
 
     def free(self, agent: Agent) -> Amounts:
         """What could be offered of an agent now."""
-        return self._offerable(agent, self.ledger.free(agent.node))
+        return self._offerable([agent])[0]
 
-    def _offerable(self, agent: Agent, vector: Mapping[str, int]) -> Amounts:
-        """What of a node's free vector can be offered; agents with as much free share one record."""
-        if vector.get("pods", 1) < 1:
-            return amounts.NOTHING
-        ports, taken = self._ports, self.ledger.ports(agent.node)
-        if taken or agent.ports:
-            ports = amounts.difference(self._ports, (*taken.ranges(), *agent.ports))
-        key = (ports, tuple(vector.values()))
-        found = self._amounts.get(key)
-        if found is None:
-            if len(self._amounts) >= _KNOWN_AMOUNTS:
-                self._amounts.clear()
-            found = self._amounts[key] = amounts.from_node(vector, ports=ports)
+    def _offerable(self, agents: Sequence[Agent]) -> list[Amounts]:
+        """What could be offered of each of these agents; those with as much free share one record."""
+        names, free = self.ledger.free_of([agent.node for agent in agents])
+        found = []
+        for agent, left in zip(agents, free, strict=True):
+            key = (names, tuple(left), self.ledger.ports(agent.node).ranges(), agent.ports)
+            known = self._amounts.get(key)
+            found.append(self._read_free(key) if known is None else known)
+        return found
+
+    def _read_free(self, key: _Free) -> Amounts:
+        if len(self._amounts) >= _KNOWN_AMOUNTS:
+            self._amounts.clear()
+        names, left, *taken = key
+        vector = dict(zip(names, left, strict=False))
+        ports = amounts.difference(self._ports, itertools.chain(*taken))
+        found = amounts.NOTHING if vector.get("pods", 1) < 1 else amounts.from_node(vector, ports=ports)
+        self._amounts[key] = found
         return found
 
     def look_at_agents(self) -> None:
@@ -209,10 +226,9 @@ class Core:
         for node in by_node if nodes is None else nodes:
             if (known := by_node.get(node)) is not None:
                 self.unseen[known.agent_id] = known
-        seen = [self.unseen.pop(agent_id) for agent_id in list(islice(self.unseen, BATCH_SEEN))]
+        seen = [self.unseen.pop(agent_id) for agent_id in list(itertools.islice(self.unseen, BATCH_SEEN))]
         active = [agent for agent in seen if agent.active and agent.agent_id in self.roster.agents]
-        for agent, vector in zip(active, self.ledger.free_of([agent.node for agent in active]), strict=True):
-            free = self._offerable(agent, vector)
+        for agent, free in zip(active, self._offerable(active), strict=True):
             if self.allocator.knows(agent.agent_id):
                 self.allocator.set_free(agent.agent_id, free)
             else:

@@ -2,11 +2,12 @@
 
 import struct
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address
 
 from bireme.mesos import amounts
 from bireme.mesos.amounts import Amounts
-from bireme.mesos.messages import Message, Shared
+from bireme.mesos.messages import Message, Shared, SharedList
 from bireme.mesos.offers import Offer
 from bireme.mesos.roster import Agent, Framework, Task
 
@@ -55,17 +56,27 @@ def offer(made: Offer, agent: Agent, executors: Iterable[str]) -> Message:
     """An Offer message."""
     found: Message = {
         "id": {"value": made.offer_id},
-        "framework_id": {"value": made.framework_id},
-        "agent_id": {"value": agent.agent_id},
+        "framework_id": _identifier(made.framework_id),
+        "agent_id": _identifier(made.agent_id),
         "hostname": agent.hostname,
         "url": agent.url,
         "resources": _resources(made.amounts, made.role),
         "attributes": agent.attributes,
         "executor_ids": [{"value": each} for each in executors],
-        "allocation_info": {"role": made.role},
+        "allocation_info": _allocation(made.role),
     }
     found |= domain(agent)
     return found
+
+
+@lru_cache(maxsize=1 << 15)
+def _identifier(value: str) -> Message:
+    return Shared({"value": value})
+
+
+@lru_cache(maxsize=1 << 12)
+def _allocation(role: str) -> Message:
+    return Shared({"role": role})
 
 
 _written: dict[tuple[int, str], tuple[Amounts, list[Message]]] = {}
@@ -79,7 +90,7 @@ def _resources(offered: Amounts, role: str) -> list[Message]:
     if known is None or known[0] is not offered:
         if len(_written) >= _MAX_WRITTEN:
             _written.clear()
-        known = _written[key] = (offered, [Shared(each) for each in amounts.write(offered, role=role)])
+        known = _written[key] = (offered, SharedList(amounts.write(offered, role=role)))
     return known[1]
 
 

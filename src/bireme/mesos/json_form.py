@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from bireme.mesos.messages import EnumType, Field, Message, MessageType, Shared, find
+from bireme.mesos.messages import EnumType, Field, Message, MessageType, Shared, SharedList, find, message
 
 MAX_DEPTH = 100
 _RANGES = {
@@ -162,31 +162,42 @@ def write(value: Message, of: MessageType) -> dict[str, Any]:
     """The JSON tree of a message, with stated defaults filled in."""
     tree: dict[str, Any] = {}
     for name, item in value.items():
+        if name in of.plain:
+            tree[name] = item
+            continue
         field = of.fields[name]
         if field.map:
             tree[name] = {key: _written(field, part) for key, part in item.items()}
         elif not field.repeated:
             tree[name] = _written(field, item)
         elif item:
-            tree[name] = [_written(field, part) for part in item]
+            tree[name] = _written_list(field, item)
     for field in of.defaults:
         tree.setdefault(field.name, field.default)
     return tree
 
 
+def _written_list(field: Field, items: list[Any]) -> Any:
+    if not isinstance(items, SharedList):
+        return [_written(field, part) for part in items]
+    if items.json is None:
+        items.json = _fragment(orjson.dumps([_written(field, part) for part in items]))
+    return items.json
+
+
+def _fragment(written: bytes) -> orjson.Fragment:
+    return orjson.Fragment(bytes(memoryview(written)))  # a copy, since the first has room to spare
+
+
 def _written(field: Field, item: Any) -> Any:
+    if isinstance(item, Shared):
+        if item.json is None:
+            item.json = _fragment(dump(item, message(field.type)))
+        return item.json
+    if isinstance(item, dict):
+        return write(item, message(field.type))
     if field.type == "bytes":
         return base64.b64encode(item).decode()
     if field.type == "double" and not math.isfinite(item):
         return "NaN" if item != item else "Infinity" if item > 0 else "-Infinity"
-    if field.is_scalar:
-        return item
-    kind = find(field.type)
-    if isinstance(kind, EnumType):
-        return item
-    if isinstance(item, Shared):
-        if item.json is None:
-            written = memoryview(dump(item, kind))
-            item.json = orjson.Fragment(bytes(written))  # a copy, since the first has room to spare
-        return item.json
-    return write(item, kind)
+    return item

@@ -7,7 +7,7 @@ Source: Mesos 1.11 protocol definitions, restated in `messages.txt`.
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -24,6 +24,16 @@ class Shared(Message):
         super().__init__(value)
         self.json: Any = None
         self.wire: bytes | None = None
+
+
+class SharedList(list[Message]):
+    """The messages of a repeated field, as `Shared` is one; `Shared` themselves."""
+
+    __slots__ = ("json",)
+
+    def __init__(self, values: Iterable[Message]) -> None:
+        super().__init__(map(Shared, values))
+        self.json: Any = None
 
 
 SCALARS = frozenset(("double", "bool", "string", "bytes", "int32", "int64", "uint32", "uint64"))
@@ -62,12 +72,16 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class MessageType:
-    """A message: its fields by name and by number; `defaults` are those that JSON shows though unset."""
+    """A message: its fields by name and by number; `defaults` are those that JSON shows though unset.
+
+    `plain` are single fields whose values are JSON as they stand.
+    """
 
     name: str
     fields: Mapping[str, Field]
     numbered: Mapping[int, Field]
     defaults: tuple[Field, ...]
+    plain: frozenset[str]
 
 
 @functools.cache
@@ -80,6 +94,7 @@ def find(name: str) -> MessageType | EnumType:
     return _enum(name, body) if is_enum else _message(name, body)
 
 
+@functools.cache
 def message(name: str) -> MessageType:
     """The message of a full name. Raises Unknown."""
     found = find(name)
@@ -144,7 +159,13 @@ def _enum(name: str, body: str) -> EnumType:
 def _message(name: str, body: str) -> MessageType:
     fields = {field.name: field for field in (_field(name, part.strip()) for part in body.split(";") if part.strip())}
     shown = tuple(field for field in fields.values() if field.default is not None and not field.deprecated)
-    return MessageType(name, fields, {field.number: field for field in fields.values()}, shown)
+    plain = frozenset(field.name for field in fields.values() if _is_plain(field))
+    return MessageType(name, fields, {field.number: field for field in fields.values()}, shown, plain)
+
+
+def _is_plain(field: Field) -> bool:
+    single = not field.repeated and not field.map
+    return single and (field.type in SCALARS - {"bytes", "double"} or _lines().get(field.type, (False, ""))[0])
 
 
 def _field(owner: str, text: str) -> Field:

@@ -4,11 +4,12 @@ Every offer is held in the ledger from the moment it is made until it is answere
 so nothing else is promised the same resources; of ports it holds both protocols.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import takewhile
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from bireme.ledger.columns import Load
 from bireme.ledger.ports import NO_PORTS, PortSet
 from bireme.mesos.amounts import NOTHING, Amounts, to_node
 
@@ -16,7 +17,7 @@ from bireme.mesos.amounts import NOTHING, Amounts, to_node
 class Ledger(Protocol):
     """What the master needs of the account of free resources (`ledger/ledger.py`)."""
 
-    def try_offer(self, offer: str, node: str, amounts: Mapping[str, int], *, ports: PortSet = NO_PORTS) -> bool: ...
+    def try_offers(self, offers: Mapping[str, str], load: Load, *, ports: PortSet = NO_PORTS) -> Sequence[str]: ...
 
     def release_offer(self, offer: str) -> None: ...
 
@@ -28,9 +29,7 @@ class Ledger(Protocol):
         ports: Mapping[str, PortSet] | None = None,
     ) -> None: ...
 
-    def free(self, node: str) -> Mapping[str, int]: ...
-
-    def free_of(self, nodes: Sequence[str]) -> Sequence[Mapping[str, int]]: ...
+    def free_of(self, nodes: Sequence[str]) -> tuple[tuple[str, ...], Sequence[Sequence[int]]]: ...
 
     def changed_since(self, position: int) -> tuple[int, Sequence[str] | None]: ...
 
@@ -47,8 +46,7 @@ class Account(Protocol):
     ) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(NamedTuple):
     """One agent's resources, promised to one framework in one role."""
 
     offer_id: str
@@ -68,23 +66,33 @@ class Offers:
         self._offers: dict[str, Offer] = {}
         self._by_agent: dict[str, set[str]] = {}
         self._by_framework: dict[str, set[str]] = {}
-        self._booked: tuple[Amounts, dict[str, int], PortSet] = (NOTHING, {"pods": 1}, NO_PORTS)
+        self._booked: tuple[Amounts, Load, PortSet] = (NOTHING, Load({"pods": 1}), NO_PORTS)
         self._held: set[str] = set()  # out, or taken and not given back yet
 
     def __len__(self) -> int:
         return len(self._offers)
 
-    def try_make(self, offer: Offer) -> bool:
-        """Put an offer out, if the ledger still has what it promises."""
-        amounts, ports = self._as_booked(offer.amounts)
-        if not self._ledger.try_offer(offer.offer_id, offer.node, amounts, ports=ports):
-            return False
-        self._account.charge(offer.framework_id, offer.role, offer.amounts.scalars, turns=1)
-        self._held.add(offer.offer_id)
-        self._offers[offer.offer_id] = offer
-        self._by_agent.setdefault(offer.agent_id, set()).add(offer.offer_id)
-        self._by_framework.setdefault(offer.framework_id, set()).add(offer.offer_id)
-        return True
+    def make(self, offers: Iterable[Offer]) -> list[Offer]:
+        """Put out those offers of which the ledger still has what they promise. No two are of one agent."""
+        alike: dict[int, list[Offer]] = {}
+        for offer in offers:
+            alike.setdefault(id(offer.amounts), []).append(offer)
+        return [offer for group in alike.values() for offer in self._make_alike(group)]
+
+    def _make_alike(self, offers: Sequence[Offer]) -> list[Offer]:
+        """The same where all promise the same amounts."""
+        amounts = offers[0].amounts
+        load, ports = self._as_booked(amounts)
+        booked = set(self._ledger.try_offers({offer.node: offer.offer_id for offer in offers}, load, ports=ports))
+        made = [offer for offer in offers if offer.offer_id in booked]
+        for offer in made:
+            self._held.add(offer.offer_id)
+            self._offers[offer.offer_id] = offer
+            self._by_agent.setdefault(offer.agent_id, set()).add(offer.offer_id)
+            self._by_framework.setdefault(offer.framework_id, set()).add(offer.offer_id)
+        for (framework_id, role), turns in Counter((offer.framework_id, offer.role) for offer in made).items():
+            self._account.charge(framework_id, role, amounts.scalars, times=turns, turns=turns)
+        return made
 
     def get(self, offer_id: str) -> Offer | None:
         return self._offers.get(offer_id)
@@ -139,9 +147,9 @@ class Offers:
         """Offers made before `moment_s`; those were made first."""
         return list(takewhile(lambda offer: offer.made_s < moment_s, self._offers.values()))
 
-    def _as_booked(self, amounts: Amounts) -> tuple[dict[str, int], PortSet]:
+    def _as_booked(self, amounts: Amounts) -> tuple[Load, PortSet]:
         """What the ledger holds for an offer of these amounts."""
         if self._booked[0] is not amounts:
             ports = PortSet.spanning(amounts.ranges.get("ports", ()))
-            self._booked = (amounts, {**to_node(amounts), "pods": 1}, ports)
+            self._booked = (amounts, Load({**to_node(amounts), "pods": 1}), ports)
         return self._booked[1], self._booked[2]

@@ -65,6 +65,12 @@ class Agent:
         self.tasks.pop((task.framework_id, task.task_id), None)
         self._ports = None
 
+    def executors_of(self, framework_id: str) -> list[str]:
+        """The executors of a framework that run here, by id."""
+        if not self.tasks:
+            return []
+        return sorted({task.executor_id for task in self.tasks.values() if task.framework_id == framework_id})
+
     @property
     def active(self) -> bool:
         """Whether it may be offered."""
