@@ -31,6 +31,11 @@ ONE_OF: Tree = {
 @pytest.mark.parametrize(
     ("schema", "value", "message"),
     [
+        pytest.param({"type": "integer"}, 2**63, 'must be of type integer: "number"', id="too many bits"),
+        pytest.param(
+            {"type": "integer"}, 2.0**53, 'must be of type integer: "number"', id="too large for a fraction"
+        ),
+        pytest.param({"type": "integer"}, 1.5, 'must be of type integer: "number"', id="a fraction"),
         pytest.param({"type": "integer"}, True, 'must be of type integer: "boolean"', id="a flag is no number"),
         pytest.param({"type": "number", "multipleOf": 0.5}, 0.7, "should be a multiple of 0.5", id="multiple"),
         pytest.param({"type": "string", "format": "ipv4"}, "::1", 'must be of type ipv4: "::1"', id="format"),
@@ -53,6 +58,8 @@ def test_faults(schema: Tree, value: Any, message: str) -> None:
     ("schema", "value"),
     [
         pytest.param({"type": "integer"}, 2.0, id="a whole number with a point"),
+        pytest.param({"type": "integer"}, -(2**63), id="the least of 64 bits"),
+        pytest.param({"type": "integer", "format": "int32"}, 2**31, id="a format of numbers, which nobody holds to"),
         pytest.param({"type": "string", "nullable": True}, None, id="a null that may be"),
         pytest.param({"type": "string", "format": "of-their-own"}, "x", id="a format that nobody knows"),
         pytest.param({"x-kubernetes-int-or-string": True}, "80%", id="int or string"),

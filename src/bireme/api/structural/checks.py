@@ -42,6 +42,7 @@ _NAMES: Mapping[type, str] = {
 }
 _ALL = (str, int, float, bool, dict, list)
 _HELD = (dict, list)
+_NUMBERS = (int, float)
 
 
 def compile_check(schema: Tree) -> Check | None:
@@ -69,11 +70,14 @@ def compile_check(schema: Tree) -> Check | None:
 
     def check(value: Any, place: Place, faults: Faults) -> None:
         found = table.get(value.__class__)
-        if found is None:
-            if not (whole and value.__class__ is float and value.is_integer()):
-                _wrong_type(value, wanted, place, faults)
+        if whole and value.__class__ in _NUMBERS:
+            if not _is_whole(value):
+                _wrong_type(float(value), wanted, place, faults)
                 return
             found = ints
+        if found is None:
+            _wrong_type(value, wanted, place, faults)
+            return
         for step in found:
             step(value, place, faults)
 
@@ -109,6 +113,13 @@ def _types_of(schema: Tree) -> tuple[type, ...]:
     if schema.get(INT_OR_STRING):
         return (int, str)
     return _TYPES.get(schema.get("type") or "", ())
+
+
+def _is_whole(value: float) -> bool:
+    """Whether a number is an integer to clients: 64 bits, or a fraction of nothing that is told exactly."""
+    if isinstance(value, int):
+        return -(2**63) <= value < 2**63
+    return value.is_integer() and abs(value) < 2**53
 
 
 def _wrong_type(value: Any, wanted: str, place: Place, faults: Faults) -> None:
