@@ -9,8 +9,9 @@ from bireme.apiserver.authenticators.front_proxy import FrontProxy
 from bireme.apiserver.authenticators.oidc import Issuer, OidcTokens
 from bireme.apiserver.authenticators.prover import ForUs, Prover
 from bireme.apiserver.authenticators.static_tokens import StaticTokens
-from bireme.apiserver.authenticators.token_webhook import TokenWebhook, read_kubeconfig
+from bireme.apiserver.authenticators.token_webhook import TokenWebhook
 from bireme.apiserver.authenticators.usual import usual_provers
+from bireme.apiserver.webhook_kubeconfig import read_kubeconfig
 from bireme.config import Config
 from bireme.http.certificates import common_name_of
 from bireme.registry.tokens import ServiceAccountTokens

@@ -17,7 +17,8 @@ from bireme.apiserver.authenticators.front_proxy import FrontProxy
 from bireme.apiserver.authenticators.oidc import Issuer, OidcTokens
 from bireme.apiserver.authenticators.prover import ForUs
 from bireme.apiserver.authenticators.static_tokens import StaticTokens, TokenFileError
-from bireme.apiserver.authenticators.token_webhook import TokenWebhook, read_kubeconfig
+from bireme.apiserver.authenticators.token_webhook import TokenWebhook
+from bireme.apiserver.webhook_kubeconfig import read_kubeconfig
 from bireme.http.answers import Reply
 from bireme.http.interface import Identity, Peer, Request
 from bireme.http.requests import RequestFailed

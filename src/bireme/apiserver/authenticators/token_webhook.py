@@ -5,15 +5,11 @@ The file that names the server is a kubeconfig. Source: the Kubernetes documenta
 
 import hashlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import orjson
 import structlog
 
-from bireme.api.codec import yaml
-from bireme.api.errors import ApiError
-from bireme.http.certificates import Pair, client_context
 from bireme.http.interface import Identity
 from bireme.http.requests import RequestFailed, Session
 from bireme.registry.tokens import Proven
@@ -24,10 +20,6 @@ HOLDS_S = 120.0
 ANSWER_S = 30.0
 LARGEST_ANSWER = 1 << 20
 REMEMBERED = 4096
-
-
-class WebhookConfigError(Exception):
-    """The file that names the server can't be used."""
 
 
 class TokenWebhook:
@@ -92,35 +84,3 @@ def proven_by(review: Any, wanted: tuple[str, ...]) -> Proven | None:
     extra = {str(key): [str(one) for one in values] for key, values in (user.get("extra") or {}).items()}
     groups = tuple(str(group) for group in user.get("groups") or ())
     return Proven(Identity(str(user["username"]), groups, str(user.get("uid") or ""), extra), meant)
-
-
-def read_kubeconfig(path: Path) -> tuple[str, Session]:
-    """The server of a kubeconfig's current context, and a session towards it. WebhookConfigError."""
-    try:
-        tree = yaml.parse(path.read_bytes())
-        contexts = {one["name"]: one["context"] for one in tree.get("contexts") or ()}
-        context = contexts[tree["current-context"]]
-        cluster = next(one["cluster"] for one in tree["clusters"] if one["name"] == context["cluster"])
-        user = (
-            next((one["user"] for one in tree.get("users") or () if one["name"] == context.get("user")), None) or {}
-        )
-        trusted = _bytes(cluster, "certificate-authority", path)
-        pair = None
-        if shown := _bytes(user, "client-certificate", path):
-            pair = Pair(shown, _bytes(user, "client-key", path) or b"")
-        headers = {"authorization": f"Bearer {user['token']}"} if user.get("token") else {}
-        tls = client_context(trusted, pair)
-        return str(cluster["server"]), Session(tls=tls, headers=headers, timeout_s=ANSWER_S)
-    except (OSError, KeyError, StopIteration, TypeError, AttributeError, ValueError, ApiError) as error:
-        raise WebhookConfigError(f"{path} is no kubeconfig of a webhook: {type(error).__name__}: {error}") from error
-
-
-def _bytes(tree: dict[str, Any], name: str, path: Path) -> bytes | None:
-    """A file of the kubeconfig, or the data that stands in its place."""
-    import base64
-
-    if data := tree.get(f"{name}-data"):
-        return base64.b64decode(str(data))
-    if file := tree.get(name):
-        return (path.parent / str(file)).read_bytes()
-    return None
