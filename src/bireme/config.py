@@ -62,6 +62,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     audit_log_path: Path | None = None
     audit_log_max_megabytes: int = 100
     audit_log_max_backups: int = 10
+    audit_webhook_config: Path | None = None
+    audit_webhook_batch_max_size: int = 400
+    audit_webhook_batch_max_wait_s: float = 30.0
     scheduler_config_file: Path | None = None
     scheduler_plugin_files: tuple[Path, ...] = ()
 

@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -18,6 +20,10 @@ from bireme.http.interface import Answer, Identity, Peer, Query, Request, Respon
 from bireme.registry.verbs import Registry
 from bireme.registry.wiring import build_registry, fill_registry, run_registry
 from bireme.store.memory import MemoryStore
+
+tests = str(Path(__file__).parent.parent)  # lets the tests here import what stands in `tests/support`
+if tests not in sys.path:
+    sys.path.insert(0, tests)
 
 ADMIN = Identity("admin", ("system:masters",))
 

@@ -13,6 +13,7 @@ from bireme.assembly.api import serve_api
 from bireme.http.interface import Identity, Peer, Query, Request, Stream
 from bireme.registry.access import Attempt
 from bireme.store.memory import MemoryStore
+from support.audit import Kept
 
 POLICY = """
 apiVersion: audit.k8s.io/v1
@@ -103,7 +104,7 @@ async def told(tmp_path, *requests: Request) -> list[dict]:
     """The events of these requests."""
     events: list[dict] = []
     clock = RealClock()
-    audit = Audit(policy_of(tmp_path), events.append, lambda: datetime(2026, 5, 1, 1, 2, 3, 456, tzinfo=UTC))
+    audit = Audit(policy_of(tmp_path), {"log": Kept(events)}, lambda: datetime(2026, 5, 1, 1, 2, 3, 456, tzinfo=UTC))
     async with serve_api(MemoryStore(clock=clock), clock=clock, audit=audit) as api:
         events.clear()
         for one in requests:

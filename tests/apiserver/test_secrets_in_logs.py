@@ -12,6 +12,7 @@ from bireme.apiserver.audit_policy import read_policy
 from bireme.assembly.api import serve_api
 from bireme.http.interface import Identity, Peer, Query, Request
 from bireme.store.memory import MemoryStore
+from support.audit import Kept
 
 CANARY = "canary0123456789"
 POLICY = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n"
@@ -55,7 +56,7 @@ async def test_c23_credentials_are_in_no_log(tmp_path, capfd):
     events: list[dict] = []
     clock = RealClock()
     with structlog.testing.capture_logs() as logged:
-        audit = Audit(read_policy(path), events.append, clock.now)
+        audit = Audit(read_policy(path), {"log": Kept(events)}, clock.now)
         async with serve_api(MemoryStore(clock=clock), clock=clock, audit=audit) as api:
             for request in asked():
                 await api.server.handle(request)

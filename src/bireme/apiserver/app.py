@@ -83,6 +83,8 @@ class ApiServer:
         self.metrics.add(partial(store_size, registry))
         self.metrics.add(process_figures)
         self.metrics.add(build_info)
+        if audit is not None:
+            self.metrics.add(audit.figures)
         for source in registry.figures:
             self.metrics.add(source)
         if aggregator is not None:

@@ -1,21 +1,23 @@
-"""What happened to a request, told stage by stage to the audit log.
+"""What happened to a request, told stage by stage to where the audit log is kept.
 
 Nothing here runs while no policy is set. Bodies are told as they came and went, where they are JSON or YAML; headers
 never are, so no credentials come into the log but what a policy asks to have of bodies.
-Left to others: which requests (`audit_policy.py`), the file (`audit_log.py`).
+Left to others: which requests (`audit_policy.py`), the file (`audit_log.py`), another server (`audit_webhook.py`).
 Source: the Kubernetes documentation on auditing.
 """
 
 import contextvars
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import orjson
 
 from bireme.api.codec import yaml
 from bireme.api.errors import ApiError
 from bireme.apiserver.audit_policy import Level, Policy, Verdict
+from bireme.http.exposition import family, sample
 from bireme.http.interface import Answer, Identity, Request, Response, Stream
 from bireme.registry.access import Attempt
 
@@ -34,15 +36,63 @@ def note_decision(*, allowed: bool, reason: str) -> None:
         notes[REASON] = reason
 
 
-class Audit:
-    """Tells `write` of requests as `policy` says."""
+class Backend(Protocol):
+    """Where events go. One that `run`s is to be kept running."""
 
-    def __init__(self, policy: Policy, write: Callable[[Tree], None], now: Callable[[], datetime]) -> None:
-        self._policy, self._write, self._now = policy, write, now
+    def write(self, event: Tree) -> None:
+        """Take one event, which is changed no more."""
+        ...
+
+    @property
+    def dropped(self) -> int:
+        """How many events it lost."""
+        ...
+
+
+@runtime_checkable
+class Running(Backend, Protocol):
+    """A backend that works on after `write`."""
+
+    async def run(self) -> None:
+        """Deliver, until cancelled."""
+        ...
+
+
+class Audit:
+    """Tells its backends, by name, of requests as `policy` says."""
+
+    def __init__(self, policy: Policy, backends: Mapping[str, Backend], now: Callable[[], datetime]) -> None:
+        self._policy, self._backends, self._now = policy, backends, now
+        self._told = 0
+        self._levels: Counter[str] = Counter()
+
+    def services(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """What is to be kept running, by name."""
+        return {f"audit {name}": one.run for name, one in self._backends.items() if isinstance(one, Running)}
+
+    def figures(self) -> str:
+        """What was told, and what was lost, for the page of metrics."""
+        name = "apiserver_audit"
+        levels = [sample(f"{name}_level_total", {"level": level}, count) for level, count in self._levels.items()]
+        lost = [
+            sample(f"{name}_error_total", {"plugin": plugin}, one.dropped)
+            for plugin, one in self._backends.items()
+            if one.dropped
+        ]
+        return "\n".join(
+            [
+                *family(
+                    f"{name}_event_total", "counter", "Audit events.", [sample(f"{name}_event_total", {}, self._told)]
+                ),
+                *family(f"{name}_level_total", "counter", "Requests by the level of their events.", levels),
+                *family(f"{name}_error_total", "counter", "Audit events that were lost.", lost),
+            ]
+        )
 
     def begin(self, request: Request, user: Identity, attempt: Attempt, audit_id: str) -> "Record | None":
         """The record of a request that was received; None where nothing of it is to be told."""
         verdict = self._policy.verdict(user, attempt)
+        self._levels[verdict.level.word] += 1
         ANNOTATIONS.set(None)
         if verdict.level is Level.NONE:
             return None
@@ -68,7 +118,10 @@ class Audit:
         return record
 
     def _tell(self, event: Tree) -> None:
-        self._write({**event, "stageTimestamp": _micro(self._now())})
+        self._told += 1
+        whole = {**event, "stageTimestamp": _micro(self._now())}
+        for backend in self._backends.values():
+            backend.write(whole)
 
 
 class Record:

@@ -29,6 +29,7 @@ class AuditFile:
         self._path, self._clock, self._largest, self._backups = path, clock, largest, backups
         self._open()
         self._failed = False
+        self.dropped = 0
 
     def write(self, event: Tree) -> None:
         """Append one event."""
@@ -41,6 +42,7 @@ class AuditFile:
             if not self._failed:
                 log.error("the audit log cannot be written", path=str(self._path), error=error.strerror)
             self._failed = True
+            self.dropped += 1
             return
         self._failed = False
         self._size += len(line)

@@ -111,6 +111,8 @@ async def serve_api(
         running = [tasks.create_task(run_registry(registry), name="registry")]
         await fill_registry(registry, service_range=services, advertise_address=advertise, port=port)
         running.append(tasks.create_task(supervise("start objects", filling, clock), name="start objects"))
+        for name, service in audit.services().items() if audit is not None else ():
+            running.append(tasks.create_task(supervise(name, service, clock), name=name))
         running.append(tasks.create_task(supervise("aggregation", aggregator.run, clock), name="aggregation"))
         try:
             yield Api(store, registry, server, tokens)

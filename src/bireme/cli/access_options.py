@@ -62,6 +62,16 @@ _OPTIONS = (
     click.option("--audit-log-path", type=NEW_FILE, help="Where, as JSON lines.  [default: in the cluster's logs]"),
     click.option("--audit-log-max-megabytes", type=click.IntRange(1), help="Of one file.  [default: 100]"),
     click.option("--audit-log-max-backups", type=click.IntRange(0), help="Old files kept.  [default: 10]"),
+    click.option("--audit-webhook-config", type=FILE, help="A kubeconfig of a server that gets the audit log too."),
+    click.option(
+        "--audit-webhook-batch-max-size", type=click.IntRange(1), help="Events sent at once.  [default: 400]"
+    ),
+    click.option(
+        "--audit-webhook-batch-max-wait",
+        "audit_webhook_batch_max_wait_s",
+        type=click.FloatRange(0),
+        help="Seconds that events wait for more.  [default: 30]",
+    ),
 )
 
 
