@@ -11,6 +11,7 @@ from bireme.api.kinds import core, meta
 from bireme.client import informer as informers
 from bireme.client.client import Change, Client, Listing
 from bireme.client.informer import Informer, Key
+from bireme.client.parts import EXISTENCE
 
 
 def config_map(name: str, **data: str) -> core.ConfigMap:
@@ -109,7 +110,7 @@ def test_who_asks_for_edges_hears_of_what_comes_and_goes_alone() -> None:
     informer: Informer[core.ConfigMap] = Informer(FlakyClient(), core.ConfigMap, clock=VirtualClock())
     told: list[str] = []
     informer.on_change(
-        lambda old, new: told.append(f"{old and old.metadata.name}->{new and new.metadata.name}"), edges=True
+        lambda old, new: told.append(f"{old and old.metadata.name}->{new and new.metadata.name}"), reads=EXISTENCE
     )
     informer.have([config_map("a"), config_map("a"), config_map("b")])
     informer.clear()

@@ -16,7 +16,7 @@ class Cache:
     def get(self, key: Key) -> core.Pod | None:
         return self.objects.get(key)
 
-    def on_change(self, handler: Callable[[core.Pod | None, core.Pod | None], None]) -> None:
+    def on_change(self, handler: Callable[[core.Pod | None, core.Pod | None], None], *, reads: int = 0) -> None:
         self.tell = handler
 
     def see(self, new: core.Pod | None, old: core.Pod | None = None) -> None:

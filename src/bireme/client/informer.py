@@ -1,7 +1,6 @@
 """A cache that follows the server: list once, watch from there, list again when history was lost."""
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -14,10 +13,12 @@ from bireme.aio.clock import Clock
 from bireme.api.errors import ApiError, Expired
 from bireme.api.kinds.meta import Object
 from bireme.client.client import Client
+from bireme.client.parts import CONTENT, EXISTENCE, changed
 
 log = structlog.get_logger(__name__)
 
 K = TypeVar("K", bound=Object)
+Handler = Callable[[K | None, K | None], None]
 RELIST = Backoff(initial_s=0.2, limit_s=5.0)
 STEADY_S = 5.0
 PAGE = 200
@@ -71,10 +72,11 @@ class Informer(Generic[K]):
         self._clock = clock
         self._namespace, self._labels, self._fields = namespace, labels, fields
         self._objects: dict[Key, K] = {}
-        self._indexers = dict(indexes or {})
-        self._indexes: dict[str, dict[str, dict[Key, K]]] = {name: defaultdict(dict) for name in self._indexers}
-        self._handlers: list[Callable[[K | None, K | None], None]] = []
-        self._edges: list[Callable[[K | None, K | None], None]] = []
+        self._indexes: dict[str, Index[K]] = {
+            name: Index(values, CONTENT) for name, values in (indexes or {}).items()
+        }
+        self._handlers: list[tuple[int, Handler[K]]] = []
+        self._concerned: dict[int, tuple[tuple[Index[K], ...], tuple[Handler[K], ...]]] = {}
         self._ready = asyncio.Event()
         self._version = ""
         self._lists = 0
@@ -95,27 +97,28 @@ class Informer(Generic[K]):
         return self._objects.values()
 
     def by_index(self, index: str, value: str) -> list[K]:
-        return list(self._indexes[index].get(value, {}).values())
+        objects = self._objects
+        return [objects[key] for key in self._indexes[index].keys.get(value, ())]
 
     def is_filed(self, index: str) -> bool:
         """Whether an index has anything at all."""
-        return bool(self._indexes[index])
+        return bool(self._indexes[index].keys)
 
-    def add_index(self, name: str, values: Callable[[K], Iterable[str]]) -> None:
-        """One more index, filled from what is there."""
-        self._indexers[name] = values
-        table: dict[str, dict[Key, K]] = defaultdict(dict)
+    def add_index(self, name: str, values: Callable[[K], Iterable[str]], *, reads: int = CONTENT) -> None:
+        """One more index, filled from what is there; `reads` are the parts of an object that its values are of."""
+        index = self._indexes[name] = Index(values, reads)
         for key, obj in self._objects.items():
-            for value in values(obj):
-                table[value][key] = obj
-        self._indexes[name] = table
+            index.refile(key, None, obj)
+        self._concerned.clear()
 
-    def on_change(self, handler: Callable[[K | None, K | None], None], *, edges: bool = False) -> None:
+    def on_change(self, handler: Handler[K], *, reads: int = CONTENT) -> None:
         """Call `handler(old, new)` for each change; None stands for not there. What is there now is told too.
 
-        With `edges`, only for what comes and what goes.
+        Who `reads` only some parts of an object (`parts`) may not be told when others change; of what comes and
+        what goes all are told.
         """
-        (self._edges if edges else self._handlers).append(handler)
+        self._handlers.append((reads, handler))
+        self._concerned.clear()
         for obj in list(self._objects.values()):
             handler(None, obj)
 
@@ -183,7 +186,7 @@ class Informer(Generic[K]):
     def _told(self, namespace: str, name: str, obj: Object | None, revision: int) -> None:
         self._events += 1
         self._apply(Key(namespace, name), cast("K | None", obj))
-        self._version = str(revision)
+        self._version = str(revision) if obj is None else obj.metadata.resource_version
 
     async def _watch(self) -> None:
         if await self._client.follow(
@@ -212,24 +215,47 @@ class Informer(Generic[K]):
 
     def _apply(self, key: Key, obj: K | None) -> None:
         old = self._objects.pop(key, None) if obj is None else self._objects.get(key)
-        if obj is None and old is None:
-            return
         if obj is not None:
             self._objects[key] = obj
-        for name, values in self._indexers.items():
-            table = self._indexes[name]
-            before = () if old is None else tuple(values(old))
-            after = () if obj is None else tuple(values(obj))
-            if before != after:
-                for value in before:
-                    table[value].pop(key, None)
-                    if not table[value]:
-                        del table[value]
-            if obj is not None:
-                for value in after:
-                    table[value][key] = obj
-        for handler in self._handlers:
+        elif old is None:
+            return
+        parts = changed(old, obj)
+        indexes, handlers = self._concerned.get(parts) or self._find_concerned(parts)
+        for index in indexes:
+            index.refile(key, old, obj)
+        for handler in handlers:
             handler(old, obj)
-        if old is None or obj is None:
-            for handler in self._edges:
-                handler(old, obj)
+
+    def _find_concerned(self, parts: int) -> "tuple[tuple[Index[K], ...], tuple[Handler[K], ...]]":
+        """The indexes and handlers that read one of these parts; kept, as there are few combinations."""
+        found = self._concerned[parts] = (
+            tuple(index for index in self._indexes.values() if index.reads & parts),
+            tuple(handler for reads, handler in self._handlers if (reads | EXISTENCE) & parts),
+        )
+        return found
+
+
+class Index(Generic[K]):
+    """The keys of the objects that are to be found under each value. `reads`: the parts that the values are of."""
+
+    __slots__ = ("_values", "keys", "reads")
+
+    def __init__(self, values: Callable[[K], Iterable[str]], reads: int) -> None:
+        self.keys: dict[str, dict[Key, None]] = {}
+        self.reads = reads | EXISTENCE
+        self._values = values
+
+    def refile(self, key: Key, old: K | None, new: K | None) -> None:
+        """File under what it is found by now what was filed as the old object."""
+        before = () if old is None else tuple(self._values(old))
+        after = () if new is None else tuple(self._values(new))
+        if before == after:
+            return
+        for value in before:
+            found = self.keys.get(value)
+            if found is not None:
+                found.pop(key, None)
+                if not found:
+                    del self.keys[value]
+        for value in after:
+            self.keys.setdefault(value, {})[key] = None

@@ -30,6 +30,7 @@ from bireme.api.scheme import Scheme
 from bireme.client.client import Client
 from bireme.client.events import EventRecorder
 from bireme.client.informer import Informer, Key, key_of
+from bireme.client.parts import CONTENT, METADATA
 from bireme.controllers import acting
 from bireme.controllers.changes import Change
 from bireme.controllers.custom_kinds import CustomKinds
@@ -52,8 +53,8 @@ ALL = Key("", "")
 class Watch(Generic[K]):
     """Changes that wake a controller: of the kind itself, of what an `owner` kind controls, or as `keys` says.
 
-    `keys` gets the caches and the object before and after (None: not there) and gives the keys to look at. With
-    `edges`, only what comes and what goes wakes it.
+    `keys` gets the caches and the object before and after (None: not there) and gives the keys to look at. It is not
+    asked of changes of parts of the object that it doesn't read (`client/parts.py`).
     """
 
     kind: type[K]
@@ -61,15 +62,22 @@ class Watch(Generic[K]):
     keys: Keys[K] | None = None
     namespace: str = ""
     fields: str = ""
-    edges: bool = False
+    reads: int = CONTENT
 
     def wakes(self, cache: Informers, old: K | None, new: K | None) -> Iterable[Key]:
         """The keys to look at after a change."""
         if self.keys is not None:
             return self.keys(cache, old, new)
         if self.owner is not None:
-            return {key for obj in (old, new) if obj is not None and (key := owner_key(obj, self.owner))}
+            return owner_keys(self.owner, old, new)
         return [key_of(obj) for obj in (new or old,) if obj is not None]
+
+
+def owner_keys(owner: type[Object], old: Object | None, new: Object | None) -> set[Key]:
+    """The keys of the controllers that are an `owner`, of the object before and after."""
+    if old is not None and new is not None and old.metadata.owner_references is new.metadata.owner_references:
+        old = None  # the same as now
+    return {key for obj in (old, new) if obj is not None and (key := owner_key(obj, owner))}
 
 
 def owner_key(obj: Object, owner: type[Object]) -> Key | None:
@@ -144,7 +152,7 @@ class Controller(ABC):
         """Let changes wake this controller."""
         if not (watch.namespace or watch.fields):
             for index, values in STANDARD_INDEXES.items():
-                self.cache.index(watch.kind, index, values)
+                self.cache.index(watch.kind, index, values, reads=METADATA)
         informer = self.cache.of(watch.kind, namespace=watch.namespace, fields=watch.fields)
 
         wakes, cache = watch.keys or watch.wakes, self.cache
@@ -154,7 +162,7 @@ class Controller(ABC):
                 self.wake(key)
 
         if wakes is not nobody:
-            informer.on_change(changed, edges=watch.edges)
+            informer.on_change(changed, reads=watch.reads)
         self._followed.append(informer)
 
     def unwatch(self, kind: type[Object]) -> None:

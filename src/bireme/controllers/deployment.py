@@ -12,14 +12,14 @@ from bireme.client.informer import Key, key_of
 from bireme.controllers import deployment_status as report
 from bireme.controllers import ownership, pods, revisions, rollout
 from bireme.controllers.changes import Delete, Merge, Update
-from bireme.controllers.controller import Controller, Watch, owner_key
+from bireme.controllers.controller import Controller, Watch, owner_key, owner_keys
 from bireme.controllers.deployment_status import Said
 from bireme.controllers.informers import Informers
 
 
 def would_adopt(cache: Informers, old: apps.ReplicaSet | None, new: apps.ReplicaSet | None) -> Iterable[Key]:
     """Deployments to look at after a change of a ReplicaSet: its controller, or those that would adopt it."""
-    keys = {key for item in (old, new) if item is not None and (key := owner_key(item, apps.Deployment))}
+    keys = owner_keys(apps.Deployment, old, new)
     if new is not None and ownership.controller_of(new) is None:
         for deployment in cache.within(apps.Deployment, new.metadata.namespace):
             if LabelSelector.from_struct(deployment.spec.selector).matches(new.metadata.labels):

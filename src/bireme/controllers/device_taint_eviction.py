@@ -13,7 +13,7 @@ from bireme.api.times import parse_time, rfc3339
 from bireme.client.informer import Key, key_of
 from bireme.controllers import pods
 from bireme.controllers.changes import Delete, Update
-from bireme.controllers.controller import Context, Controller, Watch
+from bireme.controllers.controller import Context, Controller, Watch, nobody
 from bireme.controllers.informers import Informers
 from bireme.controllers.taint_eviction import disrupted
 from bireme.controllers.taints import NO_EXECUTE
@@ -119,7 +119,7 @@ class DeviceTaintEvictionController(Controller):
         Watch(Claim),
         Watch(resource.ResourceSlice, keys=_claims_on),
         Watch(resource.DeviceTaintRule, keys=_claims_meant),
-        Watch(core.Pod, keys=lambda cache, old, new: ()),
+        Watch(core.Pod, keys=nobody),
     )
 
     def __init__(self, context: Context) -> None:

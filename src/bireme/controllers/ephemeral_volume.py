@@ -14,6 +14,7 @@ from bireme.api.codec.json import typed
 from bireme.api.kinds import core, meta
 from bireme.client.client import object_path
 from bireme.client.informer import Key, key_of
+from bireme.client.parts import METADATA, SPEC
 from bireme.controllers.changes import Create
 from bireme.controllers.controller import Controller, Watch
 from bireme.controllers.informers import Informers
@@ -60,13 +61,13 @@ class EphemeralVolumeController(Controller):
 
     name = "ephemeral-volume-controller"
     watches = (
-        Watch(core.Pod, keys=has_ephemeral_volumes),
+        Watch(core.Pod, keys=has_ephemeral_volumes, reads=METADATA | SPEC),
         Watch(core.PersistentVolumeClaim, keys=users_of_lost_claim),
     )
 
     def watch(self, watch: Watch[core.Pod]) -> None:
         if watch.kind is core.Pod:
-            self.cache.index(core.Pod, CLAIMED, by_claim)
+            self.cache.index(core.Pod, CLAIMED, by_claim, reads=SPEC)
         super().watch(watch)
 
     async def reconcile(self, key: Key) -> timedelta | None:

@@ -13,6 +13,7 @@ from bireme.api.kinds.meta import Object, OwnerReference
 from bireme.api.scheme import Resource, gvk_of, split_api_version
 from bireme.client.client import Patch
 from bireme.client.informer import Key
+from bireme.client.parts import METADATA
 from bireme.controllers import owner_graph
 from bireme.controllers.acting import carry_out
 from bireme.controllers.changes import Delete
@@ -50,7 +51,8 @@ class GarbageCollector(Controller):
             if (item.group, item.plural) not in IGNORED
         ]
         for item in resources:  # the whole objects where another controller follows them anyway
-            self.watch(Watch(followed.get(item.gvk) or metadata_kind(*item.gvk), keys=self._changed))
+            kind = followed.get(item.gvk) or metadata_kind(*item.gvk)
+            self.watch(Watch(kind, keys=self._changed, reads=METADATA))
         context.custom.on_change(self._follow)
 
     def _follow(self, old: Resource | None, new: Resource | None) -> None:

@@ -13,6 +13,7 @@ from bireme.aio.supervise import supervise
 from bireme.api.kinds.meta import Object
 from bireme.client.client import Client
 from bireme.client.informer import Informer, Key
+from bireme.client.parts import CONTENT
 from bireme.controllers.ownership import controller_of
 
 K = TypeVar("K", bound=Object)
@@ -78,11 +79,11 @@ class Informers:
         """Kinds of which every object is followed."""
         return [kind for kind, *selection in self._informers if not any(selection)]
 
-    def index(self, kind: type[K], name: str, values: Callable[[K], Iterable[str]]) -> None:
-        """Have objects of `kind` found by what `values` says; the same name again changes nothing."""
+    def index(self, kind: type[K], name: str, values: Callable[[K], Iterable[str]], *, reads: int = CONTENT) -> None:
+        """Have objects of `kind` found by what `values` says of these parts; the same name again changes nothing."""
         if (kind, name) not in self._indexes:
             self._indexes.add((kind, name))
-            self.of(kind).add_index(name, values)
+            self.of(kind).add_index(name, values, reads=reads)
 
     def get(self, kind: type[K], key: Key) -> K | None:
         """The object, as it was a moment ago."""

@@ -13,6 +13,7 @@ from bireme.api.scheme import Resource
 from bireme.api.times import rfc3339
 from bireme.client.client import object_path
 from bireme.client.informer import Key
+from bireme.client.parts import EXISTENCE
 from bireme.controllers.changes import Update
 from bireme.controllers.controller import Controller, Watch
 from bireme.controllers.discovery import discover
@@ -118,7 +119,7 @@ class NamespaceController(Controller):
 
     name = "namespace-controller"
     workers = 10
-    watches = Watch(core.Namespace), Watch(core.Pod, keys=emptied_of_pod, edges=True)
+    watches = Watch(core.Namespace), Watch(core.Pod, keys=emptied_of_pod, reads=EXISTENCE)
 
     async def reconcile(self, key: Key) -> timedelta | None:
         namespace = self.cache.get(core.Namespace, key)

@@ -11,6 +11,7 @@ from bireme.api.errors import NotFound
 from bireme.api.kinds import coordination, core
 from bireme.api.times import rfc3339
 from bireme.client.informer import Key
+from bireme.client.parts import SPEC
 from bireme.controllers import node_health, pods
 from bireme.controllers.changes import Merge, Update
 from bireme.controllers.controller import Context, Controller, Watch, nobody
@@ -50,7 +51,7 @@ class NodeLifecycleController(Controller):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self.cache.index(core.Pod, BY_NODE, by_node)
+        self.cache.index(core.Pod, BY_NODE, by_node, reads=SPEC)
         self._heard: dict[str, Heard] = {}
         self._fine: dict[str, core.Node] = {}  # what was seen of a node of which there was nothing to write
         self._counted: dict[str, tuple[str, bool]] = {}

@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 
 from bireme.api.kinds.meta import Object
 from bireme.client.informer import Informer, key_of
+from bireme.client.parts import METADATA
 
 K = TypeVar("K", bound=Object)
 
@@ -23,7 +24,7 @@ class OwnWrites(Generic[K]):
         self._owners: dict[str, str] = {}
         self._gone: set[str] = set()
         self._informer = informer
-        informer.on_change(self._seen)
+        informer.on_change(self._seen, reads=METADATA)
 
     def made(self, owner: str, obj: K, *, at: float) -> None:
         """`obj` was created; `at` is monotonic."""

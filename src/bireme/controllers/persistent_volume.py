@@ -14,6 +14,7 @@ from bireme.api import volumes as words
 from bireme.api.kinds import core, storage
 from bireme.client.client import object_path
 from bireme.client.informer import Key, key_of
+from bireme.client.parts import EXISTENCE, SPEC
 from bireme.controllers.changes import Merge
 from bireme.controllers.controller import Context, Controller, Watch
 from bireme.controllers.informers import Informers
@@ -98,12 +99,12 @@ class PersistentVolumeController(Controller):
         Watch(Claim, keys=volumes_of_claim),
         Watch(Volume, keys=claims_of_volume),
         Watch(storage.StorageClass, keys=claims_of_class),
-        Watch(core.Pod, keys=claims_of_new_pod, edges=True),
+        Watch(core.Pod, keys=claims_of_new_pod, reads=EXISTENCE),
     )
 
     def __init__(self, context: Context) -> None:
         cache = context.informers
-        cache.index(core.Pod, CLAIMED, by_claim)
+        cache.index(core.Pod, CLAIMED, by_claim, reads=SPEC)
         cache.index(Volume, PROMISED, _promised_to)
         cache.index(Volume, FREE, lambda volume: (words.class_of(volume),) if words.is_free(volume) else ())
         cache.index(Claim, PROMISED, lambda claim: (claim.spec.volume_name,) if claim.spec.volume_name else ())

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from bireme.api.kinds import core
 from bireme.client.informer import Key
+from bireme.client.parts import EXISTENCE, SPEC
 from bireme.controllers.changes import Merge
 from bireme.controllers.controller import Controller, Watch
 from bireme.controllers.informers import Informers
@@ -61,12 +62,12 @@ class PvcProtectionController(Controller):
     """
 
     name = "persistentvolumeclaim-protection-controller"
-    watches = Watch(core.PersistentVolumeClaim), Watch(core.Pod, keys=claims_let_go, edges=True)
+    watches = Watch(core.PersistentVolumeClaim), Watch(core.Pod, keys=claims_let_go, reads=EXISTENCE)
 
     def watch(self, watch: Watch[core.Pod]) -> None:
         super().watch(watch)
         if watch.kind is core.Pod:
-            self.cache.index(core.Pod, CLAIMED, by_claim)
+            self.cache.index(core.Pod, CLAIMED, by_claim, reads=SPEC)
 
     async def reconcile(self, key: Key) -> timedelta | None:
         claim = self.cache.get(core.PersistentVolumeClaim, key)

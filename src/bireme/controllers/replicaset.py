@@ -15,7 +15,7 @@ from bireme.api.selectors import LabelSelector
 from bireme.api.times import rfc3339
 from bireme.client.informer import Key, key_of
 from bireme.controllers import acting, changes, ownership, pods, replicas, tallies
-from bireme.controllers.controller import Context, Controller, Watch, owner_key
+from bireme.controllers.controller import Context, Controller, Watch, owner_keys
 from bireme.controllers.informers import ORPHANS, Informers
 from bireme.controllers.own_writes import OwnWrites
 from bireme.controllers.selecting import SELECTS, filed_selector, may_select
@@ -232,7 +232,7 @@ def _told(
 
 def would_adopt(cache: Informers, old: core.Pod | None, new: core.Pod | None) -> Iterable[Key]:
     """ReplicaSets to look at after a change of a pod: its controller, or those that would adopt it."""
-    keys = {key for pod in (old, new) if pod is not None and (key := owner_key(pod, apps.ReplicaSet))}
+    keys = owner_keys(apps.ReplicaSet, old, new)
     if new is not None and ownership.controller_of(new) is None and not _stays_as_it_was(old, new):
         for replica_set in may_select(cache, apps.ReplicaSet, new):
             if LabelSelector.from_struct(replica_set.spec.selector).matches(new.metadata.labels):

@@ -8,7 +8,7 @@ from bireme.api.kinds import core
 from bireme.api.selectors import NOTHING, LabelSelector
 from bireme.client.informer import Key, key_of
 from bireme.controllers import ownership, replicas
-from bireme.controllers.controller import Watch, owner_key
+from bireme.controllers.controller import Watch, owner_keys
 from bireme.controllers.informers import Informers
 from bireme.controllers.replicaset import Failure, PodReplicator
 
@@ -16,7 +16,7 @@ from bireme.controllers.replicaset import Failure, PodReplicator
 def would_adopt(cache: Informers, old: core.Pod | None, new: core.Pod | None) -> Iterable[Key]:
     """ReplicationControllers to look at after a change of a pod: its controller, or those that would adopt it."""
     kind = core.ReplicationController
-    keys = {key for pod in (old, new) if pod is not None and (key := owner_key(pod, kind))}
+    keys = owner_keys(kind, old, new)
     if new is not None and ownership.controller_of(new) is None:
         labels = new.metadata.labels.items()
         for item in cache.within(kind, new.metadata.namespace):

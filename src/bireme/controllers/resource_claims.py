@@ -16,6 +16,7 @@ from bireme.api.errors import AlreadyExists, NotFound
 from bireme.api.kinds import core, meta, resource
 from bireme.client.client import Patch
 from bireme.client.informer import Key, key_of
+from bireme.client.parts import SPEC
 from bireme.controllers.changes import Change, Create, Delete, Merge
 from bireme.controllers.controller import Context, Controller, Watch
 from bireme.controllers.informers import Informers
@@ -137,7 +138,7 @@ class ResourceClaimController(Controller):
 
     def __init__(self, context: Context) -> None:
         context.informers.index(core.Pod, CLAIMED, _claimed)
-        context.informers.index(core.Pod, TEMPLATED, _templated)
+        context.informers.index(core.Pod, TEMPLATED, _templated, reads=SPEC)
         super().__init__(context)
 
     async def reconcile(self, key: Key) -> timedelta | None:

@@ -4,7 +4,7 @@ Each selector is filed under one pair of a key and a value that it asks for; a p
 under one of its pairs, or under none. Those are then asked in full.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from bireme.api.kinds import core
@@ -30,10 +30,10 @@ def filed_selector(namespace: str, selector: LabelSelector | None) -> Iterable[s
     return filed(namespace, selector.match_labels) if selector is not None else ()
 
 
-def may_select(cache: Informers, kind: type[K], *pods: core.Pod | None) -> Iterator[K]:
+def may_select(cache: Informers, kind: type[K], *pods: core.Pod | None) -> list[K]:
     """The objects of `kind`, which has the index SELECTS, that may mean one of the pods; each once."""
     if not cache.of(kind).is_filed(SELECTS):
-        return
+        return []
     values: dict[str, None] = {}
     for pod in pods:
         if pod is not None:
@@ -41,5 +41,4 @@ def may_select(cache: Informers, kind: type[K], *pods: core.Pod | None) -> Itera
             values[f"{namespace}/"] = None
             for key, value in pod.metadata.labels.items():
                 values[f"{namespace}/{key}={value}"] = None
-    for value in values:
-        yield from cache.find(kind, SELECTS, value)
+    return [obj for value in values for obj in cache.find(kind, SELECTS, value)]

@@ -21,7 +21,7 @@ PodPort = tuple[str, str, int, str]
 
 def services_of(cache: Informers, old: core.Pod | None, new: core.Pod | None) -> Iterable[Key]:
     """The services whose endpoints a change of a pod may touch."""
-    services = list(may_select(cache, core.Service, old, new))
+    services = may_select(cache, core.Service, old, new)
     if not services or (old is not None and new is not None and _looks(old) == _looks(new)):
         return ()
     labels = [pod.metadata.labels.items() for pod in (old, new) if pod is not None]

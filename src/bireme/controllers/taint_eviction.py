@@ -9,6 +9,7 @@ from bireme.api.errors import NotFound
 from bireme.api.kinds import core
 from bireme.api.times import parse_time, rfc3339
 from bireme.client.informer import Key
+from bireme.client.parts import SPEC
 from bireme.controllers import pods, taints
 from bireme.controllers.changes import Delete, Update
 from bireme.controllers.controller import Context, Controller, Watch
@@ -53,11 +54,11 @@ class TaintEvictionController(Controller):
 
     name = "taint-eviction-controller"
     workers = 8
-    watches = Watch(core.Node), Watch(core.Pod, keys=tainted_node)
+    watches = Watch(core.Node), Watch(core.Pod, keys=tainted_node, reads=SPEC)
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self.cache.index(core.Pod, BY_NODE, by_node)
+        self.cache.index(core.Pod, BY_NODE, by_node, reads=SPEC)
 
     async def reconcile(self, key: Key) -> timedelta | None:
         node = self.cache.get(core.Node, key)

@@ -44,6 +44,8 @@ class Tallies:
         return self._of.get(owner, {})
 
     def _changed(self, old: core.Pod | None, new: core.Pod | None) -> None:
+        if old is not None and new is not None and self._is_no_news(old, new):
+            return
         before, after = self._place(old), self._place(new)
         if before == after:
             return
@@ -58,6 +60,21 @@ class Tallies:
         if after is not None:
             owner, what = after
             self._of[owner][what] += 1
+
+    def _is_no_news(self, old: core.Pod, new: core.Pod) -> bool:
+        """Told at a glance, for most of what is written to a pod changes nothing that counts."""
+        before, after = old.metadata, new.metadata
+        if before.owner_references is not after.owner_references:
+            return False
+        reference = controller_of(new)
+        if reference is None or reference.kind != self._kind:
+            return True
+        return (
+            before.labels is after.labels
+            and before.deletion_timestamp == after.deletion_timestamp
+            and pods.is_ready(old) == pods.is_ready(new)
+            and pods.is_ended(old) == pods.is_ended(new)
+        )
 
     def _place(self, pod: core.Pod | None) -> tuple[str, Like] | None:
         reference = controller_of(pod) if pod is not None else None

@@ -19,6 +19,7 @@ from bireme.aio.waiting import wait_any
 from bireme.api.kinds import core
 from bireme.client.client import Client
 from bireme.client.informer import Informer
+from bireme.client.parts import METADATA, SPEC
 from bireme.scheduler.groups_kinds import INDEX, LABEL, Gang, GroupKey, PodGroupCaches, group_of
 from bireme.scheduler.groups_status import GroupStatus
 from bireme.scheduler.groups_topology import Domains
@@ -99,7 +100,7 @@ class PodGroups:
         self._domains = Domains(nodes)
         self._rounds: dict[GroupKey, Round] = {}
         self._of_pod: dict[str, Round] = {}
-        pods.add_index(INDEX, _group_index)
+        pods.add_index(INDEX, _group_index, reads=METADATA | SPEC)
         pods.on_change(self._pod_changed)
 
     def concerns(self, pod: core.Pod) -> bool:

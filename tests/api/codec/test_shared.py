@@ -69,6 +69,16 @@ def test_pods_of_a_template_share_what_is_theirs_in_common() -> None:
     assert one.status.container_statuses is not other.status.container_statuses
 
 
+def test_what_runs_on_its_node_has_the_spec_that_it_had_when_it_came_there() -> None:
+    bound = SPEC + b',"nodeName":"n-1"'
+    came, runs, twin = (
+        decode_shared(core.Pod, data)
+        for data in (pod("a", bound, b'"status":{"phase":"Pending"}'), pod("a", bound), pod("b", bound))
+    )
+    assert came.spec is runs.spec is twin.spec
+    assert runs.status != came.status
+
+
 def test_other_kinds_read_as_ever() -> None:
     node = core.Node(metadata=meta.ObjectMeta(name="n", labels={"a": "b"}))
     assert decode_shared(core.Node, msgspec.json.encode(node)) == node

@@ -50,6 +50,7 @@ class Parts(dict[Hashable, Any]):
 
 
 _specs = Parts(4096)
+_placed = Parts(MOST_PARTS)
 _parts = Parts(MOST_PARTS)
 _known = _parts.get
 _NONE: list[Any] = []
@@ -107,12 +108,16 @@ def _list(key: Hashable, values: list[V]) -> list[V]:
 
 
 def _spec(raw: bytes) -> core.PodSpec:
-    """The spec, known by its bytes without the name of the node."""
+    """The spec, known by its bytes without the name of the node, and by that name."""
     common, node = _without_node(raw)
-    spec = _specs.get(common)
-    if spec is None:
-        spec = _specs.keep(common, _pod_specs.decode(common))
-    return replace(spec, node_name=intern(node)) if node else cast("core.PodSpec", spec)
+    known: tuple[bytes, core.PodSpec] | None = _specs.get(common)
+    if known is None:
+        known = _specs.keep(common, (common, _pod_specs.decode(common)))
+    common, spec = known  # the bytes that are held already, so that no second copy is
+    if not node:
+        return spec
+    placed: core.PodSpec | None = _placed.get((common, node))
+    return _placed.keep((common, node), replace(spec, node_name=intern(node))) if placed is None else placed
 
 
 def _without_node(raw: bytes) -> tuple[bytes, str]:
