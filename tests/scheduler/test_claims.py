@@ -27,7 +27,13 @@ class Rules:
     def __init__(self, there: World) -> None:
         self.devices = Devices(there.client, nodes=there.nodes, clock=there.clock)
         self.rule = DynamicResources(
-            there.client, devices=self.devices, nodes=there.nodes, pods=there.pods, clock=there.clock, uid=new_uid
+            there.client,
+            devices=self.devices,
+            nodes=there.nodes,
+            columns=there.columns,
+            pods=there.pods,
+            clock=there.clock,
+            uid=new_uid,
         )
 
 

@@ -66,6 +66,7 @@ def impatient(there: World) -> Any:
         there.client,
         devices=rules.devices,
         nodes=there.nodes,
+        columns=there.columns,
         pods=there.pods,
         clock=there.clock,
         uid=new_uid,

@@ -24,6 +24,7 @@ from bireme.controllers.ownership import controller_of, reference_to
 from bireme.controllers.pods import is_active, is_ended
 
 POD_CLAIM = "resource.kubernetes.io/pod-claim-name"
+EXTENDED = "resource.kubernetes.io/extended-resource-claim"
 FINALIZER = "resource.kubernetes.io/delete-protection"
 CLAIMED = "resource-claims/pod"
 TEMPLATED = "resource-claims/template"
@@ -61,6 +62,8 @@ def claims_of(pod: core.Pod) -> Iterator[str]:
         name = entry.resource_claim_name or statuses.get(entry.name, "")
         if name:
             yield name
+    if pod.status.extended_resource_claim_status is not None:
+        yield pod.status.extended_resource_claim_status.resource_claim_name
 
 
 def settle_claim(claim: Claim, users: Iterable[core.Pod], owner: core.Pod | None) -> Iterator[Change]:
@@ -78,7 +81,8 @@ def settle_claim(claim: Claim, users: Iterable[core.Pod], owner: core.Pod | None
     elif held and not kept and claim.metadata.deletion_timestamp:
         rest = [each for each in claim.metadata.finalizers if each != FINALIZER]
         yield Merge(claim, {"metadata": {"finalizers": rest or None}}, exact=True)
-    done = owner is not None and is_ended(owner) and POD_CLAIM in claim.metadata.annotations
+    own = POD_CLAIM in claim.metadata.annotations or claim.metadata.annotations.get(EXTENDED) == "true"
+    done = owner is not None and is_ended(owner) and own
     if done and not kept and not claim.metadata.deletion_timestamp:
         yield Delete(claim)
 
@@ -92,7 +96,7 @@ def keys_of_pod(cache: Informers, old: core.Pod | None, new: core.Pod | None) ->
     """The pod, and its claims when it has ended or gone."""
     keys: set[Key] = set()
     for pod in (old, new):
-        if pod is None or not pod.spec.resource_claims:
+        if pod is None or not _has_claims(pod):
             continue
         keys.add(Key(pod.metadata.namespace, POD + pod.metadata.name))
         if new is None or _is_done(new) or new.metadata.uid != pod.metadata.uid:
@@ -231,8 +235,12 @@ class ResourceClaimController(Controller):
                 yield pod
 
 
+def _has_claims(pod: core.Pod) -> bool:
+    return bool(pod.spec.resource_claims) or pod.status.extended_resource_claim_status is not None
+
+
 def _claimed(pod: core.Pod) -> Iterable[str]:
-    return [f"{pod.metadata.namespace}/{name}" for name in claims_of(pod)] if pod.spec.resource_claims else ()
+    return [f"{pod.metadata.namespace}/{name}" for name in claims_of(pod)] if _has_claims(pod) else ()
 
 
 def _templated(pod: core.Pod) -> Iterable[str]:

@@ -24,6 +24,8 @@ def refusal(pod: core.Pod, others: Iterable[core.Pod], allocatable: Mapping[str,
         taken |= host_ports(other.spec)
     wanted = {"pods": 1, **pod_requests(pod.spec)}
     for name, amount in wanted.items():
+        if "/" in name and name not in allocatable:
+            continue  # not of this node's account: devices, or what somebody else keeps count of
         have, held = allocatable.get(name, 0), used.get(name, 0)
         if amount and held + amount > have:
             words = f"requested: {amount}, used: {held}, capacity: {have}"

@@ -481,4 +481,5 @@ def _with_others(ours: core.PodStatus, theirs: core.PodStatus) -> core.PodStatus
         nominated_node_name=theirs.nominated_node_name,
         ephemeral_container_statuses=ours.ephemeral_container_statuses,
         resource_claim_statuses=theirs.resource_claim_statuses,
+        extended_resource_claim_status=theirs.extended_resource_claim_status,
     )

@@ -60,6 +60,7 @@ def pod_status(
         ephemeral_container_statuses=maker.all(ephemeral_containers(pod)),
         nominated_node_name=pod.status.nominated_node_name,
         resource_claim_statuses=pod.status.resource_claim_statuses,
+        extended_resource_claim_status=pod.status.extended_resource_claim_status,
         observed_generation=pod.metadata.generation,
     )
     status.conditions = _conditions(pod, actual, status, now)

@@ -60,6 +60,7 @@ class Columns:
         self._numbers: dict[int, RowNumbers] = {}
         self._log = array("q")
         self._log_start = 0
+        self.delegated: frozenset[str] = frozenset()
         self.generation = 0
         self.layout = object()
         self._tidy_at = SPARE
@@ -94,6 +95,11 @@ class Columns:
                 table[row] = 0
             self._free.append(row)
             self.touch(row)
+
+    def delegate(self, names: Iterable[str]) -> None:
+        """Of these resources, and no others, somebody else says where there is enough: readers start anew."""
+        self.delegated = frozenset(names)
+        self.generation += 1
 
     def vector(self, amounts: Mapping[str, int]) -> Amounts:
         """`amounts` as a row; a resource not seen before gets a column."""

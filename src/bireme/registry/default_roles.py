@@ -180,7 +180,7 @@ CLUSTER_ROLES: Mapping[str, str] = {
         create | authorization.k8s.io | subjectaccessreviews
         read | storage.k8s.io | csinodes csidrivers csistoragecapacities storageclasses volumeattachments
         read | resource.k8s.io | deviceclasses resourceslices devicetaintrules
-        read patch update | resource.k8s.io | resourceclaims
+        create delete read patch update | resource.k8s.io | resourceclaims
         patch update | resource.k8s.io | resourceclaims/status
     """,
     "system:volume-scheduler": """

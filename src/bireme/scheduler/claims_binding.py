@@ -69,6 +69,15 @@ class BindingConditions:
                 raise TimeoutError(f"device binding timeout: {', '.join(awaited)}")
             await wait_any(self._changed.wait(), self._clock.sleep(left))
 
+    async def appear(self, key: Key) -> None:
+        """Return once the cache has a claim that was just made. Raises TimeoutError."""
+        end = self._clock.monotonic() + self._timeout_s
+        while self._claims.get(key) is None:
+            left = end - self._clock.monotonic()
+            if left <= 0:
+                raise TimeoutError(f"claim {key} was made and never seen")
+            await wait_any(self._changed.wait(), self._clock.sleep(left))
+
     def _awaited(self, claims: Mapping[Key, str]) -> Sequence[str]:
         awaited: list[str] = []
         for key, uid in claims.items():

@@ -18,10 +18,12 @@ from bireme.client.client import Client
 from bireme.client.informer import Informer, Key, key_of
 from bireme.scheduler.claims_allocator import Alternative, Pick, Taken
 from bireme.scheduler.claims_devices import Device, DeviceId, Pool, PoolId, pool_id, pool_of
+from bireme.scheduler.claims_extended import owner_of_special
 from bireme.scheduler.interface import Helps, anybody
 from bireme.scheduler.node_sets import NodeSets
 
 POOL = "slices/pool"
+SPECIAL = "claims/special"
 LOG_LIMIT = 1 << 16
 FEW = 200
 EVERYWHERE = ""
@@ -36,7 +38,9 @@ def _whom(old: resource.ResourceClaim | None, new: resource.ResourceClaim | None
     def uses(pod: core.Pod) -> bool:
         names = {each.resource_claim_name for each in pod.spec.resource_claims}
         names.update(each.resource_claim_name for each in pod.status.resource_claim_statuses)
-        return pod.metadata.namespace == place.namespace and place.name in names
+        made_for = (new or old or resource.ResourceClaim()).metadata.owner_references
+        own = any(owner.uid == pod.metadata.uid for owner in made_for)
+        return pod.metadata.namespace == place.namespace and (own or place.name in names)
 
     return uses
 
@@ -49,7 +53,7 @@ class Devices:
     """Pools, kept up with slices and taint rules; what is taken of them, kept up with claims."""
 
     def __init__(self, client: Client, *, nodes: NodeSets, clock: Clock) -> None:
-        self.claims = Informer(client, resource.ResourceClaim, clock=clock)
+        self.claims = Informer(client, resource.ResourceClaim, clock=clock, indexes={SPECIAL: owner_of_special})
         self.classes = Informer(client, resource.DeviceClass, clock=clock)
         self.slices = Informer(client, resource.ResourceSlice, clock=clock, indexes={POOL: _pools})
         self.rules = Informer(client, resource.DeviceTaintRule, clock=clock)
@@ -112,6 +116,17 @@ class Devices:
     def is_decided(self, claim_uid: str) -> bool:
         """Whether an allocation is on its way to the API."""
         return claim_uid in self._decided
+
+    def rename(self, before: str, now: str) -> None:
+        """What was decided for a claim that had no uid of its own yet is of this one."""
+        if before in self._decided:
+            self._decided.discard(before)
+            self._decided.add(now)
+            self._book[now] = self._book.pop(before, [])
+
+    def special_of(self, pod_uid: str) -> resource.ResourceClaim | None:
+        """The claim that was made for the pod's extended resources."""
+        return next(iter(self.claims.by_index(SPECIAL, pod_uid)), None)
 
     def undo(self, claim_uid: str) -> None:
         """What was decided did not come to be."""

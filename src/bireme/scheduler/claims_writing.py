@@ -69,6 +69,26 @@ class ClaimWriter:
             resource.ResourceClaim, metadata.name, whole, namespace=metadata.namespace, subresource=subresource
         )
 
+    async def drop(self, key: Key, uid: str) -> None:
+        """The pod of that uid, for which alone the claim was made, has no use for it."""
+        await self.take_off(key, uid)
+        for _ in range(TRIES):
+            try:
+                claim = await self._client.get(resource.ResourceClaim, key.name, namespace=key.namespace)
+                if FINALIZER in claim.metadata.finalizers:
+                    rest = [each for each in claim.metadata.finalizers if each != FINALIZER]
+                    await self._patch(claim, {"metadata": {"finalizers": rest or None}})
+                if not claim.metadata.deletion_timestamp:
+                    about = claim.metadata
+                    await self._client.delete(
+                        resource.ResourceClaim, key.name, namespace=key.namespace, uid=about.uid
+                    )
+            except NotFound:
+                return
+            except Conflict:
+                continue
+            return
+
     async def take_off(self, key: Key, uid: str) -> None:
         """The pod of that uid uses the claim no more, which gives its devices back if nobody else does."""
         for _ in range(TRIES):

@@ -63,9 +63,11 @@ class Rules:
             client,
             devices=self._devices,
             nodes=sets,
+            columns=columns,
             pods=pods,
             clock=clock,
             uid=uid,
+            told=self._moved,
             binding_timeout_s=binding_timeout_s,
         )
         self.all: tuple[Rule, ...] = (

@@ -31,13 +31,14 @@ class Column(Scored):
     def __init__(self, demand: Demand, world: World, profile: Profile, sheet: Sheet) -> None:
         self.demand, self._sheet = demand, sheet
         self.ports = NO_PORT if "NodePorts" in profile.off else demand.ports
-        self.uncounted = frozenset(name for name in demand.load.amounts if not profile.counts(name))
+        self.uncounted: frozenset[str] = frozenset()
         self._nodes, self._columns, self._profile = world.nodes, world.ledger.columns, profile
         self._fit_weight = profile.weight(Score.FIT)
         self._balance_weight = 0 if demand.is_best_effort else profile.weight(Score.BALANCE)
         self._is_usual = False
         self.asked = self._generation = self._version = -1
         self.is_on_sheet, self.is_kept = False, True
+        self._pass_over()
         self.wants = Wants.room(1, 0)
         self.score = self.static = np.zeros(0)
         self.allowed: Flags = np.zeros(0, dtype=bool)
@@ -89,6 +90,7 @@ class Column(Scored):
         if self.is_on_sheet:
             self._sheet.remove(self)
         self._wanted = columns.vector(demand.load.amounts)  # may add a column, and with it a generation
+        self._pass_over()
         needed = self.needed()
         self._least = np.where(needed > 0, needed, NEVER_SHORT)
         self._needs = [(index, amount) for index, amount in enumerate(needed.tolist()) if amount > 0]
@@ -114,6 +116,12 @@ class Column(Scored):
         has_both = bool(columns.allocatable[self.allowed, :2].all())
         self._is_usual = has_both and profile.fit == Fit() and profile.balanced == ("cpu", "memory")
         self._weigh(np.flatnonzero(self.allowed))
+
+    def _pass_over(self) -> None:
+        """Find the resources that a node need not have free, as far as its account goes."""
+        amounts, profile = self.demand.load.amounts, self._profile
+        delegated = self._columns.delegated if "DynamicResources" not in profile.off else ()
+        self.uncounted = frozenset(name for name in amounts if name in delegated or not profile.counts(name))
 
     def needed(self) -> Amounts:
         """What a node must have free, as a row. To be read, not changed."""

@@ -20,6 +20,7 @@ from bireme.client.client import Client
 from bireme.client.informer import Informer
 from bireme.ledger.ledger import Ledger
 from bireme.scheduler.caches import Caches
+from bireme.scheduler.claims_extended import extended_of
 from bireme.scheduler.groups import PodGroups
 from bireme.scheduler.groups_kinds import INDEX, group_of
 from bireme.scheduler.interface import Mask, Rule, Stop, looked, plugin_of
@@ -56,7 +57,7 @@ async def survey(client: Client, pod: core.Pod, *, clock: Clock, profile: Profil
     """
     caches = Caches.of(client, clock=clock)
     seen = Survey(World(Ledger()), caches, Spreading(caches))
-    columns, claiming = seen.world.ledger.columns, uses_claims(pod) or bool(pod.spec.resource_claims)
+    columns, claiming = seen.world.ledger.columns, uses_claims(pod) or _may_need_devices(pod)
     rules = Rules(client, columns=columns, pods=caches.pods, nodes=caches.nodes, clock=clock, uid=lambda: "")
     for node in (await client.list(core.Node)).items:
         seen.world.set_node(node)
@@ -75,6 +76,10 @@ async def survey(client: Client, pod: core.Pod, *, clock: Clock, profile: Profil
     if rules.groups.concerns(pod) and rules.groups.plugin not in profile.off:
         await _see_group(client, pod, seen, rules.groups, profile, on)
     return seen
+
+
+def _may_need_devices(pod: core.Pod) -> bool:
+    return bool(pod.spec.resource_claims or extended_of(pod))
 
 
 async def _see_group(

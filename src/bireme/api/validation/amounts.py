@@ -10,6 +10,7 @@ from bireme.api.validation.names import qualified_name
 _CONTAINER_RESOURCES = frozenset(("cpu", "memory", "ephemeral-storage"))
 _POD_RESOURCES = frozenset(("cpu", "memory"))
 _HUGE_PAGES = "hugepages-"
+_OF_CLASS = "deviceclass.resource.kubernetes.io/"
 _NATIVE_DOMAIN = "kubernetes.io/"
 
 
@@ -87,7 +88,7 @@ def _check_under_limit(
     problems: Problems, name: str, wanted: int, allowed: int | None, resources: Tree, path: str
 ) -> None:
     """A request is at most its limit; what can't be shared is asked for and limited alike."""
-    extended = "/" in name or name.startswith(_HUGE_PAGES)
+    extended = ("/" in name and not name.startswith(_OF_CLASS)) or name.startswith(_HUGE_PAGES)
     if allowed is None:
         if extended:
             problems.required(f"{path}.limits", "Limit must be set for non overcommitable resources")
@@ -102,7 +103,7 @@ def _check_under_limit(
 def _check_resource_name(problems: Problems, name: str, path: str) -> None:
     faults = qualified_name(name)
     problems.invalid_each(path, name, faults)
-    if faults or name.startswith(_HUGE_PAGES):
+    if faults or name.startswith((_HUGE_PAGES, _OF_CLASS)):
         return
     if "/" not in name:
         problems.invalid(path, name, "must be a standard resource for containers")
