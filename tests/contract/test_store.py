@@ -10,7 +10,7 @@ import pytest
 from bireme.aio.clock import VirtualClock
 from bireme.store import watching
 from bireme.store.core import Retention
-from bireme.store.interface import Compacted, Event, Item, KeyConflict, Revision, Store, StoreClosed, Watch
+from bireme.store.interface import Compacted, Event, Item, KeyConflict, Put, Revision, Store, StoreClosed, Watch
 from bireme.store.memory import MemoryStore
 from bireme.store.sqlite import SqliteLog, SqliteStore
 
@@ -170,6 +170,53 @@ class TestWrites:
     async def test_many_revisions_leave_no_hole(self, store: Store) -> None:
         calls = [store.put(f"{PODS}a/{n % 7}", b"%d" % n, expect=None) for n in range(600)]
         assert [item.revision for item in await outcomes(*calls)] == list(range(1, 601))
+
+
+class TestWritesOfOneCall:
+    async def test_a_conflict_concerns_no_other(self, store: Store) -> None:
+        (held,) = await fill(store, PODS + "a/x")
+        puts = [
+            Put(PODS + "a/x", b"1", Revision(0)),
+            Put(PODS + "a/y", b"2", Revision(0)),
+            Put(PODS + "a/y", b"3", Revision(0)),
+            Put(PODS + "a/x", b"4", held.revision),
+        ]
+        lost, made, late, changed = await store.put_all(puts)
+        assert isinstance(lost, KeyConflict)
+        assert lost.actual == held
+        assert isinstance(late, KeyConflict)
+        assert late.actual == made == store.get(PODS + "a/y")
+        assert changed == store.get(PODS + "a/x")
+        assert store.revision == 3
+
+    async def test_they_are_one_commit(self, store: Store) -> None:
+        before, watch = store.statistics().commits, store.watch(PODS, after=Revision(0))
+        await store.put_all([Put(f"{PODS}a/{n}", b"", None) for n in range(30)])
+        assert store.statistics().commits == before + 1
+        assert [event.revision for event in await next_batch(watch)] == list(range(1, 31))
+
+    async def test_a_conflict_is_told_only_when_its_reason_is_durable(self, store: Store) -> None:
+        async def loser() -> Item | None:
+            (outcome,) = await store.put_all([Put(PODS + "a/x", b"2", Revision(0))])
+            assert isinstance(outcome, KeyConflict)
+            return store.get(PODS + "a/x")
+
+        winner, seen = await outcomes(store.put(PODS + "a/x", b"1", expect=Revision(0)), loser())
+        assert seen == winner
+
+    async def test_they_are_written_though_the_caller_goes_away(self, store: Store) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            gone = tasks.create_task(store.put_all([Put(PODS + "a/x", b"1", None), Put(PODS + "a/y", b"1", None)]))
+            stays = tasks.create_task(store.put(PODS + "a/z", b"1", expect=None))
+            await asyncio.sleep(0)
+            gone.cancel()
+        assert (stays.result().revision, store.count(PODS)) == (3, 3)
+
+    async def test_nothing_is_written_where_a_key_is_no_text(self, store: Store) -> None:
+        with pytest.raises(ValueError, match="surrogates"):
+            await store.put_all([Put(PODS + "a/x", b"", None), Put(PODS + "\ud800", b"", None)])
+        assert await store.put_all([]) == []
+        assert store.revision == 0
 
 
 async def test_a_write_whose_caller_went_away_is_waited_for(store: Store) -> None:

@@ -17,6 +17,7 @@ from bireme.aio.clock import VirtualClock
 from bireme.store.interface import (
     Item,
     KeyConflict,
+    Put,
     Revision,
     StoreError,
     StoreFull,
@@ -271,13 +272,14 @@ class TestFull:
                     store.delete(first.key, expect=first.revision),
                     store.delete(second.key, expect=second.revision),
                     store.put(second.key, b"", expect=Revision(0)),
+                    store.put_all([Put(PODS + "one", b"", None), Put(PODS + "two", b"", Revision(0))]),
                 )
             ]
         told = [task.result() for task in started]
         assert told[:4] == [StoreFull] * 4
         assert told[4] in (StoreFull, KeyConflict)
         assert told[5].revision == revision + 1
-        assert told[6] is StoreFull
+        assert told[6:] == [StoreFull] * 2
         assert store.get(first.key) == first
         assert [event.revision for event in await anext(watch)] == [revision + 1]
         assert not ends

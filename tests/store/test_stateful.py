@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from bireme.aio.clock import VirtualClock
 from bireme.store.core import Core
-from bireme.store.interface import Compacted, Event, Item, KeyConflict, Revision
+from bireme.store.interface import Compacted, Event, Item, KeyConflict, Put, Revision
 from bireme.store.memory import MemoryStore
 from bireme.store.sqlite import SqliteLog, SqliteStore
 from bireme.store.watching import Watcher
@@ -90,6 +90,18 @@ class StoreMachine(RuleBasedStateMachine):
             calls.append(store.put(key, value, expect=expect) if verb == "put" else store.delete(key, expect=expect))
             answers.append(self.model.change(verb, key, how, value))
         assert self.runner.run(together(calls)) == answers
+
+    @rule(batch=st.lists(st.tuples(keys, expectations), max_size=5))
+    def write_all(self, batch: list[tuple[str, str]]) -> None:
+        """Writes that are handed over together."""
+        puts, answers = [], []
+        for key, how in batch:
+            self.count += 1
+            put = Put(key, b"%d" % self.count, self.model.expected(key, how))
+            puts.append(put)
+            answers.append(self.model.change("put", key, how, put.value))
+        outcomes = self.runner.run(self.store.put_all(puts))
+        assert [None if isinstance(each, KeyConflict) else each for each in outcomes] == answers
 
     @rule(prefix=prefixes, back=st.integers(0, 12))
     def watch(self, prefix: str, back: int) -> None:

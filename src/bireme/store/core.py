@@ -23,6 +23,7 @@ from bireme.store.interface import (
     Event,
     Item,
     KeyConflict,
+    Put,
     Revision,
     StoreClosed,
     StoreError,
@@ -134,6 +135,34 @@ class Core:
         if not key.isascii():
             key.encode()  # a lone surrogate is no key
         return await self._join(self._put(bucket, key, value, held, expect))  # type: ignore[return-value]
+
+    async def put_all(self, puts: Sequence[Put]) -> Sequence[Item | KeyConflict]:
+        """Write each value whose key is as expected; see `Store.put_all`.
+
+        All go into one batch, and one future tells of all: what each comes to is known when it is taken.
+        """
+        for put in puts:
+            if not put.key.isascii():
+                put.key.encode()  # a lone surrogate is no key
+        batch = self._gathering()
+        future: asyncio.Future[Item | Event] = asyncio.get_running_loop().create_future()
+        outcomes = [self._take_put(put, batch, future) for put in puts]
+        if any(isinstance(outcome, Item) for outcome in outcomes):
+            await future
+        elif any(put.key in self._overlay for put in puts):
+            await self._flush(batch)
+        return outcomes
+
+    def _take_put(self, put: Put, batch: Batch, future: "asyncio.Future[Item | Event]") -> Item | KeyConflict:
+        """What comes of one of several, once the batch is durable."""
+        bucket, held = self._newest_of(put.key)
+        if put.expect is not None and put.expect != (held.revision if held else 0):
+            return KeyConflict(put.key, held)
+        write = self._put(bucket, put.key, put.value, held, put.expect)
+        write.future = future
+        self._take(write, batch)
+        assert write.item is not None
+        return write.item
 
     async def delete(self, key: str, *, expect: Revision | None) -> Event:
         """Remove `key` if it is still at `expect`; see `Store.delete`."""

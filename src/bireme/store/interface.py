@@ -11,7 +11,7 @@ first writes to it; no method may be called from another thread.
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import NewType, Protocol
+from typing import NamedTuple, NewType, Protocol
 
 import msgspec
 
@@ -83,6 +83,14 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     created: Revision
 
 
+class Put(NamedTuple):
+    """A value to write, as `Store.put` takes it."""
+
+    key: str
+    value: bytes
+    expect: Revision | None
+
+
 @dataclass(frozen=True, slots=True)
 class StoreStatistics:
     """Keys held, bytes on disk, the present revision, the oldest revision watchable, commits and watchers so far.
@@ -146,6 +154,13 @@ class Store(Protocol):
 
         Raises KeyConflict (once what it conflicts with is durable, so that reading again helps) and StoreFull.
         Returns once the write is durable; when the caller is cancelled, the write may still happen.
+        """
+        ...
+
+    async def put_all(self, puts: Sequence[Put]) -> Sequence["Item | KeyConflict"]:
+        """As many calls of `put` side by side, at the cost of little more than one; what each would return.
+
+        A conflict is told in its place and concerns no other write. Raises StoreError where no write stands.
         """
         ...
 
