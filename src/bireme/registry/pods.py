@@ -3,16 +3,21 @@
 Source: the Kubernetes documentation on writing.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 import orjson
 
-from bireme.api.errors import BadRequest, Conflict
+from bireme.aio.side_by_side import side_by_side
+from bireme.api.errors import ApiError, BadRequest, Conflict
 from bireme.api.times import rfc3339
+from bireme.registry.admission.chain import Attributes
 from bireme.registry.kinds import Kind
 from bireme.registry.options import Call
+from bireme.registry.record import encode
 from bireme.registry.verbs import Raced, Registry
+from bireme.store.interface import Put
 
 Tree = dict[str, Any]
 SCHEDULED = "PodScheduled"
@@ -24,37 +29,91 @@ class _Metadata(msgspec.Struct, rename="camel", gc=False):
 
 
 class _Pod(msgspec.Struct, gc=False):
-    metadata: _Metadata
+    metadata: msgspec.Raw
     spec: msgspec.Raw
     status: msgspec.Raw
 
 
-_pods = msgspec.json.Decoder(_Pod)
+_pods, _metadata = msgspec.json.Decoder(_Pod), msgspec.json.Decoder(_Metadata)
+
+
+class Bind(NamedTuple):
+    """A Binding for the pod of that name."""
+
+    namespace: str
+    name: str
+    said: Tree
+
+    @property
+    def uid(self) -> str:
+        """The pod's, if it must be that one."""
+        return (self.said.get("metadata") or {}).get("uid") or ""
 
 
 async def bind(registry: Registry, kind: Kind, namespace: str, name: str, binding: Tree, call: Call) -> None:
     """Give the pod its node. Raises Conflict where it has one, or is going."""
-    target = binding.get("target") or {}
-    if not isinstance(target, dict) or not target.get("name") or target.get("kind", "Node") not in ("", "Node"):
-        raise BadRequest('Binding in version "v1" cannot be handled as a Binding: target must name a Node')
-    await registry.admit(kind, namespace, name, "binding", binding, call)
-    said = binding.get("metadata") or {}
-    uid, plain = said.get("uid") or "", not (said.get("annotations") or said.get("labels") or call.dry_run)
-    while True:
+    (error,) = await bind_all(registry, kind, [Bind(namespace, name, binding)], call)
+    if error is not None:
+        raise error
+
+
+async def bind_all(registry: Registry, kind: Kind, binds: Sequence[Bind], call: Call) -> list[Exception | None]:
+    """Give each pod its node, by one call of the store; the errors of those that don't get theirs.
+
+    Where somebody is to be asked about each, which may take long, they are bound one by one, side by side.
+    """
+    if len(binds) > 1 and registry.admission.asks_each_time(_attributes(kind, binds[0], call)):
+        return await side_by_side(bind(registry, kind, *each, call) for each in binds)
+    errors = [await _refusal(registry, kind, each, call) for each in binds]
+    left = [number for number, error in enumerate(errors) if error is None]
+    while left:
+        puts: dict[int, Put] = {}
         now = rfc3339(registry.clock.now())
-        item = registry.item(kind, namespace, name)
-        value = bound(item.value, target["name"], uid=uid, now=now) if plain else None
-        try:
-            if value is not None:
-                await registry.put(kind, item.key, value, expect=item.revision)
+        for number in left:
+            try:
+                put = _put(registry, kind, binds[number], call, now=now)
+            except Exception as error:
+                errors[number] = error
             else:
-                tree = registry.tree_of(kind, item)
-                _check_bindable(name, tree, uid=uid)
-                bind_tree(tree, target["name"], said, now=now)
-                await registry.write(kind, item, tree, call)
-        except Raced:
-            continue
-        return
+                puts[number] = put
+        left = []
+        if call.dry_run:
+            break
+        for number, outcome in zip(puts, await registry.put_all(kind, list(puts.values())), strict=True):
+            if isinstance(outcome, Raced):
+                left.append(number)
+            elif isinstance(outcome, ApiError):
+                errors[number] = outcome
+    return errors
+
+
+async def _refusal(registry: Registry, kind: Kind, bind: Bind, call: Call) -> Exception | None:
+    """Why the pod may not be bound like this, whatever it is; admission fills in the binding."""
+    target = bind.said.get("target") or {}
+    if not isinstance(target, dict) or not target.get("name") or target.get("kind", "Node") not in ("", "Node"):
+        return BadRequest('Binding in version "v1" cannot be handled as a Binding: target must name a Node')
+    try:
+        await registry.admit(kind, bind.namespace, bind.name, "binding", bind.said, call)
+    except Exception as error:
+        return error
+    return None
+
+
+def _attributes(kind: Kind, bind: Bind, call: Call) -> Attributes:
+    return Attributes("CREATE", kind, bind.namespace, bind.name, bind.said, None, call, "binding")
+
+
+def _put(registry: Registry, kind: Kind, bind: Bind, call: Call, *, now: str) -> Put:
+    """The pod as it is to be. Raises NotFound, and Conflict where it has a node or is going."""
+    item = registry.item(kind, bind.namespace, bind.name)
+    node, said = bind.said["target"]["name"], bind.said.get("metadata") or {}
+    value = bound(item.value, node, said, uid=bind.uid, now=now)
+    if value is None:
+        tree = registry.tree_of(kind, item)
+        _check_bindable(bind.name, tree, uid=bind.uid)
+        bind_tree(tree, node, said, now=now)
+        value = encode(kind.stored, tree)
+    return Put(item.key, value, item.revision)
 
 
 def bind_tree(tree: Tree, node: str, said: Tree, *, now: str) -> None:
@@ -67,18 +126,20 @@ def bind_tree(tree: Tree, node: str, said: Tree, *, now: str) -> None:
     tree["status"].pop("nominatedNodeName", None)
 
 
-def bound(value: bytes, node: str, *, uid: str, now: str) -> bytes | None:
+def bound(value: bytes, node: str, said: Tree, *, uid: str, now: str) -> bytes | None:
     """The stored bytes of a pod once it is bound: the name of its node after its spec, and its status anew.
 
-    None where that is not all there is to it, or something may be wrong: then the tree tells.
+    `said` is the metadata of the binding, whose labels and annotations it gets. None where that is not all there is
+    to it, or something may be wrong: then the tree tells.
     """
     try:
         pod = _pods.decode(value)
+        metadata = _metadata.decode(pod.metadata)
     except msgspec.MsgspecError:
         return None
-    spec, status = bytes(pod.spec), bytes(pod.status)
-    tail = b'"spec":%b,"status":%b}' % (spec, status)
-    if not value.endswith(tail) or (uid and uid != pod.metadata.uid) or pod.metadata.deletion_timestamp:
+    about, spec, status = bytes(pod.metadata), bytes(pod.spec), bytes(pod.status)
+    tail = b'"metadata":%b,"spec":%b,"status":%b}' % (about, spec, status)
+    if not value.endswith(tail) or (uid and uid != metadata.uid) or metadata.deletion_timestamp:
         return None
     if (
         len(spec) <= len(b"{}")
@@ -87,10 +148,16 @@ def bound(value: bytes, node: str, *, uid: str, now: str) -> bytes | None:
         or not status.startswith(b"{")
     ):
         return None
-    tree = {"spec": {}, "status": orjson.loads(status)}
-    bind_tree(tree, node, {}, now=now)
-    head, named = value[: -len(tail)], orjson.dumps(node)
-    return b'%b"spec":%b,"nodeName":%b},"status":%b}' % (head, spec[:-1], named, orjson.dumps(tree["status"]))
+    marked = bool(said.get("labels") or said.get("annotations"))
+    tree = {"metadata": orjson.loads(about) if marked else {}, "spec": {}, "status": orjson.loads(status)}
+    bind_tree(tree, node, said, now=now)
+    parts = (
+        orjson.dumps(tree["metadata"]) if marked else about,
+        spec[:-1],
+        orjson.dumps(node),
+        orjson.dumps(tree["status"]),
+    )
+    return value[: -len(tail)] + b'"metadata":%b,"spec":%b,"nodeName":%b},"status":%b}' % parts
 
 
 def _check_bindable(name: str, tree: Tree, *, uid: str) -> None:

@@ -54,7 +54,7 @@ from bireme.registry.strategy import (
     settle_namespace,
 )
 from bireme.registry.updates import check_finalizers, count_generation, prepare_update
-from bireme.store.interface import Item, KeyConflict, Revision, Store, StoreError
+from bireme.store.interface import Item, KeyConflict, Put, Revision, Store, StoreError
 
 Tree = dict[str, Any]
 
@@ -448,7 +448,7 @@ class Registry(Reader):
 
     async def _put(self, kind: Kind, key: str, value: bytes, *, expect: int) -> Document:
         if len(value) > MOST_STORED:
-            raise TooLarge(f"Request entity too large: limit of a stored object is {MOST_STORED}")
+            raise _too_large()
         custom, kept = kind.custom, value
         if custom is not None and not custom.is_storage:
             kept = encode(custom.storage.resource, await self.converter.to_storage(custom, decode(value)))
@@ -474,6 +474,24 @@ class Registry(Reader):
         """Store an object's bytes as they are, past admission and validation. Raises Raced."""
         return await self._put(kind, key, value, expect=expect)
 
+    async def put_all(self, kind: Kind, puts: Sequence[Put]) -> list[Document | Raced | ApiError]:
+        """What `put` of each gives or raises, by one call of the store. Not for kinds that users brought."""
+        fitting = [put for put in puts if len(put.value) <= MOST_STORED]
+        try:
+            stored = iter(await self.store.put_all(fitting))
+        except StoreError as error:
+            return [store_failure(error)] * len(puts)
+        outcomes: list[Document | Raced | ApiError] = []
+        for put in puts:
+            item = next(stored) if len(put.value) <= MOST_STORED else None
+            if item is None:
+                outcomes.append(_too_large())
+            elif isinstance(item, KeyConflict):
+                outcomes.append(Raced())
+            else:
+                outcomes.append(Document(put.value, item.revision, kind.prefix))
+        return outcomes
+
     def new_name(self, base: str) -> str:
         """A name that begins like `base`."""
         return self._generate_name(base)
@@ -495,6 +513,10 @@ def _is_outdated(kind: Kind, item: Item) -> bool:
     """Whether an object is kept in another version than its kind is now."""
     custom = kind.custom
     return custom is not None and not item.value.startswith(prefix_of(custom.storage.resource))
+
+
+def _too_large() -> TooLarge:
+    return TooLarge(f"Request entity too large: limit of a stored object is {MOST_STORED}")
 
 
 def store_failure(error: StoreError) -> ApiError:

@@ -180,6 +180,11 @@ class Chain:
                 each_time.append(plugin.validate)
         return Looked(tuple(places), tuple(each_time))
 
+    def asks_each_time(self, attributes: Attributes) -> bool:
+        """Whether somebody wants to be asked of every new object such as this one, and may take time to answer."""
+        looked = self.alike(attributes)
+        return looked is None or bool(looked.each_time)
+
     def is_quiet(self, attributes: Attributes) -> bool:
         """Whether every plugin is; see there."""
         place = (attributes.operation, attributes.kind, attributes.subresource)
