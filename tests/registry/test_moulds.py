@@ -1,6 +1,7 @@
 """What is cast from a mould is what the long way would have made, to the byte; and it is the mould that made it."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import orjson
@@ -12,6 +13,7 @@ from bireme.api.errors import ApiError, Forbidden
 from bireme.http.interface import Identity
 from bireme.registry.moulds import Moulds
 from bireme.registry.options import Call, DeleteOptions
+from bireme.registry.record import Document
 from bireme.registry.verbs import Registry
 
 Tree = dict[str, Any]
@@ -128,6 +130,58 @@ async def changed(registry: Registry, deed: str, what: str) -> str:
     except ApiError as error:
         return error.message
     return ""
+
+
+async def played_together(registry: Registry, moulds: Moulds, story: list[Any]) -> list[Any]:
+    """As `played`, with the pods of a step made by one call."""
+    kind = registry.kind("", "v1", "pods")
+    told: list[Any] = []
+    for deed, what, user, times in story:
+        if deed != "make":
+            told.append(await changed(registry, deed, what))
+            continue
+        body, call = orjson.dumps(what), Call(user=user, field_manager="m")
+        read = partial(orjson.loads, body)
+        for made in await moulds.create_all(kind, "default", body, times, call, read):
+            if isinstance(made, ApiError):
+                told.append((type(made), made.message))
+            else:
+                assert isinstance(made, Document)
+                told.append((made.value, call.warnings))
+    return told
+
+
+@given(story=st.lists(steps, min_size=1, max_size=8))
+@settings(max_examples=60, deadline=None)
+def test_many_by_one_call_come_out_as_one_by_one(opened_now, story):
+    async def compared() -> None:
+        async with opened_now() as registry:
+            single = await played(registry, Moulds(registry), story)
+        async with opened_now() as registry:
+            together = await played_together(registry, Moulds(registry), story)
+        assert [each[:2] if isinstance(each, tuple) else each for each in single] == together
+
+    asyncio.run(compared())
+
+
+async def test_those_that_are_cast_by_one_call_are_one_commit(opened):
+    async with opened() as registry:
+        moulds, kind, body = Moulds(registry), registry.kind("", "v1", "pods"), orjson.dumps(pod())
+        read, before = partial(orjson.loads, body), registry.store.statistics().commits
+        made = await moulds.create_all(kind, "default", body, 10, Call(), read)
+        assert len({document.tree()["metadata"]["uid"] for document in made}) == 10
+        assert (moulds.cast, registry.store.statistics().commits) == (8, before + 3)
+
+
+async def test_a_name_that_is_taken_is_drawn_again(opened, monkeypatch):
+    async with opened() as registry:
+        moulds, kind, body = Moulds(registry), registry.kind("", "v1", "pods"), orjson.dumps(pod())
+        read = partial(orjson.loads, body)
+        await moulds.create_all(kind, "default", body, 2, Call(), read)
+        names = iter(["web-a", "web-a", "web-b"])
+        monkeypatch.setattr(registry, "_generate_name", lambda base: next(names))
+        made = await moulds.create_all(kind, "default", body, 2, Call(), read)
+        assert [document.tree()["metadata"]["name"] for document in made] == ["web-a", "web-b"]
 
 
 @given(story=st.lists(steps, min_size=1, max_size=8))

@@ -198,3 +198,19 @@ async def test_bindings_of_one_call_are_one_commit(opened):
         binds = [Bind("default", name, {"target": {"name": "n1"}}) for name in names]
         assert await bind_all(registry, kind, binds, Call()) == [None] * 3
         assert registry.store.statistics().commits == before + 1
+
+
+@pytest.mark.parametrize("asked", [False, True], ids=["by nobody", "by a policy"])
+async def test_a_binding_is_refused_alone(opened, asked):
+    async with opened() as registry:
+        kind = registry.kind("", "v1", "pods")
+        for name in ("a", "c"):
+            await settled(registry, name, "waits")
+        await settled(registry, "b", "waits" if asked else "bound")
+        if asked:
+            await watched_over(registry)
+        targets = {"a": "n1", "b": "zoned", "c": "n1"}
+        binds = [Bind("default", name, {"target": {"name": node}}) for name, node in targets.items()]
+        errors = await bind_all(registry, kind, binds, Call())
+        assert [error is None for error in errors] == [True, False, True]
+        assert registry.find("", "v1", "pods", "default", "c")["spec"]["nodeName"] == "n1"

@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from bireme.aio.side_by_side import side_by_side
+from bireme.api.errors import ApiError
 from bireme.api.times import rfc3339
 from bireme.registry.admission.chain import Attributes, Place, Step
 from bireme.registry.kinds import Kind
 from bireme.registry.options import Call
 from bireme.registry.record import Document, decode, encode
 from bireme.registry.verbs import Raced, Registry
+from bireme.store.interface import Put, Revision
 
 Tree = dict[str, Any]
 Cut = tuple[str, str, str]
@@ -66,9 +69,43 @@ class Moulds:
         """Whether such a body is worth a mould: a pod that is to be named by the server."""
         return kind.is_a("Pod") and len(body) <= LARGEST and not call.dry_run and GENERATED in body
 
+    async def create_all(
+        self, kind: Kind, namespace: str, body: bytes, number: int, call: Call, read: Callable[[], Tree]
+    ) -> list[Document | Exception]:
+        """What so many calls of `create` come to; those that are cast and of which nobody is asked, by one write.
+
+        The first two come one after the other: the mould is made of them.
+        """
+        place = self._place(kind, namespace, body, call)
+        made: list[Document | Exception] = []
+        while len(made) < min(number, 2) and not self._casts(place):
+            made += await side_by_side([self.create(kind, namespace, body, call, read)])
+        if mould := self._casts(place):
+            cast = await self._cast_all(kind, namespace, mould, number - len(made))
+            made += [each for each in cast if not isinstance(each, Raced)]  # a name is taken: another is found below
+        rest = range(number - len(made))
+        return made + await side_by_side(self.create(kind, namespace, body, call, read) for _ in rest)
+
+    def _casts(self, place: Hashable) -> Mould | None:
+        """The mould from which the next can be cast without asking anybody."""
+        mould = self._known.get(place)
+        return mould if isinstance(mould, Mould) and not mould.each_time and self._holds(mould) else None
+
+    async def _cast_all(
+        self, kind: Kind, namespace: str, mould: Mould, number: int
+    ) -> list[Document | Raced | ApiError]:
+        owns = [self._own(mould) for _ in range(number)]
+        puts = [Put(kind.key(namespace, own[0]), mould.value(own), Revision(0)) for own in owns]
+        made = await self._registry.put_all(kind, puts)
+        self.cast += sum(isinstance(each, Document) for each in made)
+        return made
+
+    def _place(self, kind: Kind, namespace: str, body: bytes, call: Call) -> Hashable:
+        return (kind, namespace, body, call.user, call.field_manager, call.field_validation)
+
     async def create(self, kind: Kind, namespace: str, body: bytes, call: Call, read: Callable[[], Tree]) -> Document:
         """As `Registry.create` of what `read` gives, which is the tree of `body`."""
-        place = (kind, namespace, body, call.user, call.field_manager, call.field_validation)
+        place = self._place(kind, namespace, body, call)
         known = self._known.get(place)
         if isinstance(known, Mould) and self._holds(known):
             try:
@@ -115,9 +152,8 @@ class Moulds:
 
     async def _cast(self, kind: Kind, namespace: str, mould: Mould, call: Call) -> Document:
         registry = self._registry
-        name = registry.new_name(mould.base)
-        own = (name, registry.new_uid(), self._now())
-        key = kind.key(namespace, name)
+        own = self._own(mould)
+        key = kind.key(namespace, own[0])
         attributes = None
         try:
             if mould.each_time:
@@ -135,6 +171,10 @@ class Moulds:
             await attributes.settled(stands=True)
         self.cast += 1
         return document
+
+    def _own(self, mould: Mould) -> Cut:
+        """What the next object has for itself."""
+        return self._registry.new_name(mould.base), self._registry.new_uid(), self._now()
 
     def _now(self) -> str:
         now = self._registry.clock.now().replace(microsecond=0)
