@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bireme.aio.overdue import Overdue
 from bireme.api.errors import Expired, Forbidden
 from bireme.api.kinds import core, meta
 from bireme.api.scheme import builtin
@@ -66,7 +67,7 @@ async def test_an_object_is_made_as_by_post(opened, user, body):
     async with opened() as door:
         usual = await door.ask("POST", path, body, user=user, user_agent=AGENT, content_type="application/json")
     async with opened() as door:
-        short = await lane_of(door.server, user).create(resource, namespace, json.dumps(body).encode())
+        (short,) = await lane_of(door.server, user).create(resource, namespace, json.dumps(body).encode())
     assert alike(short.status, short.body) == alike(usual.status, usual.body)
 
 
@@ -85,7 +86,8 @@ async def test_a_pod_is_bound_as_by_post(opened, user, name):
         async with opened() as door:
             await door.make("/api/v1/namespaces/default/pods", pod)
             if short:
-                answer: Response = await lane_of(door.server, user).bind(binding(name))
+                answer: Response
+                (answer,) = await lane_of(door.server, user).bind([binding(name)])
             else:
                 path = f"/api/v1/namespaces/default/pods/{name}/binding"
                 answer = await door.ask("POST", path, said, user=user)
@@ -98,9 +100,99 @@ async def test_a_pod_is_bound_as_by_post(opened, user, name):
 async def test_what_is_done_there_is_counted(opened):
     async with opened() as door:
         await door.make("/api/v1/namespaces/default/pods", {**POD, "metadata": {"name": "there"}})
-        await lane_of(door.server, SCHEDULER).bind(binding("there"))
+        await lane_of(door.server, SCHEDULER).bind([binding("there")])
         page = (await door.ask("GET", "/metrics")).body.decode()
         assert 'code="201"' in next(line for line in page.splitlines() if 'subresource="binding"' in line)
+
+
+async def counted(door: Any, *labels: str) -> int:
+    """How many requests of that kind were answered."""
+    page = (await door.ask("GET", "/metrics")).body.decode()
+    lines = [line for line in page.splitlines() if line.startswith("apiserver_request_total{")]
+    return sum(int(line.rpartition(" ")[2]) for line in lines if all(label in line for label in labels))
+
+
+async def test_many_of_one_kind_are_made_and_counted_each(opened):
+    async with opened() as door:
+        lane, resource = lane_of(door.server, ADMIN), builtin().of_type(core.Pod)
+        before = door.registry.store.statistics().commits
+        answers = await lane.create(resource, "default", json.dumps(POD).encode(), number=10)
+        assert [answer.status for answer in answers] == [201] * 10
+        assert len({json.loads(answer.body)["metadata"]["name"] for answer in answers}) == 10
+        assert door.registry.store.statistics().commits == before + 3
+        assert await counted(door, 'resource="pods"', 'verb="POST"', 'code="201"') == 10
+        refused = await lane.create(resource, "default", json.dumps(BAD).encode(), number=2)
+        assert [answer.status for answer in refused] == [422] * 2
+
+
+ONE_POD = {"apiGroups": [""], "resources": ["pods/binding"], "resourceNames": ["mine"], "verbs": ["create"]}
+
+
+async def test_a_binding_that_is_refused_is_refused_alone(opened):
+    async with opened() as door:
+        rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/default"
+        await door.make(f"{rbac}/roles", {"metadata": {"name": "one"}, "rules": [ONE_POD]})
+        binds = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": NOBODY.name}
+        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "one"}
+        await door.make(f"{rbac}/rolebindings", {"metadata": {"name": "one"}, "roleRef": role, "subjects": [binds]})
+        for name in ("mine", "theirs"):
+            await door.make(PODS, {**POD, "metadata": {"name": name}})
+        wanted = [binding("theirs"), binding("mine"), binding("missing"), binding("mine", "n2")]
+        elsewhere = core.Binding(metadata=meta.ObjectMeta(name="mine", namespace="away"), target=wanted[0].target)
+        answers = await lane_of(door.server, NOBODY).bind([*wanted, elsewhere])
+        assert [answer.status for answer in answers] == [403, 201, 403, 409, 403]
+        posts = ('resource="pods"', 'subresource="binding"')
+        assert await counted(door, *posts) == 5
+        assert await counted(door, *posts, 'code="403"') == 3
+
+
+async def test_a_pod_gets_the_labels_of_its_binding(opened):
+    async with opened() as door:
+        await door.make(PODS, {**POD, "metadata": {"name": "there", "labels": {"app": "web"}}})
+        said = binding("there")
+        said.metadata.labels, said.metadata.annotations = {"zone": "a"}, {"by": "me"}
+        await lane_of(door.server, SCHEDULER).bind([said])
+        metadata = (await door.ask("GET", f"{PODS}/there")).tree["metadata"]
+        assert (metadata["labels"], metadata["annotations"]) == ({"app": "web", "zone": "a"}, {"by": "me"})
+
+
+async def test_a_write_is_as_wide_as_usual_and_under_way(opened, monkeypatch):
+    async with opened() as door:
+        for name in ("a", "b"):
+            await door.make(PODS, {**POD, "metadata": {"name": name}})
+        lane, seats, under_way = lane_of(door.server, SCHEDULER), [], []
+        flows, put_all = door.server._flows, door.registry.put_all
+        enter = flows.enter
+
+        async def noted(flow: Any, user: Any, attempt: Any, wide: int = 1, *, requests: int = 1) -> None:
+            seats.append((wide, requests))
+            await enter(flow, user, attempt, wide, requests=requests)
+
+        async def put(*args: Any) -> Any:
+            under_way.append(door.server.metrics.in_flight["mutating"])
+            return await put_all(*args)
+
+        monkeypatch.setattr(flows, "enter", noted)
+        monkeypatch.setattr(door.registry, "put_all", put)
+        door.registry.cache.of(builtin().of_type(core.Pod)).broad = 25
+        await lane.bind([binding("a"), binding("b")])
+        assert (seats, under_way) == ([(6, 2)], [2])
+        assert door.server.metrics.in_flight["mutating"] == 0
+        assert all(level.in_use == 0 for level in flows.levels())
+        assert all(flow.executing == 0 for flow in flows.flows())
+
+
+async def test_what_takes_too_long_is_told_so(opened, monkeypatch):
+    async with opened() as door:
+        await door.make(PODS, {**POD, "metadata": {"name": "a"}})
+        door.server._overdue = Overdue(0.0)
+
+        async def never(*args: Any) -> None:
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(door.registry, "put_all", never)
+        (answer,) = await lane_of(door.server, SCHEDULER).bind([binding("a")])
+        assert (answer.status, json.loads(answer.body)["reason"]) == (504, "Timeout")
 
 
 async def test_questions_go_the_usual_way(opened):

@@ -22,7 +22,7 @@ from bireme.apiserver.authenticators.usual import usual_authenticator
 from bireme.apiserver.authorization import attempt_of, is_public
 from bireme.apiserver.bodies import read_timeout
 from bireme.apiserver.documents import Documents
-from bireme.apiserver.errors import as_api_error, response_of
+from bireme.apiserver.errors import OVERDUE, as_api_error, response_of
 from bireme.apiserver.flowcontrol import FlowControl
 from bireme.apiserver.health import Health
 from bireme.apiserver.impersonation import acting
@@ -109,6 +109,7 @@ class ApiServer:
             self._flows,
             self.metrics,
             resources.moulds,
+            overdue=self._overdue,
             user=user,
             agent=agent,
             asks=resources.asks,
@@ -268,7 +269,7 @@ class ApiServer:
                     return await self._resources.serve(route, request, user)
             except TimeoutError as error:
                 self.metrics.turned_away(route, Timeout.code)
-                raise Timeout("Timeout: request did not complete within the allotted timeout") from error
+                raise Timeout(OVERDUE) from error
 
 
 class Progress:

@@ -13,6 +13,7 @@ from bireme.api.errors import ApiError, NotAcceptable, NotFound, Timeout, TooLar
 from bireme.apiserver.negotiation import JSON, YAML, accepted, encoded
 from bireme.http.interface import Response
 
+OVERDUE = "Timeout: request did not complete within the allotted timeout"
 log = structlog.get_logger(__name__)
 
 

@@ -88,16 +88,19 @@ class FlowControl:
             found = self._known[key] = self._classify(user, attempt)
         return found
 
-    async def enter(self, flow: Flow, user: Identity, attempt: Attempt, seats: int = 1) -> None:
-        """Return once the request has its seats; `leave` gives them back. Raises TooManyRequests."""
+    async def enter(self, flow: Flow, user: Identity, attempt: Attempt, seats: int = 1, *, requests: int = 1) -> None:
+        """Return once the request has its seats; `leave` gives them back. Raises TooManyRequests.
+
+        Several `requests` that are done as one are counted each.
+        """
         if not flow.level.take(seats):
             await self._wait(flow, user, attempt, seats)
-        flow.dispatched += 1
-        flow.executing += 1
+        flow.dispatched += requests
+        flow.executing += requests
 
-    def leave(self, flow: Flow, seats: int = 1) -> None:
+    def leave(self, flow: Flow, seats: int = 1, *, requests: int = 1) -> None:
         """The request is served."""
-        flow.executing -= 1
+        flow.executing -= requests
         flow.level.give_back(seats)
 
     def flows(self) -> Iterator[Flow]:

@@ -68,33 +68,35 @@ class Metrics:
         """Ask `source` no more."""
         self._sources.remove(source)
 
-    def count(self, route: Route, code: int, seconds: float, *, dry_run: bool = False, size: int = 0) -> None:
-        """One more request was answered, with a body of so many bytes."""
+    def count(
+        self, route: Route, code: int, seconds: float, *, dry_run: bool = False, size: int = 0, times: int = 1
+    ) -> None:
+        """One more request was answered, or so many alike, with a body of so many bytes."""
         key = _what(route, dry_run=dry_run)
         served = self._served.get(key)
         if served is None:
             served = self._served[key] = _Served()
             if deprecation_of(route.kind):
                 self._deprecated.add(key)
-        served.by_code[code] = served.by_code.get(code, 0) + 1
+        served.by_code[code] = served.by_code.get(code, 0) + times
         if route.verb != "watch":
-            served.seconds.observe(seconds)
+            served.seconds.observe(seconds, times=times)
         if size and route.verb in ("get", "list"):
             served.sizes.observe(size)
 
-    def turned_away(self, route: Route, code: int) -> None:
-        """A request was refused or cut off for the sake of the others."""
-        self._turned_away[_what(route), code] += 1
+    def turned_away(self, route: Route, code: int, *, times: int = 1) -> None:
+        """A request, or so many alike, was refused or cut off for the sake of the others."""
+        self._turned_away[_what(route), code] += times
 
     @contextmanager
-    def under_way(self, *, mutating: bool) -> Iterator[None]:
-        """Count a request while it is served."""
+    def under_way(self, *, mutating: bool, requests: int = 1) -> Iterator[None]:
+        """Count a request, or so many, while it is served."""
         kind = "mutating" if mutating else "readOnly"
-        self.in_flight[kind] += 1
+        self.in_flight[kind] += requests
         try:
             yield
         finally:
-            self.in_flight[kind] -= 1
+            self.in_flight[kind] -= requests
 
     def answer(self) -> Response:
         """The page."""

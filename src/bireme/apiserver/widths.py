@@ -18,14 +18,14 @@ WIDEST = 10
 LARGEST_PART = 0.15
 
 
-def width(route: Route, query: Query, cache: WatchCache, level: Level) -> int:
-    """The seats of a request at its level."""
+def width(route: Route, query: Query, cache: WatchCache, level: Level, *, writes: int = 1) -> int:
+    """The seats of a request at its level, or of so many writes that are done as one."""
     verb = route.verb
     if verb == "get" or level.exempt or (verb == "watch" and not _begins_with_all(query)):
         return 1
     kept = cache.of(route.kind.stored)
     if verb not in ("list", "watch"):
-        seats = 1 if route.subresource == "token" else write_seats(kept.broad)
+        seats = 1 if route.subresource == "token" else min(writes * write_seats(kept.broad), WIDEST)
     elif route.name or "metadata.name=" in query.get("fieldSelector"):
         return 1
     else:

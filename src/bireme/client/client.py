@@ -10,6 +10,7 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 import orjson
 
+from bireme.aio.side_by_side import side_by_side
 from bireme.api.codec.json import decode, encode
 from bireme.api.codec.shared import decode_shared
 from bireme.api.errors import ApiError
@@ -22,6 +23,7 @@ from bireme.http.answers import Reply
 from bireme.http.interface import Response
 
 K = TypeVar("K", bound=Object)
+T = TypeVar("T")
 JSON = "application/json"
 LARGEST_SHARED = 64 << 10
 
@@ -123,18 +125,33 @@ class Client:
         kind, body = type(obj), encode(obj)
         read = _shared if shared else decode
         if self._lane is not None and not dry_run:
-            answer = await self._lane.create(self.scheme.of_type(kind), obj.metadata.namespace, body)
-            if answer is not None:
-                return read(kind, _good(answer))
+            answers = await self._lane.create(self.scheme.of_type(kind), obj.metadata.namespace, body)
+            if answers is not None:
+                return read(kind, _good(answers[0]))
         query = [("dryRun", "All")] if dry_run else []
         reply = await self._call("POST", self._path(kind, obj.metadata.namespace), query, body)
         return read(kind, reply.body)
 
-    async def bind(self, binding: core.Binding) -> None:
-        """Give a pod its node."""
+    async def create_alike(self, obj: K, number: int) -> Sequence[K | ApiError]:
+        """So many new objects like `obj`, which are named by the server: each as `create` would give it, `shared`.
+
+        One that cannot be made is told in its place and stops no other.
+        """
+        kind = type(obj)
         if self._lane is not None:
-            _good(await self._lane.bind(binding))
-            return
+            resource = self.scheme.of_type(kind)
+            answers = await self._lane.create(resource, obj.metadata.namespace, encode(obj), number=number)
+            if answers is not None:
+                return [_made(kind, answer) for answer in answers]
+        return _told(await side_by_side(self.create(obj, shared=True) for _ in range(number)))
+
+    async def bind(self, bindings: Sequence[core.Binding]) -> Sequence[ApiError | None]:
+        """Give pods their nodes; the errors of those that don't get theirs."""
+        if self._lane is not None:
+            return [_error(answer) for answer in await self._lane.bind(bindings)]
+        return _told(await side_by_side(self._bind(binding) for binding in bindings))
+
+    async def _bind(self, binding: core.Binding) -> None:
         about = binding.metadata
         await self.create_subresource(core.Pod, about.name, "binding", binding, namespace=about.namespace)
 
@@ -270,6 +287,25 @@ def _good(answer: Response) -> bytes:
     if answer.status >= 400:
         raise from_answer(answer.status, answer.body)
     return answer.body
+
+
+def _error(answer: Response) -> ApiError | None:
+    """What a bad answer says."""
+    return from_answer(answer.status, answer.body) if answer.status >= 400 else None
+
+
+def _made(kind: type[K], answer: Response) -> K | ApiError:
+    return _error(answer) or _shared(kind, answer.body)
+
+
+def _told(outcomes: Sequence[T | Exception]) -> list[T | ApiError]:
+    """Outcomes of which some may be errors of the API; raises the first that is any other."""
+    found: list[T | ApiError] = []
+    for outcome in outcomes:
+        if isinstance(outcome, Exception) and not isinstance(outcome, ApiError):
+            raise outcome
+        found.append(outcome)
+    return found
 
 
 def _changes(kind: type[K], lines: bytes) -> Sequence[Change[K] | bytes]:

@@ -39,12 +39,14 @@ class Transport(Protocol):
 class Lane(Protocol):
     """A short way to the API of this very process, for what is done by the thousand."""
 
-    async def create(self, resource: Resource, namespace: str, body: bytes) -> Response | None:
-        """The answer to a POST of an object; None where it has to go the usual way."""
+    async def create(
+        self, resource: Resource, namespace: str, body: bytes, *, number: int = 1
+    ) -> Sequence[Response] | None:
+        """The answers to so many POSTs of one object; None where they have to go the usual way."""
         ...
 
-    async def bind(self, binding: core.Binding) -> Response:
-        """The answer to a POST to a pod's binding."""
+    async def bind(self, bindings: Sequence[core.Binding]) -> Sequence[Response]:
+        """The answers to POSTs to pods' bindings."""
         ...
 
     async def follow(

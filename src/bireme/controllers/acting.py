@@ -5,6 +5,7 @@ than it was decided on raises Conflict, and the controller looks again.
 """
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -66,7 +67,14 @@ class Outcome(Generic[R]):
 async def in_batches(
     items: Sequence[T], act: Callable[[T], Awaitable[R]], *, first: int = 1, limit: int = 256
 ) -> Outcome[R]:
-    """`act` on the items, in batches that double from `first` to `limit`, until one batch meets an error.
+    """`act` on the items, in batches as `by_batch` has them."""
+    return await by_batch(items, functools.partial(together, act=act), first=first, limit=limit)
+
+
+async def by_batch(
+    items: Sequence[T], act: Callable[[Sequence[T]], Awaitable[Outcome[R]]], *, first: int = 1, limit: int = 256
+) -> Outcome[R]:
+    """`act` on batches that double from `first` to `limit`, until one meets an error.
 
     So a thing that cannot work is tried once and not five hundred times; client-go calls it a slow start.
     """
@@ -74,7 +82,7 @@ async def in_batches(
     size, start = first, 0
     while start < len(items):
         batch = items[start : start + min(size, limit)]
-        outcome = await together(batch, act)
+        outcome = await act(batch)
         done += outcome.done
         if outcome.error is not None:
             return Outcome(done, outcome.failed, outcome.error)

@@ -2,7 +2,7 @@
 
 import functools
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import ClassVar, Generic, TypeVar
@@ -172,7 +172,7 @@ class PodReplicator(Controller, Generic[R]):
             metadata = owner.metadata
             pod = replicas.pod_from(template, owner_name=metadata.name, namespace=metadata.namespace)
             pod.metadata.owner_references = [ownership.reference_to(owner)]
-            made = await acting.in_batches(
+            made = await acting.by_batch(
                 range(plan.create), functools.partial(self._create, owner, pod), limit=AT_ONCE
             )
             if made.error is not None:
@@ -188,10 +188,14 @@ class PodReplicator(Controller, Generic[R]):
                 return Failure("FailedDelete", gone.error)
         return None
 
-    async def _create(self, owner: R, pod: core.Pod, _: int) -> None:
-        made = await self.client.create(pod, shared=True)
-        self._own.made(owner.metadata.uid, made, at=self.clock.monotonic())
-        self.events.event(owner, "Normal", "SuccessfulCreate", f"Created pod: {made.metadata.name}")
+    async def _create(self, owner: R, pod: core.Pod, batch: Sequence[int]) -> acting.Outcome[core.Pod]:
+        outcomes = await self.client.create_alike(pod, len(batch))
+        made = [outcome for outcome in outcomes if not isinstance(outcome, ApiError)]
+        errors = [outcome for outcome in outcomes if isinstance(outcome, ApiError)]
+        for each in made:
+            self._own.made(owner.metadata.uid, each, at=self.clock.monotonic())
+            self.events.event(owner, "Normal", "SuccessfulCreate", f"Created pod: {each.metadata.name}")
+        return acting.Outcome(made, len(errors), errors[0] if errors else None)
 
     async def _delete(self, owner: R, pod: core.Pod) -> None:
         await acting.carry_out(self.client, changes.Delete(pod))

@@ -20,10 +20,10 @@ class Histogram:
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
 
-    def observe(self, value: float) -> None:
-        """One more value."""
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.total += value
+    def observe(self, value: float, *, times: int = 1) -> None:
+        """One more value, or so often the same."""
+        self.counts[bisect_left(self.bounds, value)] += times
+        self.total += value * times
 
     def samples(self, name: str, labels: Labels) -> list[str]:
         """Its lines."""

@@ -15,7 +15,7 @@ from typing import Any
 from bireme.aio.side_by_side import side_by_side
 from bireme.api.errors import ApiError
 from bireme.api.times import rfc3339
-from bireme.registry.admission.chain import Attributes, Place, Step
+from bireme.registry.admission.chain import Attributes, Place, Plugin
 from bireme.registry.kinds import Kind
 from bireme.registry.options import Call
 from bireme.registry.record import Document, decode, encode
@@ -41,7 +41,7 @@ class Mould:
     pieces: tuple[bytes, ...]
     order: tuple[int, ...]
     rests_on: tuple[tuple[str, int], ...]
-    each_time: tuple[Step, ...]
+    each_time: tuple[Plugin, ...]
 
     def value(self, own: Cut) -> bytes:
         """The bytes of an object."""
@@ -78,18 +78,21 @@ class Moulds:
         """
         place = self._place(kind, namespace, body, call)
         made: list[Document | Exception] = []
-        while len(made) < min(number, 2) and not self._casts(place):
+        while len(made) < min(number, 2) and not self._casts(kind, namespace, place, call):
             made += await side_by_side([self.create(kind, namespace, body, call, read)])
-        if mould := self._casts(place):
+        if mould := self._casts(kind, namespace, place, call):
             cast = await self._cast_all(kind, namespace, mould, number - len(made))
             made += [each for each in cast if not isinstance(each, Raced)]  # a name is taken: another is found below
         rest = range(number - len(made))
         return made + await side_by_side(self.create(kind, namespace, body, call, read) for _ in rest)
 
-    def _casts(self, place: Hashable) -> Mould | None:
+    def _casts(self, kind: Kind, namespace: str, place: Hashable, call: Call) -> Mould | None:
         """The mould from which the next can be cast without asking anybody."""
         mould = self._known.get(place)
-        return mould if isinstance(mould, Mould) and not mould.each_time and self._holds(mould) else None
+        if not isinstance(mould, Mould) or not self._holds(mould):
+            return None
+        attributes = Attributes("CREATE", kind, namespace, mould.base, mould.tree, None, call)
+        return mould if all(plugin.passes(attributes) for plugin in mould.each_time) else None
 
     async def _cast_all(
         self, kind: Kind, namespace: str, mould: Mould, number: int
@@ -158,8 +161,8 @@ class Moulds:
         try:
             if mould.each_time:
                 attributes = Attributes("CREATE", kind, namespace, mould.base, mould.made(own), None, call)
-                for step in mould.each_time:
-                    await step(attributes)
+                for plugin in mould.each_time:
+                    await plugin.validate(attributes)
             if registry.store.get(key) is not None:
                 raise Raced
             document = await registry.put(kind, key, mould.value(own), expect=0)

@@ -1,17 +1,19 @@
 """What the scheduler writes: bindings, why a pod has no node, and evictions.
 
 Writers work side by side, so that many writes share one sync of the store; all writes about one pod go through
-the same writer and keep their order. A write that waits for others (`Rule.prepare`) gets a task of its own.
+the same writer and keep their order. Bindings that stand next to each other are one call. A write that waits for
+others (`Rule.prepare`) gets a task of its own.
 Left to others: what is to be written (`cycle.py`), and what follows from it (`scheduler.py`, by callbacks).
 """
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from bireme.aio.clock import Clock
-from bireme.api.errors import Conflict, NotFound
+from bireme.api.errors import ApiError, Conflict, NotFound
 from bireme.api.kinds import core, meta
 from bireme.api.times import rfc3339
 from bireme.client.client import Client, Patch
@@ -19,7 +21,7 @@ from bireme.client.events import EventRecorder
 from bireme.client.informer import Key
 from bireme.scheduler.interface import Binding, Rule
 
-WRITERS = 16
+WRITERS = 8
 AHEAD = 128
 """Writes that may wait for one writer before decisions wait too."""
 SCHEDULED = "PodScheduled"
@@ -27,14 +29,24 @@ DISRUPTED = "DisruptionTarget"
 PREEMPTED = "PreemptionByScheduler"
 
 Write = Callable[[], Coroutine[Any, Any, None]]
+J = TypeVar("J")
 
 
-class Writers:
-    """Runs writes, those of one key one after the other."""
+@dataclass(frozen=True, slots=True)
+class _Joint(Generic[J]):
+    """A write that may be done along with others of its kind."""
 
-    def __init__(self, name: str, *, count: int = WRITERS) -> None:
-        self._name = name
-        self._queues: list[asyncio.Queue[Write]] = [asyncio.Queue(AHEAD) for _ in range(count)]
+    item: J
+
+
+class Writers(Generic[J]):
+    """Runs writes, those of one key one after the other; `join` does several of one kind that come in a row."""
+
+    def __init__(
+        self, name: str, join: Callable[[Sequence[J]], Coroutine[Any, Any, None]], *, count: int = WRITERS
+    ) -> None:
+        self._name, self._join = name, join
+        self._queues: list[asyncio.Queue[Write | _Joint[J]]] = [asyncio.Queue(AHEAD) for _ in range(count)]
         self._tasks: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
@@ -46,7 +58,11 @@ class Writers:
 
     async def put(self, key: Key, write: Write) -> None:
         """Have this written, after all that was put before for the key."""
-        await self._queues[hash(key) % len(self._queues)].put(write)
+        await self._queue(key).put(write)
+
+    async def put_joint(self, key: Key, item: J) -> None:
+        """As `put`, for what `join` is to do."""
+        await self._queue(key).put(_Joint(item))
 
     async def put_aside(self, key: Key, write: Write) -> None:
         """As `put`, for what waits for others: when its turn comes it gets a task of its own."""
@@ -57,10 +73,27 @@ class Writers:
 
         await self.put(key, begin)
 
-    @staticmethod
-    async def _write(queue: asyncio.Queue[Write]) -> None:
+    def _queue(self, key: Key) -> "asyncio.Queue[Write | _Joint[J]]":
+        return self._queues[hash(key) % len(self._queues)]
+
+    async def _write(self, queue: "asyncio.Queue[Write | _Joint[J]]") -> None:
         while True:
-            await (await queue.get())()
+            joint, write = _taken(await queue.get(), queue)
+            if joint:
+                await self._join(joint)
+            if write is not None:
+                await write()
+
+
+def _taken(first: Write | _Joint[J], queue: "asyncio.Queue[Write | _Joint[J]]") -> tuple[list[J], Write | None]:
+    """What is to be done together, and the write that comes after it."""
+    joint: list[J] = []
+    while isinstance(first, _Joint):
+        joint.append(first.item)
+        if queue.empty():
+            return joint, None
+        first = queue.get_nowait()
+    return joint, first
 
 
 class Acting:
@@ -77,13 +110,17 @@ class Acting:
             if isinstance(rule, Binding) and await rule.bind(pod, node):
                 self._tell_bound(pod, node)
                 return
-        about = pod.metadata
-        binding = core.Binding(
-            metadata=meta.ObjectMeta(name=about.name, namespace=about.namespace, uid=about.uid),
-            target=core.ObjectReference(kind="Node", name=node),
-        )
-        await self._client.bind(binding)
-        self._tell_bound(pod, node)
+        (error,) = await self.bind_all([(pod, node)])
+        if error is not None:
+            raise error
+
+    async def bind_all(self, placed: Sequence[tuple[core.Pod, str]]) -> Sequence[ApiError | None]:
+        """Give each pod its node, where no rule wants a say; the errors of those that don't get theirs."""
+        errors = await self._client.bind([_binding(pod, node) for pod, node in placed])
+        for (pod, node), error in zip(placed, errors, strict=True):
+            if error is None:
+                self._tell_bound(pod, node)
+        return errors
 
     def _tell_bound(self, pod: core.Pod, node: str) -> None:
         text = f"Successfully assigned {pod.metadata.namespace}/{pod.metadata.name} to {node}"
@@ -138,3 +175,11 @@ class Acting:
                 subresource="status",
                 how=Patch.STRATEGIC,
             )
+
+
+def _binding(pod: core.Pod, node: str) -> core.Binding:
+    about = pod.metadata
+    return core.Binding(
+        metadata=meta.ObjectMeta(name=about.name, namespace=about.namespace, uid=about.uid),
+        target=core.ObjectReference(kind="Node", name=node),
+    )

@@ -6,6 +6,7 @@ While a pod is out, or waits for its turn, it counts as being tried, so nothing 
 import heapq
 import itertools
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from bireme.scheduler.acting import Writers
 from bireme.scheduler.queue import SchedulingQueue, Waiting
@@ -19,7 +20,7 @@ class Outside:
     def __init__(
         self,
         queue: SchedulingQueue,
-        writers: Writers,
+        writers: Writers[Any],
         hear: Callable[[Waiting], Awaitable[None]],
         *,
         at_once: int = AT_ONCE,

@@ -53,6 +53,15 @@ class SchedulerStatistics:
     queue: QueueLengths
 
 
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A pod that waited and what was found for it."""
+
+    waiting: Waiting
+    pod: core.Pod
+    found: Found
+
+
 class Scheduler:
     """Places pods whose schedulerName is one of ours; books every bound pod, whoever placed it, in the ledger.
 
@@ -80,7 +89,7 @@ class Scheduler:
         self._adviser = Adviser(self._world, events, clock, settings.profiles, default_selector=selector)
         self._nominated, self._preempting = self._cycle.nominated, self._cycle.preempting
         self._queue = SchedulingQueue(settings.backoff)
-        self._acting, self._writers = Acting(client, events, clock), Writers("scheduler")
+        self._acting, self._writers = Acting(client, events, clock), Writers("scheduler", self._bind_all)
         self._stirred = asyncio.Event()
         self._following = Following(caches, self._cycle, self._queue, clock, stir=self._stirred.set)
         self.together = Together(self._cycle, unheard=self._following.unheard)
@@ -183,8 +192,11 @@ class Scheduler:
         self.figures.attempted(profile, Result.SCHEDULED, seconds)
         self._queue.bind(waiting)
         self._following.assumed(pod.metadata.uid)
-        put = self._writers.put_aside if decision.rules else self._writers.put
-        await put(waiting.key, partial(self._bind, waiting, pod, decision))
+        placed = Decided(waiting, pod, decision)
+        if decision.rules:
+            await self._writers.put_aside(waiting.key, partial(self._bind, placed))
+        else:
+            await self._writers.put_joint(waiting.key, placed)
 
     async def _hear(self, waiting: Waiting) -> None:
         """Ask the extenders about the pod; it comes up again when they have answered."""
@@ -301,20 +313,34 @@ class Scheduler:
 
     # Binding
 
-    async def _bind(self, waiting: Waiting, pod: core.Pod, found: Found) -> None:
+    async def _bind(self, placed: Decided) -> None:
+        """Bind a pod with whose node rules have to do."""
+        error: ApiError | TimeoutError | None = None
         try:
-            await self._acting.bind(pod, found.node, found.rules)
-        except (NotFound, Conflict):
+            await self._acting.bind(placed.pod, placed.found.node, placed.found.rules)
+        except (ApiError, TimeoutError) as failure:
+            error = failure
+        self._bound(placed, error)
+
+    async def _bind_all(self, several: Sequence[Decided]) -> None:
+        errors = await self._acting.bind_all([(placed.pod, placed.found.node) for placed in several])
+        for placed, error in zip(several, errors, strict=True):
+            self._bound(placed, error)
+
+    def _bound(self, placed: Decided, error: ApiError | TimeoutError | None) -> None:
+        """The binding was written, or ended with `error`."""
+        waiting, pod = placed.waiting, placed.pod
+        if error is None:
+            self._queue.settle(waiting)
+        elif isinstance(error, NotFound | Conflict):
             self._release_unless_bound(pod)
             self._forget_or_retry(waiting, pod)
-        except (ApiError, TimeoutError) as error:
-            log.warning("binding failed", pod=str(waiting.key), node=found.node, error=str(error))
+        else:
+            log.warning("binding failed", pod=str(waiting.key), node=placed.found.node, error=str(error))
             self.figures.attempted(pod.spec.scheduler_name, Result.ERROR, 0.0)
             self._release(pod)
             self._queue.give_back(waiting, NOTHING, now=self._clock.monotonic())
             self._stirred.set()
-        else:
-            self._queue.settle(waiting)
 
     def _forget_or_retry(self, waiting: Waiting, pod: core.Pod) -> None:
         """The server did not want the binding: the pod waits no more, unless as far as is known it is still there."""

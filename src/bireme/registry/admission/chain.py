@@ -115,6 +115,10 @@ class Plugin(ABC):
         """
         return None
 
+    def passes(self, attributes: Attributes) -> bool:
+        """Whether it lets every such new object stand, as things are now; asked of one that is asked each time."""
+        return False
+
     async def admit(self, attributes: Attributes) -> None:  # noqa: B027 - a plugin does one or the other
         """Change the tree in place. Raises ApiError to refuse."""
 
@@ -138,7 +142,7 @@ class Looked:
     """What admission of a new object came from: the kinds that were looked at, and who is to be asked each time."""
 
     places: tuple[Place, ...]
-    each_time: tuple[Step, ...]
+    each_time: tuple[Plugin, ...]
 
 
 class Chain:
@@ -167,7 +171,7 @@ class Chain:
     def alike(self, attributes: Attributes) -> Looked | None:
         """What has to stay as it is for the next object with this body; None where that can't be told."""
         places: list[Place] = []
-        each_time: list[Step] = []
+        each_time: list[Plugin] = []
         for plugin in self._plugins:
             if not plugin.handles(attributes.operation, attributes.kind, attributes.subresource):
                 continue
@@ -177,13 +181,13 @@ class Chain:
             elif type(plugin).admit is not Plugin.admit:
                 return None  # it may fill in something else
             else:
-                each_time.append(plugin.validate)
+                each_time.append(plugin)
         return Looked(tuple(places), tuple(each_time))
 
     def asks_each_time(self, attributes: Attributes) -> bool:
-        """Whether somebody wants to be asked of every new object such as this one, and may take time to answer."""
+        """Whether somebody is to be asked of every new object such as this one, and may take time to answer."""
         looked = self.alike(attributes)
-        return looked is None or bool(looked.each_time)
+        return looked is None or not all(plugin.passes(attributes) for plugin in looked.each_time)
 
     def is_quiet(self, attributes: Attributes) -> bool:
         """Whether every plugin is; see there."""

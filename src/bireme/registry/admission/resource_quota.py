@@ -34,9 +34,12 @@ class ResourceQuota(Plugin):
     def looks_at(self, attributes: Attributes) -> Sequence[Place] | None:
         return None  # quotas are written all the time; that there is none is soon seen
 
+    def passes(self, attributes: Attributes) -> bool:
+        return not (self._limited or self._quotas.of(attributes.namespace))
+
     async def validate(self, attributes: Attributes) -> None:
         namespace, tree = attributes.namespace, attributes.tree
-        if tree is None or not (self._limited or self._quotas.of(namespace)):
+        if tree is None or self.passes(attributes):
             return
         dry_run = attributes.call.dry_run
         if self._limited:

@@ -1,0 +1,37 @@
+"""Writes keep their order by key, and bindings next to each other are one call."""
+
+import asyncio
+from collections.abc import Sequence
+
+from bireme.client.informer import Key
+from bireme.scheduler.acting import Writers
+
+POD, OTHER = Key("default", "a"), Key("default", "b")
+
+
+async def test_what_stands_in_a_row_is_joined_and_all_keeps_its_order():
+    done: list[object] = []
+    all_done = asyncio.Event()
+
+    async def join(items: Sequence[str]) -> None:
+        await asyncio.sleep(0)
+        done.append(list(items))
+
+    async def write() -> None:
+        await asyncio.sleep(0)
+        done.append("write")
+
+    async def last() -> None:
+        all_done.set()
+
+    writers = Writers("test", join, count=1)
+    for put in ("joint 1", "joint 2", write, "joint 3", write, write, "joint 4", last):
+        if isinstance(put, str):
+            await writers.put_joint(POD if put != "joint 2" else OTHER, put)
+        else:
+            await writers.put(POD, put)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(writers.run())
+        await all_done.wait()
+        running.cancel()
+    assert done == [["joint 1", "joint 2"], "write", ["joint 3"], "write", "write", ["joint 4"]]
