@@ -30,6 +30,7 @@ from bireme.controllers.replicationcontroller import ReplicationControllerContro
 from bireme.controllers.resource_claims import ResourceClaimController
 from bireme.controllers.root_ca import RootCaController
 from bireme.controllers.service_account import ServiceAccountController
+from bireme.controllers.statefulset import StatefulSetController
 from bireme.controllers.storage_version_migrator import StorageVersionMigrator
 from bireme.controllers.taint_eviction import TaintEvictionController
 from bireme.controllers.token_cleaner import TokenCleaner
@@ -41,6 +42,7 @@ KINDS: tuple[type[Controller], ...] = (
     DeploymentController,
     ReplicaSetController,
     ReplicationControllerController,
+    StatefulSetController,
     JobController,
     TtlAfterFinishedController,
     EndpointsController,
