@@ -4,10 +4,11 @@ from pathlib import Path
 
 from bireme.aio.clock import Clock
 from bireme.apiserver.authentication import Authenticator
-from bireme.apiserver.authenticators.configuration import AuthenticationConfigError, issuer_of_flags, read_issuers
+from bireme.apiserver.authenticators.configuration import AuthenticationConfigError, issuer_of_flags
 from bireme.apiserver.authenticators.front_proxy import FrontProxy
 from bireme.apiserver.authenticators.oidc import Issuer, OidcTokens
 from bireme.apiserver.authenticators.prover import ForUs, Prover
+from bireme.apiserver.authenticators.reloading import ReloadedIssuers
 from bireme.apiserver.authenticators.static_tokens import StaticTokens
 from bireme.apiserver.authenticators.token_webhook import TokenWebhook
 from bireme.apiserver.authenticators.usual import usual_provers
@@ -27,31 +28,32 @@ def authenticator(config: Config, registry: Registry, tokens: ServiceAccountToke
     if config.token_file is not None:
         provers.append(ForUs(StaticTokens.load(config.token_file), tokens.issuer))
     provers += usual_provers(registry, tokens)
-    provers += [ForUs(OidcTokens(issuer, clock), tokens.issuer) for issuer in issuers(config)]
+    if config.oidc_issuer_url:
+        provers.append(ForUs(OidcTokens(issuer_of(config), clock), tokens.issuer))
+    elif config.authentication_config is not None:
+        reloaded = ReloadedIssuers(config.authentication_config, clock)
+        registry.tasks["authentication configuration"] = reloaded.run
+        provers.append(ForUs(reloaded, tokens.issuer))
     if config.token_webhook_config is not None:
         url, session = read_kubeconfig(config.token_webhook_config)
         provers.append(TokenWebhook(url, session, clock.monotonic, own=tokens.issuer))
     return Authenticator(provers, front_proxy(config))
 
 
-def issuers(config: Config) -> list[Issuer]:
-    """The identity providers of the flags, or else of the file."""
-    if not config.oidc_issuer_url:
-        return read_issuers(config.authentication_config) if config.authentication_config else []
+def issuer_of(config: Config) -> Issuer:
+    """The identity provider of the flags. AuthenticationConfigError where a file names some too."""
     if config.authentication_config is not None:
         raise AuthenticationConfigError("identity providers are named by flags or in a file, not both")
-    return [
-        issuer_of_flags(
-            config.oidc_issuer_url,
-            config.oidc_client_id,
-            username_claim=config.oidc_username_claim,
-            username_prefix=config.oidc_username_prefix,
-            groups_claim=config.oidc_groups_claim,
-            groups_prefix=config.oidc_groups_prefix,
-            required_claims=config.oidc_required_claims,
-            ca_file=config.oidc_ca_file,
-        )
-    ]
+    return issuer_of_flags(
+        config.oidc_issuer_url,
+        config.oidc_client_id,
+        username_claim=config.oidc_username_claim,
+        username_prefix=config.oidc_username_prefix,
+        groups_claim=config.oidc_groups_claim,
+        groups_prefix=config.oidc_groups_prefix,
+        required_claims=config.oidc_required_claims,
+        ca_file=config.oidc_ca_file,
+    )
 
 
 def front_proxy_authority(config: Config) -> Path | None:

@@ -61,6 +61,10 @@ class OidcTokens:
         self._fetched = -FETCH_AGAIN_S
         self._fetching = asyncio.Lock()
 
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._session.close()
+
     async def prove(self, token: str, audiences: tuple[str, ...]) -> Proven | None:
         import jwt
 
