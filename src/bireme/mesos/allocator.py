@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bireme.mesos.amounts import Amounts
+from bireme.mesos.amounts import NOTHING, Amounts
 from bireme.mesos.drf import FairOrder, Vector
 from bireme.mesos.eligibility import MINIMUM, AgentView, Eligibility, Holds, Minimum, Wishes
 from bireme.mesos.planning import take_turns
@@ -57,21 +57,24 @@ class Allocator:
         self._agents: dict[str, AgentView] = {}
         self._frameworks: dict[str, FrameworkView] = {}
         self._taking = 0
-        self._woken: dict[str, None] = {}
-        self._queue: list[str] = []
+        self._woken: dict[AgentView, None] = {}
+        self._queue: list[AgentView] = []
         self._gone = 0
         self._many = many
         self._plan: list[Grant] = []
 
     def set_agent(self, view: AgentView) -> None:
         """An agent that may be offered, as it is now."""
+        if self._agents.get(view.agent_id) is not view:
+            self.drop_agent(view.agent_id)
         self._agents[view.agent_id] = view
-        self._woken[view.agent_id] = None
+        self._woken[view] = None
 
     def set_free(self, agent_id: str, free: Amounts) -> None:
         """What is free now of an agent that may be offered."""
-        self._agents[agent_id].free = free
-        self._woken[agent_id] = None
+        view = self._agents[agent_id]
+        view.free = free
+        self._woken[view] = None
 
     def knows(self, agent_id: str) -> bool:
         """Whether the agent may be offered."""
@@ -79,7 +82,9 @@ class Allocator:
 
     def drop_agent(self, agent_id: str) -> None:
         """The agent may not be offered now; what was refused of it is not forgotten."""
-        if self._agents.pop(agent_id, None) is not None:
+        view = self._agents.pop(agent_id, None)
+        if view is not None:
+            view.free = NOTHING  # wherever it waits, nothing of it is granted
             self._gone += 1
             if self._gone > _GONE:
                 self._gone = 0
@@ -98,7 +103,7 @@ class Allocator:
             self._eligibility.set(number, Wishes(view.capabilities, view.minimum.get(role, MINIMUM), holds))
             self._take_offers(number, taking=role in view.roles)
         if old is None or not _is_less(view, old):
-            self._woken |= dict.fromkeys(self._agents)
+            self._wake(self._agents)
 
     def drop_framework(self, framework_id: str) -> None:
         """A framework left for good: its refusals and what it held are forgotten."""
@@ -121,7 +126,7 @@ class Allocator:
 
     def revive(self, framework_id: str, roles: Iterable[str] | None = None) -> None:
         """Forget what a framework refused, in these roles or in all."""
-        self._woken |= dict.fromkeys(self.filters.clear(framework_id, roles))
+        self._wake(self.filters.clear(framework_id, roles))
 
     @property
     def waiting(self) -> bool:
@@ -133,11 +138,12 @@ class Allocator:
 
         So many grants, or all that there are, will be asked for before `begin` is called again.
         """
-        self._queue += [grant.agent_id for grant in self._plan]
+        self._queue += [self._agents[grant.agent_id] for grant in self._plan if grant.agent_id in self._agents]
         self._plan = []
-        self._woken |= dict.fromkeys(self.filters.expire(now))
+        self._wake(self.filters.expire(now))
         if self._woken and not self._queue:
-            self._queue, self._woken = self._shuffled([*filter(self._has_something, self._woken)]), {}
+            self._queue = self._shuffled([view for view in self._woken if view.free.scalars])
+            self._woken = {}
         if len(self._queue) >= self._many:
             self._plan_turns(len(self._queue) if batch is None else batch)
 
@@ -151,34 +157,31 @@ class Allocator:
             planned, self._plan = self._plan[:limit], self._plan[len(self._plan) if limit is None else limit :]
             return planned
         while self._queue:
-            agent = self._agents.get(self._queue.pop())
-            if agent is None or not agent.free.scalars:
-                continue
-            number = self._choose(agent)
+            agent = self._queue.pop()
+            number = self._choose(agent) if agent.free.scalars else None
             if number is not None:
                 role, framework_id = self._seats.seat(number)
                 return [Grant(agent.agent_id, framework_id, role, agent.free)]
         return []
 
-    def _has_something(self, agent_id: str) -> bool:
-        agent = self._agents.get(agent_id)
-        return agent is not None and bool(agent.free.scalars)
+    def _wake(self, agent_ids: Iterable[str]) -> None:
+        self._woken |= dict.fromkeys(view for view in map(self._agents.get, agent_ids) if view is not None)
 
-    def _shuffled(self, agent_ids: list[str]) -> list[str]:
-        chances = np.frombuffer(self._random.randbytes(8 * len(agent_ids)), dtype=np.uint64)
-        return [agent_ids[at] for at in chances.argsort().tolist()]
+    def _shuffled(self, views: list[AgentView]) -> list[AgentView]:
+        chances = np.frombuffer(self._random.randbytes(8 * len(views)), dtype=np.uint64)
+        return [views[at] for at in chances.argsort().tolist()]
 
     def _plan_turns(self, count: int) -> None:
         """Hand out the next turns together, as far as agents have equal amounts free (see `planning.py`)."""
         start = max(0, len(self._queue) - count)
-        views = [view for view in map(self._agents.get, self._queue[start:]) if view is not None]
+        views = self._queue[start:]
         del self._queue[start:]
         free = next((view.free for view in reversed(views) if view.free.scalars), None)
         if free is None:
             return
         alike = [view for view in views if view.free is free]
         if len(alike) < len(views):
-            self._queue += [view.agent_id for view in views if view.free is not free]
+            self._queue += [view for view in views if view.free is not free]
         among = self._among_each(alike, free)
         numbers = self.order.turns(union(among, most=self._taking), free.scalars, len(alike))
         takers = self._takers(numbers, alike, among)
@@ -187,7 +190,7 @@ class Allocator:
             Grant(view.agent_id, framework_id, role, free)
             for view, (role, framework_id) in zip(takers, seats, strict=True)
         ]
-        self._queue += [view.agent_id for view, suited in zip(alike, among, strict=True) if suited]
+        self._queue += [view for view, suited in zip(alike, among, strict=True) if suited]
 
     def _takers(self, numbers: list[int], agents: list[AgentView], among: list[int]) -> list[AgentView]:
         """Whom these turns go to; those are taken from the lists."""

@@ -25,45 +25,44 @@ def turns_below(root: Client, among: int, given: Sequence[int], scale: Scale, co
     """The seats, out of these, whose turns are the next `count`."""
     if not root.seats & among or not count:
         return []
+    found = np.empty(count, dtype=np.int64)
     clients = [_only(root, among)]
-    owners = np.zeros(count, dtype=np.uint16)  # of each turn, the place of its client
-    while any(client.number < 0 for client in clients):
-        turns = np.bincount(owners, minlength=len(clients))
-        below, parents = _below(clients, turns.tolist(), among)
-        by_parent = np.argsort(owners, kind="stable")
-        contest = _Contest(below, np.array(parents, dtype=np.intp), np.array(given), np.array(scale))
-        owners = np.empty(count, dtype=np.uint16 if len(below) < 1 << 16 else np.uint32)
-        owners[by_parent] = contest.sequence(turns[turns > 0])
-        clients = [_only(client, among) for client in below]
-    numbers: list[int] = np.array([client.number for client in clients])[owners].tolist()
-    return numbers
+    turns, owners = np.arange(count), np.zeros(count, dtype=np.uint16)  # turns, and the places of their clients
+    while len(turns):
+        numbers = np.array([client.number for client in clients])[owners]
+        found[turns] = numbers
+        turns, owners = turns[numbers < 0], owners[numbers < 0]
+        if len(turns):
+            counts = np.bincount(owners, minlength=len(clients))
+            below, parents = _below([client for client, had in zip(clients, counts, strict=True) if had], among)
+            contest = _Contest(below, np.array(parents), np.array(given), np.array(scale))
+            turns = turns[np.argsort(owners, kind="stable")]  # parent by parent, and so are the owners
+            owners = contest.sequence(counts[counts > 0]).astype(np.uint16 if len(below) < 1 << 16 else np.uint32)
+            clients = [_only(client, among) for client in below]
+    numbers_in_turn: list[int] = found.tolist()
+    return numbers_in_turn
 
 
 def _only(client: Client, among: int) -> Client:
     """The first at or below a client that is a leaf, or has several children with these seats below them."""
     while client.number < 0:
-        children = [child for child in client.children if child.seats & among]
+        children = client.children
         if len(children) > 1:
-            break
+            children = [child for child in children if child.seats & among]
+            if len(children) > 1:
+                break
         client = children[0]
     return client
 
 
-def _below(clients: list[Client], turns: list[int], among: int) -> tuple[list[Client], list[int]]:
-    """Who shares the turns of these clients, by name below each: its children, or itself if it is a leaf.
-
-    And which client each of them is below, counting those that have turns.
-    """
+def _below(clients: list[Client], among: int) -> tuple[list[Client], list[int]]:
+    """The children with these seats below them, client by client and by name, and which client each is below."""
     found: list[Client] = []
     parents: list[int] = []
-    groups = [
-        [client] if client.number >= 0 else [child for child in client.children if child.seats & among]
-        for client, had in zip(clients, turns, strict=True)
-        if had
-    ]
-    for parent, group in enumerate(groups):
-        found += group
-        parents += [parent] * len(group)
+    for parent, client in enumerate(clients):
+        children = [child for child in client.children if child.seats & among]
+        found += children
+        parents += [parent] * len(children)
     return found, parents
 
 
