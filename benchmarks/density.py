@@ -32,6 +32,7 @@ from sampled import COLLECTOR, for_whom, read, where
 
 from bireme.api.errors import NotFound
 from bireme.api.kinds import apps, core, meta
+from bireme.assembly.process import settle_memory
 from bireme.client.client import Client
 from bireme.client.kubeconfig import read_access
 from bireme.simulation.shapes import Shape
@@ -177,6 +178,7 @@ async def populated(cluster: Cluster, nodes: int) -> AsyncIterator[Fleet]:
             await fleet.add(nodes, SHAPE)
             await client.create(core.Namespace(metadata=meta.ObjectMeta(name=NAMESPACE)))
             await account(client)
+            settle_memory()
             yield fleet
         finally:
             running.cancel()

@@ -4,6 +4,7 @@
 troubles). Both are frozen; `relist.py` makes the one and the pod's worker the other.
 """
 
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -67,7 +68,10 @@ class PodActual:
 
     def newest(self, name: str) -> ContainerView | None:
         """The newest instance of a container, in whichever sandbox."""
-        return next((view for view in self.containers if view.name == name), None)
+        for view in self.containers:
+            if view.name == name:
+                return view
+        return None
 
     def current(self, name: str) -> ContainerView | None:
         """The newest instance in the newest sandbox."""
@@ -131,6 +135,7 @@ class Observed:
     ending: Ending | None = None
 
 
+@functools.lru_cache(256)
 def stamp(moment: datetime | None) -> str:
     """A metav1.Time; "" for what has not happened."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else ""

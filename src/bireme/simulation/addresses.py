@@ -1,5 +1,6 @@
 """Addresses for hollow nodes and pods: each given to one at a time, in turn."""
 
+import socket
 from ipaddress import IPv4Network
 
 
@@ -8,6 +9,7 @@ class Pool:
 
     def __init__(self, network: str) -> None:
         self._network = IPv4Network(network)
+        self._first = int(self._network.network_address)
         self._taken: set[str] = set()
         self._last = 0
 
@@ -18,7 +20,7 @@ class Pool:
             raise OverflowError(f"no address is left in {self._network}")
         while True:
             self._last = self._last % hosts + 1
-            address = str(self._network[self._last])
+            address = socket.inet_ntoa((self._first + self._last).to_bytes(4, "big"))
             if address not in self._taken:
                 self._taken.add(address)
                 return address

@@ -5,7 +5,9 @@ decided in `stages.py`; how its status looks, by the kubelet.
 """
 
 import asyncio
-from datetime import datetime
+import functools
+from collections.abc import Callable
+from datetime import datetime, timedelta
 
 import orjson
 import structlog
@@ -15,6 +17,7 @@ from bireme.aio.workqueue import WorkQueue
 from bireme.api import resources
 from bireme.api.errors import ApiError, Conflict, NotFound
 from bireme.api.kinds import core
+from bireme.api.model import Quantity
 from bireme.client.client import Client, Patch
 from bireme.client.informer import Informer, Key, key_of
 from bireme.kubelet.actual import Ending
@@ -26,6 +29,7 @@ from bireme.simulation.claims import claimed, taken_up
 from bireme.simulation.nodes import HollowNode, HollowNodes
 from bireme.simulation.scripts import DEFAULT_RULES, Rules, Script, script_of
 from bireme.simulation.stages import Life, Stage, advance, stopped
+from bireme.simulation.told import Told
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +37,12 @@ WORKERS = 8
 STRATEGIC = {"content-type": Patch.STRATEGIC.value}
 SPARE_RANGE = "100.64.0.0/10"
 """For pods whose node was given no range."""
+
+
+# Most nodes are alike, and each is looked at for every pod that it gets.
+@functools.lru_cache(256)
+def _read(amounts: tuple[tuple[str, Quantity], ...]) -> resources.Resources:
+    return resources.read(dict(amounts))
 
 
 class HollowPods:
@@ -51,6 +61,7 @@ class HollowPods:
         self._workers = workers
         self._queue: WorkQueue[Key] = WorkQueue(clock)
         self._lives: dict[str, Life] = {}
+        self._told: dict[str, Told] = {}
         self._leaving: dict[str, datetime] = {}
         self._pools: dict[str, Pool] = {}
         self._networks: dict[str, str] = {}
@@ -108,13 +119,21 @@ class HollowPods:
         if pod.metadata.deletion_timestamp:
             await self._stop(pod, node, now)
         elif pod.status.phase not in TERMINAL:
-            life = self._lives.get(pod.metadata.uid) or self._begin(pod, node, now)
-            policy = pod.spec.restart_policy or "Always"
-            life, wait = advance(life, lambda life: self._script(pod, life), now, policy=policy)
-            self._lives[pod.metadata.uid] = life
-            await self._show(pod, life, node, now)
-            if wait is not None:
-                self._queue.add_after(key, wait)
+            told = self._told.get(pod.metadata.uid)
+            if told is None or not told.holds(pod, now):
+                await self._go_on(key, pod, node, now)
+
+    async def _go_on(self, key: Key, pod: core.Pod, node: HollowNode, now: datetime) -> None:
+        """Take the pod through every stage that is due, and tell where it is."""
+        uid = pod.metadata.uid
+        life = self._lives.get(uid) or self._begin(pod, node, now)
+        life, wait = advance(life, self._scripts(pod), now, policy=pod.spec.restart_policy or "Always")
+        self._lives[uid] = life
+        status = await self._show(pod, life, node, now)
+        if wait is not None:
+            self._queue.add_after(key, wait)
+        if uid in self._lives:  # else it went meanwhile
+            self._told[uid] = Told(pod, status, None if wait is None else now + timedelta(seconds=wait))
 
     def _begin(self, pod: core.Pod, node: HollowNode, now: datetime) -> Life:
         refused = self._refusal(pod, node)
@@ -136,7 +155,20 @@ class HollowPods:
             if not placed and other.metadata.uid in self._lives and other.status.phase not in TERMINAL
         ]
         known = self._nodes.cache.get(Key("", node.name))
-        return refusal(pod, beside, resources.read(known.status.allocatable if known else node.machine.capacity))
+        room = known.status.allocatable if known else node.machine.capacity
+        return refusal(pod, beside, _read(tuple(room.items())))
+
+    def _scripts(self, pod: core.Pod) -> Callable[[Life], Script]:
+        """The script of each run and try, drawn once."""
+        drawn: dict[tuple[int, int], Script] = {}
+
+        def script(life: Life) -> Script:
+            run = (life.attempt, life.pulls)
+            if run not in drawn:
+                drawn[run] = self._script(pod, life)
+            return drawn[run]
+
+        return script
 
     def _script(self, pod: core.Pod, life: Life | None) -> Script:
         return script_of(pod, self._rules, run=life.attempt if life else 0, tries=life.pulls if life else 0)
@@ -162,17 +194,19 @@ class HollowPods:
 
     async def _show(
         self, pod: core.Pod, life: Life, node: HollowNode, now: datetime, *, leaving: bool = False
-    ) -> None:
+    ) -> core.PodStatus:
+        """Tell how it is, where that is not known."""
         claim = claimed(pod, life, leaving=leaving)
         around = Surroundings(node.settings.node_ip, claim.waiting)
         status = pod_status(pod, claim.actual, claim.observed, now, around)
         if status == pod.status:
-            return
+            return pod.status
         body = {"metadata": {"uid": pod.metadata.uid}, "status": status_patch(pod.status, status)}
         meta = pod.metadata
         # The answer is not looked at: the watch brings it too.
         path = f"/api/v1/namespaces/{meta.namespace}/pods/{meta.name}/status"
         await self._client.request("PATCH", path, headers=STRATEGIC, body=orjson.dumps(body))
+        return status
 
     def _address(self, pod: core.Pod, wanted: str = "") -> str:
         """An address of the node's range for the pod, or the one that it has already."""
@@ -190,6 +224,7 @@ class HollowPods:
     def _let_go(self, pod: core.Pod) -> None:
         uid = pod.metadata.uid
         self._leaving.pop(uid, None)
+        self._told.pop(uid, None)
         life = self._lives.pop(uid, None)
         network = self._networks.pop(uid, None)
         if life is not None and network is not None:
