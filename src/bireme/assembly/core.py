@@ -23,6 +23,7 @@ from bireme.assembly.api import MASTERS, Api, serve_api
 from bireme.assembly.auditing import audit
 from bireme.assembly.authentication import authenticator, earlier_keys, front_proxy, trusted
 from bireme.assembly.certificates import front_proxy_trust
+from bireme.assembly.cluster_info import make_cluster_info
 from bireme.assembly.doors import Opening, open_doors
 from bireme.assembly.parts import run_controllers, run_scheduler, signs
 from bireme.assembly.process import run_until_stopped, set_up_logs, settle_memory
@@ -140,6 +141,8 @@ class Core:
 
     async def run(self) -> None:
         """Open every door, then work until cancelled."""
+        authority = (self._config.pki / "ca.crt").read_bytes()
+        await make_cluster_info(self._api.admin(), server=self._config.api_url, authority=authority)
         if self._stand_in is None:
             await make_dns_service(self._api.admin(), address=self._config.dns_address)
         mesos = self._mesos()

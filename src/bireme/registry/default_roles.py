@@ -455,6 +455,7 @@ ROLES: Mapping[tuple[str, str], str] = {
         update | core | configmaps | cluster-info
         create patch update | core,events.k8s.io | events
     """,
+    ("kube-public", "bireme:cluster-info-reader"): "get | core | configmaps | cluster-info",
 }
 BINDINGS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("kube-system", "extension-apiserver-authentication-reader"): (
@@ -473,6 +474,7 @@ BINDINGS: Mapping[tuple[str, str], tuple[str, ...]] = {
         "account kube-system/kube-scheduler",
     ),
     ("kube-public", "system:controller:bootstrap-signer"): ("account kube-system/bootstrap-signer",),
+    ("kube-public", "bireme:cluster-info-reader"): ("group system:authenticated",),
 }
 
 
