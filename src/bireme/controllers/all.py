@@ -8,6 +8,7 @@ from bireme.controllers.bootstrap_signer import BootstrapSigner
 from bireme.controllers.certificate_signing import CertificateController
 from bireme.controllers.cluster_role_aggregation import ClusterRoleAggregationController
 from bireme.controllers.controller import Context, Controller
+from bireme.controllers.daemonset import DaemonSetController
 from bireme.controllers.deployment import DeploymentController
 from bireme.controllers.device_taint_eviction import DeviceTaintEvictionController
 from bireme.controllers.disruption import DisruptionController
@@ -43,6 +44,7 @@ KINDS: tuple[type[Controller], ...] = (
     ReplicaSetController,
     ReplicationControllerController,
     StatefulSetController,
+    DaemonSetController,
     JobController,
     TtlAfterFinishedController,
     EndpointsController,
