@@ -22,6 +22,7 @@ from bireme.registry.admission.policies import Policies
 from bireme.registry.admission.policy_values import authorize_by
 from bireme.registry.admission.resource_quota import ResourceQuota
 from bireme.registry.admission.role_escalation import RoleEscalation
+from bireme.registry.admission.step_figures import StepFigures
 from bireme.registry.admission.validating_policy import ValidatingAdmissionPolicy
 from bireme.registry.admission.webhook_configs import Webhooks
 from bireme.registry.admission.webhook_figures import WebhookFigures
@@ -73,6 +74,8 @@ def build_registry(
     registry.converter.post = callouts.post
     extensible = extensible_plugins(registry, callouts, admission.logins)
     registry.use([*optional, escalation, *extensible, ResourceQuota(quotas, admission.limited)], rules)
+    registry.admission.figures = StepFigures(clock.monotonic)
+    registry.figures.append(registry.admission.figures.lines)
     registry.tasks["callouts"] = callouts.run
     registry.tasks["quotas"] = quotas.run
     registry.tasks["custom kinds"] = Cleanup(registry, custom).run

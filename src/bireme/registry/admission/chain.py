@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 
 from bireme.registry.access import Authorizer
+from bireme.registry.admission.step_figures import StepFigures
 from bireme.registry.kinds import Kind
 from bireme.registry.options import Call
 
@@ -150,23 +151,36 @@ class Chain:
 
     def __init__(self, plugins: Sequence[Plugin] = ()) -> None:
         self._plugins = tuple(plugins)
+        self.figures: StepFigures | None = None
         self._steps: dict[tuple[Operation, Kind, str], Steps] = {}
         self._concerned: dict[tuple[Operation, Kind, str], tuple[Plugin, ...]] = {}
 
     async def admit(self, attributes: Attributes) -> None:
         """Let every plugin fill in what it has to; once more where a webhook has changed the object."""
-        for step in self._of(attributes)[0]:
-            await step(attributes)
+        steps = self._of(attributes)[0]
+        await self._take("admit", steps, attributes)
         again = attributes.again
         if again is not None and again.wanted:
             again.under_way = True
-            for step in self._of(attributes)[0]:
-                await step(attributes)
+            await self._take("admit", steps, attributes)
 
     async def validate(self, attributes: Attributes) -> None:
         """Let every plugin refuse."""
-        for step in self._of(attributes)[1]:
-            await step(attributes)
+        await self._take("validate", self._of(attributes)[1], attributes)
+
+    async def _take(self, name: str, steps: tuple[Step, ...], attributes: Attributes) -> None:
+        figures = self.figures
+        if figures is None:
+            for step in steps:
+                await step(attributes)
+            return
+        began, rejected = figures.monotonic(), True
+        try:
+            for step in steps:
+                await step(attributes)
+            rejected = False
+        finally:
+            figures.took(name, attributes.operation, figures.monotonic() - began, rejected=rejected)
 
     def alike(self, attributes: Attributes) -> Looked | None:
         """What has to stay as it is for the next object with this body; None where that can't be told."""
