@@ -12,34 +12,47 @@ from bireme.registry.strategy import Strategy, invalid
 
 Tree = dict[str, Any]
 
-_OWNED_BY_SERVER = (
-    "uid",
-    "creationTimestamp",
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
-    "generation",
-    "selfLink",
-    "namespace",
-    "name",
-    "generateName",
+_OWNED_BY_SERVER = frozenset(
+    (
+        "uid",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "generation",
+        "selfLink",
+        "namespace",
+        "name",
+        "generateName",
+    )
 )
+_KEPT_BY_PARTS = _OWNED_BY_SERVER | {"ownerReferences"}
+_KEPT_BY_PODS = _KEPT_BY_PARTS | {"finalizers"}
+_APART = frozenset(("resourceVersion", "managedFields"))
 APPROVALS = ("Approved", "Denied")
 RESIZABLE = ("cpu", "memory")
 
 
 def prepare_update(resource: Resource, tree: Tree, old: Tree, *, subresource: str) -> Tree:
-    """The tree to store when `old` is updated with `tree`: only what the (sub)resource may touch is taken."""
+    """The tree to store when `old` is updated with `tree`: only what the (sub)resource may touch is taken.
+
+    What was in the metadata stays in its place, so that an update changes no more bytes than it has to.
+    """
     new = _PARTS.get(subresource, _main)(resource, tree, old)
-    metadata = dict(tree["metadata"])
-    for name in ("resourceVersion", "managedFields", *_OWNED_BY_SERVER):
-        metadata.pop(name, None)
-    metadata.update((name, old["metadata"][name]) for name in _OWNED_BY_SERVER if name in old["metadata"])
+    kept = _OWNED_BY_SERVER
     if subresource:
-        _restore(metadata, old["metadata"], "ownerReferences")
-        if resource.kind == "Pod":
-            _restore(metadata, old["metadata"], "finalizers")
-    new["metadata"] = metadata
+        kept = _KEPT_BY_PODS if resource.kind == "Pod" else _KEPT_BY_PARTS
+    new["metadata"] = _metadata(tree["metadata"], old["metadata"], kept)
     return new
+
+
+def _metadata(said: Tree, old: Tree, kept: frozenset[str]) -> Tree:
+    made = {
+        name: value if name in kept else said[name]
+        for name, value in old.items()
+        if (name in kept or name in said) and name not in _APART
+    }
+    made.update((name, value) for name, value in said.items() if name not in kept and name not in _APART)
+    return made
 
 
 def _main(resource: Resource, tree: Tree, old: Tree) -> Tree:
