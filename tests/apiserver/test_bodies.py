@@ -12,7 +12,7 @@ def request(query: str, body: bytes = b"{}") -> Request:
 
 def test_force_is_for_apply_alone() -> None:
     with pytest.raises(Invalid, match="may not be specified for non-apply patch"):
-        read_patch(request("force=true"), Call())
+        read_patch(b"{}", request("force=true").query, Call())
 
 
 @pytest.mark.parametrize(

@@ -58,14 +58,14 @@ def read_object(request: Request, call: Call | None = None) -> Tree:
     return tree
 
 
-def read_patch(request: Request, call: Call) -> Any:
+def read_patch(body: bytes, query: Query, call: Call) -> Any:
     """The body of a patch; its media type was seen to. Raises BadRequest, Invalid and TooLarge."""
-    if "force" in request.query:
+    if "force" in query:
         text = "Forbidden: may not be specified for non-apply patch"
         raise _bad_option("PATCH", "force", "FieldValueForbidden", text)
-    call.names_owners = b"managedFields" in request.body
+    call.names_owners = b"managedFields" in body
     duplicates: list[str] | None = [] if call.field_validation != "Ignore" else None
-    patch = json_codec.parse(request.body, duplicates=duplicates)
+    patch = json_codec.parse(body, duplicates=duplicates)
     call.duplicates = tuple(duplicates or ())
     return patch
 

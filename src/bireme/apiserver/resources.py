@@ -33,6 +33,7 @@ from bireme.registry.moulds import Moulds
 from bireme.registry.options import Call
 from bireme.registry.record import Document
 from bireme.registry.renewals import is_lease, renew_by_patch, renew_by_update
+from bireme.registry.statuses import Statuses, has_short_statuses
 from bireme.registry.token_requests import request_token
 from bireme.registry.tokens import ServiceAccountTokens
 from bireme.registry.verbs import Registry
@@ -73,6 +74,7 @@ class ResourceDoor:
         self._random = random
         self._listed = Listed(registry.clock.monotonic)
         self.moulds = Moulds(registry)
+        self._statuses = Statuses(registry)
         self._verbs: Mapping[str, Callable[[Route, Request, Identity], Awaitable[Answer]]] = {
             "get": self._get,
             "list": self._list,
@@ -201,7 +203,13 @@ class ResourceDoor:
             renewed = await renew_by_patch(self._registry, *place, request.body, call)
             if renewed is not None:
                 return self._answer_document(route.kind, request, renewed, call)
-        change = await apart(call.large, self._patcher, route, request, call, media)
+        read = partial(_read_patch, route, request, media)
+        if media in (MERGE, STRATEGIC) and _is_plain_status(route, request):
+            place = (route.kind, route.namespace, route.name)
+            shown = await self._statuses.patch(*place, request.body, media, call, read)
+            if shown is not None:
+                return self._answer_document(route.kind, request, shown, call)
+        _, change = await apart(call.large, read, request.body, call)
         if route.subresource == "scale":
             return await self._change_scale(route, request, change, call)
         document = await self._registry.patch(
@@ -218,24 +226,6 @@ class ResourceDoor:
             return self._answer_document(scale.SCALE, request, made, call)
         document, created = await registry.apply(kind, namespace, name, said, call, subresource=route.subresource)
         return self._answer_document(kind, request, document, call, status=201 if created else 200)
-
-    def _patcher(self, route: Route, request: Request, call: Call, media: str) -> Callable[[Tree], Tree]:
-        custom = route.kind.custom is not None and route.subresource != "scale"
-        taken = (JSON_PATCH, MERGE) if custom else (JSON_PATCH, MERGE, STRATEGIC)
-        if media not in taken:
-            raise UnsupportedMediaType(
-                "the body of the request was in an unknown format - accepted media types include: "
-                f"{', '.join((*taken, APPLY))}"
-            )
-        patch = bodies.read_patch(request, call)
-        if media == JSON_PATCH:
-            return partial(_flipped, patches.json_patch, patch)
-        if media == MERGE:
-            return partial(_flipped, patches.merge_patch, patch)
-        definition = (scale.SCALE if route.subresource == "scale" else route.kind).definition
-        if route.subresource == "status" and isinstance(patch, dict):
-            return lambda tree: patches.strategic_merge_patch(_touched(tree, patch), patch, definition)
-        return lambda tree: patches.strategic_merge_patch(tree, patch, definition)
 
     async def _change_scale(
         self, route: Route, request: Request, change: Callable[[Tree], Tree], call: Call
@@ -338,6 +328,36 @@ def _wanted(kind: Kind, request: Request, *, watch: bool = False) -> Accepted:
         return PLAIN
     known = message_of(kind.resource.api_version, kind.resource.kind) is not None
     return accepted(header, protobuf=known, watch=watch)
+
+
+def _is_plain_status(route: Route, request: Request) -> bool:
+    return route.subresource == "status" and has_short_statuses(route.kind) and "force" not in request.query
+
+
+def _read_patch(
+    route: Route, request: Request, media: str, body: bytes, call: Call
+) -> tuple[Any, Callable[[Tree], Tree]]:
+    """What a patch says, and does to an object. Raises UnsupportedMediaType and what `read_patch` does."""
+    custom = route.kind.custom is not None and route.subresource != "scale"
+    taken = (JSON_PATCH, MERGE) if custom else (JSON_PATCH, MERGE, STRATEGIC)
+    if media not in taken:
+        raise UnsupportedMediaType(
+            "the body of the request was in an unknown format - accepted media types include: "
+            f"{', '.join((*taken, APPLY))}"
+        )
+    patch = bodies.read_patch(body, request.query, call)
+    return patch, _change_of(route, patch, media)
+
+
+def _change_of(route: Route, patch: Any, media: str) -> Callable[[Tree], Tree]:
+    if media == JSON_PATCH:
+        return partial(_flipped, patches.json_patch, patch)
+    if media == MERGE:
+        return partial(_flipped, patches.merge_patch, patch)
+    definition = (scale.SCALE if route.subresource == "scale" else route.kind).definition
+    if route.subresource == "status" and isinstance(patch, dict):
+        return lambda tree: patches.strategic_merge_patch(_touched(tree, patch), patch, definition)
+    return lambda tree: patches.strategic_merge_patch(tree, patch, definition)
 
 
 def _flipped(function: Callable[[Tree, Any], Tree], patch: Any, tree: Tree) -> Tree:

@@ -91,6 +91,7 @@ class FieldManagers:
         said: Any = None,
         subresource: str = "",
         views: Views = managed.NO_VIEWS,
+        now: str = "",
     ) -> None:
         """Give a changed object its owners, in place; `said` is what the client's body has as owners."""
         kept = old["metadata"].get("managedFields")
@@ -115,7 +116,7 @@ class FieldManagers:
             return
         manager = Manager(call.field_manager or UNKNOWN, UPDATE, kind.resource.api_version, subresource)
         reach = reach_of(kind, subresource)
-        after = managed.updated(entries, manager, changes, reach, now=self._now(), views=views)
+        after = managed.updated(entries, manager, changes, reach, now=now or self.now(), views=views)
         if after:
             new["metadata"]["managedFields"] = managed.encode(after)
 
@@ -184,7 +185,7 @@ class FieldManagers:
             manager,
             reach,
             force=force,
-            now=self._now(),
+            now=self.now(),
             elsewhere=elsewhere,
         )
 
@@ -220,7 +221,7 @@ class FieldManagers:
     def _before_first_apply(self, kind: Kind, live: Tree) -> list[Entry]:
         share = self._everything(kind, live)
         manager = Manager(managed.BEFORE_FIRST_APPLY, UPDATE, kind.resource.api_version)
-        return [Entry(manager, share, self._now())] if share else []
+        return [Entry(manager, share, self.now())] if share else []
 
     def _everything(self, kind: Kind, tree: Tree) -> FieldSet:
         """All that a maker of `tree` owns."""
@@ -256,7 +257,8 @@ class FieldManagers:
         _remember(self._specs, place, made)
         return made
 
-    def _now(self) -> str:
+    def now(self) -> str:
+        """The time that owners are given, in whole seconds."""
         now = self._clock.now().replace(microsecond=0)
         if now != self._second[0]:
             self._second = (now, rfc3339(now))

@@ -107,7 +107,7 @@ def encode(resource: Resource, tree: Mapping[str, Any]) -> bytes:
     """The bytes to store: kind, apiVersion and metadata first, no resource version, owners in few bytes."""
     said = tree["metadata"]
     owners = said.get("managedFields")
-    metadata: Tree = {"managedFields": [_packed(owner) for owner in owners]} if owners else {}
+    metadata: Tree = {"managedFields": packed_owners(owners)} if owners else {}
     metadata.update((name, value) for name, value in said.items() if name not in _NOT_AS_SAID)
     head = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
     head.update((name, value) for name, value in tree.items() if name not in head)
@@ -115,6 +115,11 @@ def encode(resource: Resource, tree: Mapping[str, Any]) -> bytes:
         return orjson.dumps(head)
     except TypeError as error:
         raise ApiError(f"the object cannot be written as JSON: {error}") from error
+
+
+def packed_owners(owners: Iterable[Tree]) -> list[Tree]:
+    """The owners of fields as they are stored."""
+    return [_packed(owner) for owner in owners]
 
 
 def _packed(owner: Tree) -> Tree:
@@ -126,9 +131,14 @@ def _packed(owner: Tree) -> Tree:
 def decode(value: bytes) -> Tree:
     """The tree of stored bytes. What the owners own is shared with other trees: don't change that in place."""
     tree: Tree = orjson.loads(value)
-    for owner in tree["metadata"].get("managedFields") or ():
-        owner["fieldsV1"] = managed_packing.unpacked(owner["fieldsV1"])
+    unpack_owners(tree["metadata"].get("managedFields") or ())
     return tree
+
+
+def unpack_owners(owners: Iterable[Tree]) -> None:
+    """Spell out, in place, what the owners own."""
+    for owner in owners:
+        owner["fieldsV1"] = managed_packing.unpacked(owner["fieldsV1"])
 
 
 def labels_of(value: bytes) -> dict[str, str]:

@@ -127,7 +127,10 @@ class Plugin(ABC):
         """Raise ApiError to refuse; change nothing."""
 
     def is_quiet(self, attributes: Attributes) -> bool:
-        """Whether it surely lets an update stand that leaves the metadata as they are; it is not shown the object."""
+        """Whether it surely lets an update stand that leaves the metadata as they are.
+
+        Of the object it is shown no more than its node, its status and the owners of its fields, or nothing at all.
+        """
         return False
 
 

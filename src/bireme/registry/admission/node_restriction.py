@@ -72,7 +72,7 @@ class NodeRestriction(Plugin):
         if not _is_node(attributes):
             return True
         node = attributes.call.user.name.removeprefix(USER)
-        return attributes.kind.is_a("Lease", "coordination.k8s.io") and not _lease(node, attributes)
+        return bool(node) and not self._rules[attributes.kind.stored.title](node, attributes)
 
     async def admit(self, attributes: Attributes) -> None:
         if not _is_node(attributes):
