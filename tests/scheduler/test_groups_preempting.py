@@ -18,8 +18,12 @@ def member(name: str, *, cpu: str = "4", priority: str = "high") -> core.Pod:
     return made
 
 
-def gang(minimum: int, *, topology: str = "") -> groups.PodGroup:
-    made = groups.PodGroup(metadata=meta.ObjectMeta(name="gang", namespace="default"))
+def gang(
+    minimum: int, *, topology: str = "", priority: str = "high", name: str = "gang", whole: bool = False
+) -> groups.PodGroup:
+    made = groups.PodGroup(metadata=meta.ObjectMeta(name=name, namespace="default"))
+    made.spec.priority_class_name = priority
+    made.spec.disruption_mode = groups.DisruptionMode(all={}) if whole else None
     made.spec.scheduling_policy.gang = groups.GangSchedulingPolicy(min_count=minimum)
     if topology:
         made.spec.scheduling_constraints = groups.PodGroupSchedulingConstraints(
@@ -197,3 +201,81 @@ async def test_room_is_made_in_one_domain() -> None:
         assert await leaving(s) == ["on-r2-a"]
         await s.end("on-r2-a")
         assert {await s.placed("m1"), await s.placed("m2")} == {"r2-a", "r2-b"}
+
+
+async def test_the_priority_of_the_group_counts_and_not_that_of_its_pods() -> None:
+    async with scheduling_with_rules() as s:
+        await classes(s)
+        await occupied(s, node("a"), node("b"))
+        await s.cluster.client.create(gang(1, priority="low"))
+        await s.create(member("m1", priority="high"))
+        said = await s.refused("m1")
+        assert "no room for 1 pods" in said
+        assert await leaving(s) == []
+        await s.cluster.client.create(gang(1, priority="high", name="urgent"))
+        urgent = member("u1", priority="low")
+        urgent.spec.scheduling_group = core.PodSchedulingGroup(pod_group_name="urgent")
+        await s.create(urgent)
+        found = await s.settled("u1", lambda found: found.status.nominated_node_name)
+        victim = f"on-{found.status.nominated_node_name}"
+        await s.settled(victim, lambda found: found.metadata.deletion_timestamp)
+        assert await leaving(s) == [victim]
+
+
+async def test_a_group_without_a_class_has_no_priority_and_one_that_may_not_preempt_does_not() -> None:
+    async with scheduling_with_rules() as s:
+        await classes(s)
+        gentle = PriorityClass(metadata=meta.ObjectMeta(name="gentle"), value=5000, preemption_policy="Never")
+        await s.cluster.client.create(gentle)
+        none = await s.cluster.client.create(gang(1, priority="", name="none"))
+        assert (none.spec.priority, none.spec.preemption_policy) == (0, "PreemptLowerPriority")
+        made = await s.cluster.client.create(gang(1, priority="gentle"))
+        assert (made.spec.priority, made.spec.preemption_policy) == (5000, "Never")
+        await occupied(s, node("a"))
+        await s.create(member("m1", priority="high"))
+        await s.refused("m1")
+        assert await leaving(s) == []
+
+
+async def test_a_group_that_is_disrupted_as_a_whole_leaves_every_node() -> None:
+    async with scheduling_with_rules() as s:
+        await classes(s)
+        await s.register(node("a"), node("b"))
+        await s.cluster.client.create(gang(2, priority="low", whole=True))
+        await s.create(member("m1", priority="low"), member("m2", priority="low"))
+        assert {await s.placed("m1"), await s.placed("m2")} == {"a", "b"}
+        await s.create(pod("urgent", cpu="4", priority="high"))
+        await s.settled("urgent", lambda found: found.status.nominated_node_name)
+        for name in ("m1", "m2"):
+            await s.settled(name, lambda found: found.metadata.deletion_timestamp)
+        async with asyncio.timeout(PATIENCE_S):
+            while not (told := await disrupted(s)):
+                await asyncio.sleep(0.01)
+        assert (told.status, told.reason) == ("True", "PreemptionByScheduler")
+
+
+async def disrupted(s: Scheduling) -> meta.Condition | None:
+    found = await s.cluster.client.get(groups.PodGroup, "gang", namespace="default")
+    return next((each for each in found.status.conditions if each.type == "DisruptionTarget"), None)
+
+
+async def test_a_group_has_another_one_evicted_as_a_whole() -> None:
+    """One member would do with the room of one; yet all three of the others leave."""
+    async with scheduling_with_rules() as s:
+        await classes(s)
+        await s.register(node("a"), node("b"), node("c"))
+        await s.cluster.client.create(gang(3, priority="low", whole=True))
+        low = [member(f"m{number}", priority="low") for number in range(3)]
+        await s.create(*low)
+        for each in low:
+            assert await s.placed(each.metadata.name)
+        await s.cluster.client.create(gang(1, name="urgent"))
+        urgent = member("u1")
+        urgent.spec.scheduling_group = core.PodSchedulingGroup(pod_group_name="urgent")
+        await s.create(urgent)
+        for each in low:
+            await s.settled(each.metadata.name, lambda found: found.metadata.deletion_timestamp)
+        await s.end("m0")
+        await s.end("m1")
+        await s.end("m2")
+        assert await s.placed("u1")

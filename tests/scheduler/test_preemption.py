@@ -17,6 +17,7 @@ from bireme.scheduler.nodes import NodeFacts
 from bireme.scheduler.placed import Placed
 from bireme.scheduler.preemption import Choice, Costs, choose_exactly
 from bireme.scheduler.profile import Candidates
+from bireme.scheduler.ranks import Rank
 from bireme.scheduler.residents import Residents
 from bireme.scheduler.world import World
 
@@ -334,3 +335,81 @@ def test_costs_that_are_kept_are_those_worked_out_anew(
             assert choice == plain(setting, 8, 4000)
             for victim in choice.victims if choice else ():
                 setting.world.displace(victim.uid)
+
+
+def plain_whole(setting: Setting, priority: int, cpu: int) -> Choice | None:
+    """As `plain`, without budgets, where pods of some groups go together or not at all."""
+    best: tuple[tuple[float, ...], Choice] | None = None
+    world, refused = setting.world, Refused(setting, cpu)
+
+    def important(placed: Placed) -> tuple[float, float, str]:
+        started = parse_time(placed.started).timestamp() if placed.started else 1e30
+        return -placed.priority, started, placed.uid
+
+    for row in sorted(world.ledger.columns.rows.values()):
+        parts: list[list[Placed]] = []
+        for placed in world.on_row(row):
+            mates = [each for each in world.placed.values() if placed.unit and each.unit == placed.unit]
+            part = sorted(mates or [placed], key=important)
+            if placed.priority < priority and part not in parts:
+                parts.append(part)
+        parts.sort(key=lambda part: min(important(each) for each in part if each.row == row))
+        parts.sort(key=lambda part: (-part[0].priority, not part[0].unit, -len(part)))
+        if not parts or refused(row, {each.uid for part in parts for each in part}):
+            continue
+        for part in list(parts):
+            others = {each.uid for other in parts for each in other if other is not part}
+            if not refused(row, others):
+                parts.remove(part)
+        victims = tuple(sorted((each for part in parts for each in part), key=important))
+        if victims:
+            cost = cost_of(victims, 0)
+            if best is None or cost < best[0]:
+                best = cost, Choice(row, victims, 0)
+    return best[1] if best else None
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    worlds,
+    st.lists(st.sampled_from(["", "", "one", "two"]), min_size=30, max_size=30),
+    st.integers(0, 12),
+    st.integers(0, 12),
+    st.sampled_from([1000, 4000, 9000]),
+)
+def test_groups_that_go_as_a_whole_are_chosen_as_by_a_plain_search(
+    nodes: list[list[tuple[int, int, int | None, dict[str, str]]]],
+    groups: list[str],
+    ranked: int,
+    priority: int,
+    cpu: int,
+) -> None:
+    setting, left = Setting(), list(groups)
+    for number, held in enumerate(nodes):
+        made = [pod(f"p{number}-{n}", own, cpu=amount, start=start) for n, (own, amount, start, _) in enumerate(held)]
+        for each in made:
+            if name := left.pop():
+                each.spec.scheduling_group = core.PodSchedulingGroup(pod_group_name=name)
+        setting.node(f"n{number}", *made)
+        if number == 0:  # ranks come before some of the pods and after others
+            for name in ("one", "two"):
+                setting.world.ranks.set("default", name, Rank(ranked, whole=name == "one"))
+            for each in made:
+                setting.world.rank_anew(each)
+    world = setting.world
+    assert all(placed.priority == ranked for unit in world.units.values() for placed in unit.values())
+    assert sum(map(len, world.units.values())) == sum(placed.unit != "" for placed in world.placed.values())
+    rows = sorted(world.ledger.columns.rows.values())
+    found = choose_exactly(
+        rows,
+        world.on_row,
+        Refused(setting, cpu),
+        priority=priority,
+        budgets=Budgets(),
+        enough=len(rows),
+        whole=world.together_with,
+    )
+    assert found == plain_whole(setting, priority, cpu)
+    leaving = {victim.uid for victim in found.victims} if found is not None else set()
+    for unit in world.units.values():
+        assert unit.keys() <= leaving or not unit.keys() & leaving

@@ -225,7 +225,7 @@ def smallest(helps: Callable[[int], bool], low: int, high: int) -> int | None:
 
 def _evictions(trial: Trial, template: Template, rows: Rows) -> Iterator[Change]:
     """Of each of a few rows the least important pods of lower priority in whose stead this one would fit."""
-    priority = trial.pod.spec.priority or 0
+    priority = trial.world.ranks.priority(trial.pod)
     lacking = shortages(template)
     for row in rows[np.argsort(lacking[rows], kind="stable")][:FEW].tolist():
         lower = sorted(

@@ -11,7 +11,19 @@ from dataclasses import dataclass
 from bireme.api.kinds import core
 from bireme.scheduler.configuration import Settings
 from bireme.scheduler.explanation import Explanation, message
-from bireme.scheduler.interface import NOTHING, Choosing, Cold, Lack, Mask, Move, Rule, Stop, looked, plugin_of
+from bireme.scheduler.interface import (
+    NOTHING,
+    Choosing,
+    Cold,
+    Lack,
+    Mask,
+    Move,
+    Ranking,
+    Rule,
+    Stop,
+    looked,
+    plugin_of,
+)
 from bireme.scheduler.nominated import Nominated
 from bireme.scheduler.preempting import Preempting, Said
 from bireme.scheduler.preemption import NOT_HELPFUL, Choice
@@ -69,6 +81,9 @@ class Cycle:
             profile.name: tuple(rule for rule in rules if plugin_of(rule) not in profile.off)
             for profile in settings.profiles
         }
+        for rule in rules:
+            if isinstance(rule, Ranking):
+                rule.rank_in(world.ranks)
         self.names = frozenset(self._templates)
         self._last: tuple[object, Refused] | None = None
         self.nominated = Nominated(world)
@@ -85,7 +100,7 @@ class Cycle:
 
     def may_preempt(self, pod: core.Pod) -> bool:
         """Whether others may have to go for the pod at all."""
-        return pod.spec.scheduler_name in self._preempting_profiles and pod.spec.preemption_policy != "Never"
+        return pod.spec.scheduler_name in self._preempting_profiles and self.world.ranks.may_preempt(pod)
 
     def decide(self, pod: core.Pod) -> Found | Refused:
         """The pod's node, which it holds from now on, or why it gets none. Raises Cold or Unheard."""
@@ -99,7 +114,7 @@ class Cycle:
             said += ((rule, mask) for mask in answer)
         masks = [mask for _, mask in said]
         if len(self.nominated):
-            uid, priority = pod.metadata.uid, pod.spec.priority or 0
+            uid, priority = pod.metadata.uid, self.world.ranks.priority(pod)
             held = self.nominated.mask(template, least=priority, but=uid)
             if held is not None:
                 masks.append(held)
@@ -141,7 +156,7 @@ class Cycle:
         text, count = stop.message, int(self.world.nodes.present.sum())
         if count and not stop.moves and self.may_preempt(pod):
             text += f" preemption: {message(count, [(NOT_HELPFUL, count)])}"
-        twins = Twins(template, pod.spec.priority or 0, preempts=False, only=pod.metadata.uid)
+        twins = Twins(template, self.world.ranks.priority(pod), preempts=False, only=pod.metadata.uid)
         held = stop.gives_up and not stop.moves and bool(self.nominated.node_of(pod.metadata.uid))
         gives_up = held and not self.preempting.objection(pod)  # those who are leaving may still make the room
         return Refused(text, stop.lack, twins, gives_up=gives_up, moves=stop.moves)
@@ -169,7 +184,7 @@ class Cycle:
             return Refused(text, lack, self._twins(pod, template, said))
         if objection := self.preempting.objection(pod):
             return Refused(f"{text} preemption: {objection}", lack, self._twins(pod, template, said))
-        if self.preempting.is_cold(pod.spec.priority or 0):
+        if self.preempting.is_cold(self.world.ranks.priority(pod)):
             raise Cold(self.preempting.warm())
         others = any(isinstance(rule, Choosing) and rule.chooses(pod) for rule in self.rules_of(pod))
         seen: list[Choice] = []
@@ -181,7 +196,7 @@ class Cycle:
     def _twins(self, pod: core.Pod, template: Template, said: Sequence[Said], *, alone: bool = False) -> Twins:
         uid = pod.metadata.uid
         alone = alone or bool(said) or bool(self.nominated.node_of(uid))
-        return Twins(template, pod.spec.priority or 0, self.may_preempt(pod), uid if alone else "")
+        return Twins(template, self.world.ranks.priority(pod), self.may_preempt(pod), uid if alone else "")
 
     def _offers_are_in_the_way(self, template: Template) -> bool:
         ledger = self.world.ledger

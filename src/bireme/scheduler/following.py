@@ -9,9 +9,11 @@ from contextlib import contextmanager
 
 from bireme.aio.clock import Clock
 from bireme.api.kinds import core, policy
+from bireme.api.kinds.scheduling_v1alpha3 import PodGroup
 from bireme.client.informer import key_of
 from bireme.scheduler.caches import Caches
 from bireme.scheduler.cycle import Cycle
+from bireme.scheduler.groups_kinds import INDEX, GroupKey
 from bireme.scheduler.interface import NOTHING, Lack
 from bireme.scheduler.queue import SchedulingQueue, State
 from bireme.scheduler.twins import Changes, helped
@@ -35,6 +37,8 @@ class Following:
         caches.namespaces.on_change(self._namespace_changed)
         caches.budgets.on_change(self._budget_changed)
         self._world.ledger.on_release(self._released)
+        self._world.ranks.on_change(self._ranked)
+        self._pods = caches.pods
 
     def tell_queue(self) -> None:
         """Wake the pods that the changes since the last time may help."""
@@ -101,7 +105,7 @@ class Following:
             if new.status.nominated_node_name != (old.status.nominated_node_name if old else ""):
                 self._cycle.nominated.set(new, new.status.nominated_node_name)
             if old is None or _wishes(old) != _wishes(new):
-                self._queue.add(key_of(new), priority=new.spec.priority or 0, now=self._clock.monotonic())
+                self._queue.add(key_of(new), priority=self._world.ranks.priority(new), now=self._clock.monotonic())
                 self._stir()
         else:
             self._unqueue(new)
@@ -127,6 +131,15 @@ class Following:
             self._cycle.preempting.started(now.row)
         if self._changes:
             self._stir()
+
+    def _ranked(self, namespace: str, group: str) -> None:
+        """A group's pods have another priority than before."""
+        for pod in self._pods.by_index(INDEX, str(GroupKey(PodGroup.__gvk__[0], namespace, group))):
+            self._world.rank_anew(pod)
+            if self.is_ours(pod):
+                priority = self._world.ranks.priority(pod)
+                self._queue.add(key_of(pod), priority=priority, now=self._clock.monotonic())
+                self._stir()
 
     def _gone(self, pod: core.Pod) -> None:
         uid = pod.metadata.uid

@@ -20,11 +20,12 @@ from bireme.api.kinds import core
 from bireme.client.client import Client
 from bireme.client.informer import Informer
 from bireme.client.parts import METADATA, SPEC
-from bireme.scheduler.groups_kinds import INDEX, LABEL, Gang, GroupKey, PodGroupCaches, group_of
+from bireme.scheduler.groups_kinds import INDEX, LABEL, Gang, GroupKey, PodGroupCaches, follow_rank, group_of
 from bireme.scheduler.groups_status import GroupStatus
 from bireme.scheduler.groups_topology import Domains
 from bireme.scheduler.interface import ANYTHING, NOTHING, Helps, Lack, Mask, Move, NotReady, Stop, anybody
 from bireme.scheduler.node_sets import NodeSets
+from bireme.scheduler.ranks import Ranks
 
 ENDED = ("Succeeded", "Failed")
 AT_ONCE_S = 10.0
@@ -102,6 +103,10 @@ class PodGroups:
         self._of_pod: dict[str, Round] = {}
         pods.add_index(INDEX, _group_index, reads=METADATA | SPEC)
         pods.on_change(self._pod_changed)
+
+    def rank_in(self, ranks: Ranks) -> None:
+        """Groups of the built-in kind have a priority of their own, and say how they are disrupted."""
+        self.caches.builtin.on_change(lambda old, new: follow_rank(ranks, old, new))
 
     def concerns(self, pod: core.Pod) -> bool:
         """Whether the pod is of a group."""
@@ -260,6 +265,8 @@ class PodGroups:
             self.release(old)
             if (left := group_of(old)) is not None:
                 self._no_room.pop(left, None)
+        if new is not None:
+            self.status.watch(new)
         for pod in (old, new):
             if pod is not None and (changed := group_of(pod)) is not None:
                 self._sorted.pop(changed, None)

@@ -20,6 +20,7 @@ from bireme.api.model import Model
 from bireme.api.scheme import ALL_VERBS, Resource
 from bireme.client.client import Client
 from bireme.client.informer import Informer, Key
+from bireme.scheduler.ranks import Rank, Ranks
 
 LABEL = "scheduling.x-k8s.io/pod-group"
 DEFINITION = "podgroups.scheduling.x-k8s.io"
@@ -77,6 +78,17 @@ def group_of(pod: core.Pod) -> GroupKey | None:
         return GroupKey("scheduling.k8s.io", pod.metadata.namespace, named.pod_group_name)
     label = pod.metadata.labels.get(LABEL)
     return GroupKey("scheduling.x-k8s.io", pod.metadata.namespace, label) if label else None
+
+
+def follow_rank(ranks: Ranks, old: scheduling.PodGroup | None, new: scheduling.PodGroup | None) -> None:
+    """Enter the rank of a group that came, changed or went. One from before there were any keeps its pods' own."""
+    about = (new or old or scheduling.PodGroup()).metadata
+    rank = None
+    if new is not None and new.spec.priority is not None:
+        mode = new.spec.disruption_mode
+        whole = mode is not None and mode.all is not None
+        rank = Rank(new.spec.priority, preempts=new.spec.preemption_policy != "Never", whole=whole)
+    ranks.set(about.namespace, about.name, rank)
 
 
 class PodGroupCaches:

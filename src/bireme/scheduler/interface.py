@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from bireme.api.errors import ApiError
 from bireme.api.kinds import core
 from bireme.scheduler.placed import Placed
+from bireme.scheduler.ranks import Ranks
 
 
 class Lack(Flag):
@@ -151,6 +152,14 @@ class Choosing(Protocol):
 
     def chooses(self, pod: core.Pod) -> bool:
         """Whether it has, for this pod."""
+
+
+@runtime_checkable
+class Ranking(Protocol):
+    """A rule that says of groups of pods how important they are."""
+
+    def rank_in(self, ranks: Ranks) -> None:
+        """Keep what is said of groups up to date there."""
 
 
 def plugin_of(rule: Rule) -> str:

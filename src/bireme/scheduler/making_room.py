@@ -62,7 +62,7 @@ class MakingRoom:
         ours = [pod for pod in pods if pod.spec.scheduler_name in cycle.names]
         if len(ours) < wanted or not all(map(cycle.may_preempt, ours)) or any(map(cycle.preempting.objection, ours)):
             return ()
-        if cycle.preempting.is_cold(max(pod.spec.priority or 0 for pod in ours)):
+        if cycle.preempting.is_cold(max(cycle.world.ranks.priority(pod) for pod in ours)):
             raise Cold(cycle.preempting.warm())
         attempt = _Attempt(frozenset(pod.metadata.uid for pod in pods), but, within)
         with self._unheard():
@@ -90,7 +90,7 @@ class MakingRoom:
             nominated.remove(uid)
             attempt.nominations.append((pod, node))
         masks = [mask for _, mask in said]
-        held = nominated.mask(template, least=pod.spec.priority or 0, but=uid)
+        held = nominated.mask(template, least=cycle.world.ranks.priority(pod), but=uid)
         if held is not None:
             masks.append(held)
         choice = self._choice(pod, template, said, masks, node)
@@ -139,7 +139,7 @@ class MakingRoom:
         of the pods, nobody is let back."""
         if attempt.only_amounts:
             for victim in by_importance(placed for _, placed in attempt.gone.values()):
-                if self._has_room(victim, attempt):
+                if not victim.unit and self._has_room(victim, attempt):
                     self._back(victim, attempt)
         return tuple(
             replace(move, victims=tuple(each for each in move.victims if each.uid in attempt.gone))
@@ -152,7 +152,7 @@ class MakingRoom:
         if row < 0 or victim.held or victim.demand.ports.overlaps(world.ledger.ports(victim.node)):
             return False
         free = columns.allocatable[row] - columns.promised[row]
-        least = min(move.pod.spec.priority or 0 for move in attempt.moves)
+        least = min(self._cycle.world.ranks.priority(move.pod) for move in attempt.moves)
         held = self._cycle.nominated.held(np.array([row]), least=least)
         if held is not None:
             free = free - held[0]

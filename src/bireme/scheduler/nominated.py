@@ -66,7 +66,7 @@ class Nominated:
             name=meta.name,
             node=node,
             row=-1,
-            priority=pod.spec.priority or 0,
+            priority=self._world.ranks.priority(pod),
             started="",
             labels=labels,
             demand=demand,

@@ -92,7 +92,7 @@ def count_in(counter: Counter[int], row: int, count: int) -> None:
 
 @dataclass(slots=True, eq=False)
 class Placed:
-    """A pod on a node. `row` is -1 while the node is not here."""
+    """A pod on a node. `row` is -1 while the node is not here. Pods of one `unit` are evicted together."""
 
     uid: str
     namespace: str
@@ -106,6 +106,7 @@ class Placed:
     leaving: bool
     generation: int | None
     held: "tuple[Held, ...]" = ()
+    unit: str = ""
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)

@@ -72,9 +72,9 @@ class Preempting:
 
     def objection(self, pod: core.Pod) -> str:
         """Why the pod may not preempt others now; "" when it may."""
-        if pod.spec.preemption_policy == "Never":
+        if not self._world.ranks.may_preempt(pod):
             return NEVER
-        node, priority = self._nominated.node_of(pod.metadata.uid), pod.spec.priority or 0
+        node, priority = self._nominated.node_of(pod.metadata.uid), self._world.ranks.priority(pod)
         row = self._world.nodes.row(node) if node else -1
         if row >= 0 and any(
             each.priority < priority and (each.leaving or each.uid in self.doomed) for each in self._world.on_row(row)
@@ -91,7 +91,7 @@ class Preempting:
         seen: list[Choice] | None = None,
     ) -> Choice | str:
         """Whom to evict for the pod, or why that would not help. `seen` takes all that were worth a look."""
-        uid, priority = pod.metadata.uid, pod.spec.priority or 0
+        uid, priority = pod.metadata.uid, self._world.ranks.priority(pod)
         among, yielding = found.curable, []
         for rule, mask in said:
             if isinstance(rule, Yielding) and mask.curable:
@@ -102,6 +102,7 @@ class Preempting:
             return self._message(among, Counter({NO_VICTIMS: int(among.sum())}))
         costs = self._cost(template, priority)
         simple = amounts_decide(template) and not yielding and not self._nominated.repels(least=priority)
+        simple = simple and not self._world.units
         if simple and seen is None and not self._nominated.node_of(uid):
             choice = costs.best(among)
         else:
@@ -111,6 +112,7 @@ class Preempting:
                 rows,
                 self._world.on_row,
                 refused,
+                whole=self._world.together_with,
                 priority=priority,
                 budgets=self._budgets,
                 enough=template.profile.candidates.among(int(among.sum())),
@@ -123,7 +125,7 @@ class Preempting:
     ) -> Callable[[int, Collection[str]], bool]:
         """Whether a row refuses the pod still when others are gone: with those who are to come there, and without."""
         world, nodes = self._world, self._world.ledger.columns.nodes
-        uid, priority = pod.metadata.uid, pod.spec.priority or 0
+        uid, priority = pod.metadata.uid, self._world.ranks.priority(pod)
 
         def refused(row: int, gone: Collection[str]) -> bool:
             leaving = [each for each in world.on_row(row) if each.uid in gone]

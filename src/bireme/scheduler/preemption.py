@@ -30,6 +30,7 @@ NO_VICTIMS = "No preemption victims found for incoming pod"
 NOT_HELPFUL = "Preemption is not helpful for scheduling"
 LEAST = np.iinfo(np.int64).min
 
+Whole = Callable[[Placed], Collection[Placed]]
 Rows = NDArray[np.intp]
 Flags = NDArray[np.bool_]
 
@@ -193,6 +194,7 @@ def choose_exactly(
     budgets: Budgets,
     enough: int,
     seen: list[Choice] | None = None,
+    whole: Whole = lambda pod: (pod,),
 ) -> Choice | None:
     """The cheapest of the first `enough` rows on which evictions help; of equals the one that comes first.
 
@@ -204,7 +206,7 @@ def choose_exactly(
     best: Choice | None = None
     found = 0
     for row in rows:
-        choice = victims_on(row, pods_on(row), refused, priority=priority, budgets=budgets)
+        choice = victims_on(row, pods_on(row), refused, priority=priority, budgets=budgets, whole=whole)
         if choice is None:
             continue
         found += 1
@@ -224,16 +226,30 @@ def victims_on(
     *,
     priority: int,
     budgets: Budgets,
+    whole: Whole = lambda pod: (pod,),
 ) -> Choice | None:
-    """Who must leave this row, asked pod by pod; None when there is nobody, or when it does not help."""
-    lower = by_importance(pod for pod in pods if pod.priority < priority)
+    """Who must leave this row, asked one after the other, those first whom a budget protects; None when there is
+    nobody, or when it does not help. `whole` gives those who go with a pod, wherever they are."""
+    lower = [pod for pod in pods if pod.priority < priority]
     gone = {pod.uid for pod in lower}
     if not gone or refused(row, gone):
         return None
-    forbidden = dict(zip((pod.uid for pod in lower), budgets.violations(lower), strict=True))
-    for pod in sorted(lower, key=lambda pod: not forbidden[pod.uid]):
-        if refused(row, gone - {pod.uid}):
-            continue
-        gone.discard(pod.uid)
-    victims = tuple(pod for pod in lower if pod.uid in gone)
+    units = _units(lower, whole)
+    everyone = by_importance(pod for unit in units for pod in unit)
+    forbidden = dict(zip((pod.uid for pod in everyone), budgets.violations(everyone), strict=True))
+    leaving = {pod.uid for pod in everyone}
+    for unit in sorted(units, key=lambda unit: not any(forbidden[pod.uid] for pod in unit)):
+        back = {pod.uid for pod in unit}
+        if not refused(row, gone - back):
+            gone -= back
+            leaving -= back
+    victims = tuple(pod for pod in everyone if pod.uid in leaving)
     return Choice(row, victims, sum(forbidden[pod.uid] for pod in victims)) if victims else None
+
+
+def _units(pods: Iterable[Placed], whole: Whole) -> list[list[Placed]]:
+    """Who goes together, the most important first: of equal priority groups before pods, and the larger before."""
+    units: dict[str, list[Placed]] = {}
+    for pod in by_importance(pods):
+        units.setdefault(pod.unit or pod.uid, by_importance(whole(pod)))
+    return sorted(units.values(), key=lambda unit: (-unit[0].priority, not unit[0].unit, -len(unit)))

@@ -269,7 +269,7 @@ class Scheduler:
         self._preempting.doomed.update(victim.uid for victim in choice.victims)
         self._nominated.set(pod, node)
         self.figures.preempted(len(choice.victims))
-        for lower in self._nominated.lower_on(node, pod.spec.priority or 0):
+        for lower in self._nominated.lower_on(node, self._world.ranks.priority(pod)):
             await self._look_elsewhere(lower.uid, Key(lower.namespace, lower.name))
         await self._writers.put_aside(key_of(pod), partial(self._evict, pod, choice, node))
         return node
@@ -295,7 +295,7 @@ class Scheduler:
         self._nominated.remove(uid)
         pod = self._caches.pods.get(key)
         if pod is not None and pod.metadata.uid == uid:
-            self._queue.add(key, priority=pod.spec.priority or 0, now=self._clock.monotonic())
+            self._queue.add(key, priority=self._world.ranks.priority(pod), now=self._clock.monotonic())
             await self._writers.put(key, partial(self._acting.clear_nomination, pod))
 
     async def _evict(self, pod: core.Pod, choice: Choice, node: str) -> None:

@@ -59,6 +59,10 @@ async def survey(client: Client, pod: core.Pod, *, clock: Clock, profile: Profil
     seen = Survey(World(Ledger()), caches, Spreading(caches))
     columns, claiming = seen.world.ledger.columns, uses_claims(pod) or _may_need_devices(pod)
     rules = Rules(client, columns=columns, pods=caches.pods, nodes=caches.nodes, clock=clock, uid=lambda: "")
+    rules.groups.rank_in(seen.world.ranks)
+    await _fill(client, seen, rules.groups.caches.builtin)
+    if not rules.groups.concerns(pod):
+        seen.unseen.pop(scheduling.PodGroup.__name__, None)
     for node in (await client.list(core.Node)).items:
         seen.world.set_node(node)
         caches.nodes.have([node])
@@ -88,10 +92,9 @@ async def _see_group(
     key = group_of(pod)
     if key is None:
         return
-    builtin = key.api == scheduling.PodGroup.__gvk__[0]
-    kind: Informer[Any] = groups.caches.builtin if builtin else groups.caches.custom
-    await _fill(client, seen, kind, namespace=key.namespace)
-    if kind.kind.__name__ in seen.unseen:
+    if key.api != scheduling.PodGroup.__gvk__[0]:
+        await _fill(client, seen, groups.caches.custom, namespace=key.namespace)
+    if {scheduling.PodGroup.__name__, groups.caches.custom.kind.__name__} & seen.unseen.keys():
         return
     if told := tell_members(groups, key, seen.caches.pods.by_index(INDEX, str(key))):
         seen.notes.append(told)
@@ -119,8 +122,8 @@ def _look(pod: core.Pod, seen: Survey, rules: list[Rule]) -> None:
 
 async def _place_pods(client: Client, seen: Survey, pod: core.Pod, *, with_volumes: bool) -> None:
     """Have every other pod where it is, and those for whom room is being made where they will be."""
-    priority, group = pod.spec.priority or 0, group_of(pod)
-    reader = PodReader(with_volumes=with_volumes, with_groups=group is not None)
+    ranks, group = seen.world.ranks, group_of(pod)
+    priority, reader = ranks.priority(pod), PodReader(with_volumes=with_volumes, with_groups=True)
     if group is not None:
         seen.caches.pods.have([pod])
     async for page in pod_pages(client, reader):
@@ -132,7 +135,7 @@ async def _place_pods(client: Client, seen: Survey, pod: core.Pod, *, with_volum
             nominated = other.status.nominated_node_name
             if group is not None and group_of(other) == group:
                 seen.caches.pods.have([_on(other, node)])
-            elif not node and nominated and (other.spec.priority or 0) >= priority:
+            elif not node and nominated and ranks.priority(other) >= priority:
                 where = nominated
                 seen.nominated.setdefault(nominated, []).append(f"{about.namespace}/{about.name}")
             if where:

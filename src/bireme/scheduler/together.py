@@ -92,5 +92,5 @@ def _masks(cycle: Cycle, pod: core.Pod, template: Template, rules: Sequence[Rule
         if isinstance(answer, Stop):
             return None
         masks += answer
-    held = cycle.nominated.mask(template, least=pod.spec.priority or 0, but=pod.metadata.uid)
+    held = cycle.nominated.mask(template, least=cycle.world.ranks.priority(pod), but=pod.metadata.uid)
     return masks if held is None else [*masks, held]

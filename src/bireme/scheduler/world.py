@@ -16,6 +16,7 @@ from bireme.ledger.ledger import Ledger
 from bireme.scheduler.demand import Demand, Demands
 from bireme.scheduler.nodes import NodeFacts, Nodes, node_facts
 from bireme.scheduler.placed import Held, LabelSet, Placed, Question, count_in
+from bireme.scheduler.ranks import Ranks
 from bireme.scheduler.tallies import Tally
 from bireme.scheduler.terms import Bond, Side
 
@@ -33,6 +34,8 @@ class World:
         self.namespaces_version = 0
         self.placed: dict[str, Placed] = {}
         self.priorities: Counter[int] = Counter()
+        self.ranks = Ranks()
+        self.units: dict[str, dict[str, Placed]] = {}
         self.held: dict[Held, None] = {}
         self.held_version = 0
         self._bonds: weakref.WeakValueDictionary[tuple[Side, Bond], Held] = weakref.WeakValueDictionary()
@@ -92,7 +95,8 @@ class World:
 
     def assume(self, pod: core.Pod, node: str, demand: Demand, labels: LabelSet) -> None:
         """As `place`, for a pod that is nowhere yet and of which is known what it asks and with whom it counts."""
-        meta = pod.metadata
+        meta, spec = pod.metadata, pod.spec
+        plain = spec.scheduling_group is None  # which nearly every pod is
         booked = self.ledger.book_pod(meta.uid, node, demand.load, ports=demand.ports)
         placed = Placed(
             meta.uid,
@@ -100,7 +104,7 @@ class World:
             meta.name,
             node,
             -1,
-            pod.spec.priority or 0,
+            spec.priority or 0 if plain else self.ranks.priority(pod),
             pod.status.start_time,
             labels,
             demand,
@@ -110,6 +114,8 @@ class World:
         )
         self.placed[meta.uid] = placed
         self.priorities[placed.priority] += 1
+        if not plain:
+            self._join(placed, self.ranks.unit(pod))
         here = self._by_node.get(node)
         if here is None:
             here = self._by_node[node] = {}
@@ -119,6 +125,34 @@ class World:
             self._count(placed, row)
             if not booked:  # by the Mesos master, before it was seen
                 self.ledger.columns.touch(row)
+
+    def rank_anew(self, pod: core.Pod) -> None:
+        """The rank of the pod's group is another now."""
+        placed = self.placed.get(pod.metadata.uid)
+        if placed is not None:
+            self._unrank(placed)
+            placed.priority = self.ranks.priority(pod)
+            self.priorities[placed.priority] += 1
+            self._join(placed, self.ranks.unit(pod))
+            if placed.row >= 0:
+                self.ledger.columns.touch(placed.row)
+
+    def _join(self, placed: Placed, unit: str) -> None:
+        placed.unit = unit
+        if unit:
+            self.units.setdefault(unit, {})[placed.uid] = placed
+
+    def _unrank(self, placed: Placed) -> None:
+        count_in(self.priorities, placed.priority, -1)
+        if placed.unit:
+            members = self.units[placed.unit]
+            del members[placed.uid]
+            if not members:
+                del self.units[placed.unit]
+
+    def together_with(self, placed: Placed) -> Collection[Placed]:
+        """The pods that are evicted if this one is, itself among them."""
+        return self.units[placed.unit].values() if placed.unit else (placed,)
 
     def displace(self, uid: str) -> None:
         """The pod is not there any more; twice is once."""
@@ -185,7 +219,7 @@ class World:
             self.ledger.columns.touch(placed.row)
         self._uncount(placed)
         del self.placed[placed.uid]
-        count_in(self.priorities, placed.priority, -1)
+        self._unrank(placed)
         held = self._by_node[placed.node]
         del held[placed.uid]
         if not held:

@@ -118,3 +118,37 @@ def test_a_claim_keeps_what_it_asks_for_and_its_allocation() -> None:
 )
 def test_pod_groups(policy: dict[str, Any], expected: list[str]) -> None:
     assert faults("PodGroup", {"schedulingPolicy": policy}) == expected
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        pytest.param(None, [], id="none"),
+        pytest.param({"all": {}}, [], id="all"),
+        pytest.param({"single": {}}, [], id="single"),
+        pytest.param({"all": {}, "single": {}}, ["spec.disruptionMode"], id="both"),
+        pytest.param({}, ["spec.disruptionMode"], id="neither"),
+    ],
+)
+def test_pod_groups_have_one_mode_of_disruption(mode: dict[str, Any] | None, expected: list[str]) -> None:
+    spec = {"schedulingPolicy": {"basic": {}}, **({"disruptionMode": mode} if mode is not None else {})}
+    assert faults("PodGroup", spec) == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        pytest.param({"schedulingPolicy": {"gang": {"minCount": 5}}}, [], id="a gang may grow"),
+        pytest.param({"schedulingPolicy": {"basic": {}}}, ["spec.schedulingPolicy"], id="it stays a gang"),
+        pytest.param({"priority": 7}, ["spec.priority"], id="its priority stays"),
+        pytest.param({"disruptionMode": {"single": {}}}, ["spec.disruptionMode"], id="its mode stays"),
+    ],
+)
+def test_pod_groups_stay_what_they_are(change: dict[str, Any], expected: list[str]) -> None:
+    kind = next(each for each in builtin().resources() if each.kind == "PodGroup")
+    old: dict[str, Any] = {
+        "metadata": {"name": "x", "namespace": "default", "resourceVersion": "1"},
+        "spec": {"schedulingPolicy": {"gang": {"minCount": 2}}, "priority": 3, "disruptionMode": {"all": {}}},
+    }
+    new = {**old, "spec": {**old["spec"], **change}}
+    assert [cause.field for cause in validate_update(kind, new, old)] == expected

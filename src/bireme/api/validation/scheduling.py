@@ -2,10 +2,20 @@
 
 from collections.abc import Mapping
 
-from bireme.api.validation.field import POSITIVE, Problems, Rules, Tree, check_one_of
+from bireme.api.validation.field import IMMUTABLE, POSITIVE, Problems, Rules, Tree, check_one_of
 
 _LARGEST_USER_VALUE = 1_000_000_000
 _SYSTEM_PREFIX = "system-"
+_FIXED = (
+    "disruptionMode",
+    "parentCompositePodGroupName",
+    "preemptionPolicy",
+    "priority",
+    "priorityClassName",
+    "resourceClaims",
+    "schedulingConstraints",
+    "workloadRef",
+)
 _SYSTEM = {"system-node-critical": 2_000_001_000, "system-cluster-critical": 2_000_000_000}
 
 
@@ -31,8 +41,24 @@ def check_priority_class_update(problems: Problems, new: Tree, old: Tree) -> Non
 
 
 def check_pod_group(problems: Problems, tree: Tree) -> None:
-    """A PodGroup: one policy, and for a gang how many."""
-    _check_policy(problems, (tree.get("spec") or {}).get("schedulingPolicy") or {}, "spec.schedulingPolicy")
+    """A PodGroup: one policy, for a gang how many, one mode of disruption, one constraint."""
+    spec = tree.get("spec") or {}
+    _check_policy(problems, spec.get("schedulingPolicy") or {}, "spec.schedulingPolicy")
+    mode = spec.get("disruptionMode")
+    if mode is not None and (mode.get("single") is None) == (mode.get("all") is None):
+        problems.invalid("spec.disruptionMode", mode, "must specify exactly one of: `all`, `single`")
+    check_one_of(problems, spec, "preemptionPolicy", "spec", ("Never", "PreemptLowerPriority"))
+
+
+def check_pod_group_update(problems: Problems, new: Tree, old: Tree) -> None:
+    """A PodGroup stays what it is, but for how many make a gang."""
+    for field in _FIXED:
+        value = (new.get("spec") or {}).get(field)
+        if value != (old.get("spec") or {}).get(field):
+            problems.invalid(f"spec.{field}", value, IMMUTABLE)
+    policy, before = ((each.get("spec") or {}).get("schedulingPolicy") or {} for each in (new, old))
+    if (policy.get("gang") is None) != (before.get("gang") is None):
+        problems.invalid("spec.schedulingPolicy", policy, IMMUTABLE)
 
 
 def check_workload(problems: Problems, tree: Tree) -> None:
@@ -53,7 +79,7 @@ def _check_policy(problems: Problems, policy: Tree, path: str) -> None:
 
 
 RULES: Mapping[str, Rules] = {
-    "PodGroup": Rules(check_pod_group),
+    "PodGroup": Rules(check_pod_group, check_pod_group_update),
     "PriorityClass": Rules(check_priority_class, check_priority_class_update),
     "Workload": Rules(check_workload),
 }

@@ -1,4 +1,4 @@
-"""Priority: a pod's class becomes its number, and what it may do to lesser pods."""
+"""Priority: the class of a pod or pod group becomes its number, and what it may do to lesser ones."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,23 +22,26 @@ class Priority(Plugin):
     def handles(self, operation: Operation, kind: Kind, subresource: str) -> bool:
         if kind.is_a("PriorityClass", "scheduling.k8s.io"):
             return operation in ("CREATE", "UPDATE")
-        return operation == "CREATE" and kind.is_a("Pod") and not subresource
+        ranked = kind.is_a("Pod") or kind.is_a("PodGroup", "scheduling.k8s.io")
+        return operation == "CREATE" and ranked and not subresource
 
     def looks_at(self, attributes: Attributes) -> Sequence[Place] | None:
         return (("scheduling.k8s.io", "v1", "priorityclasses"),)
 
     async def admit(self, attributes: Attributes) -> None:
-        if attributes.tree is None or not attributes.kind.is_a("Pod"):
+        kind = attributes.kind
+        if attributes.tree is None or kind.is_a("PriorityClass", "scheduling.k8s.io"):
             return
+        what, whose = ("pods", "pod") if kind.is_a("Pod") else ("podgroups.scheduling.k8s.io", "podgroup")
         spec = attributes.tree.setdefault("spec", {})
-        chosen = self._class_of(spec, attributes.name)
+        chosen = self._class_of(spec, what, attributes.name)
         value = int(chosen.get("value", 0)) if chosen else 0
         said = spec.get("priority")
         if said is not None and said != value:
             raise _refusal(
-                "pods",
+                what,
                 attributes.name,
-                f"the integer value of priority ({said}) must not be provided in pod spec; "
+                f"the integer value of priority ({said}) must not be provided in {whose} spec; "
                 "priority admission controller computed "
                 f"{value} from the given PriorityClass name",
             )
@@ -47,15 +50,15 @@ class Priority(Plugin):
         said = spec.setdefault("preemptionPolicy", policy)
         if said != policy:
             raise _refusal(
-                "pods",
+                what,
                 attributes.name,
-                f"the string value of PreemptionPolicy ({said}) must not be provided in pod spec; "
+                f"the string value of PreemptionPolicy ({said}) must not be provided in {whose} spec; "
                 f"priority admission controller computed {policy} from the given PriorityClass name",
             )
 
     async def validate(self, attributes: Attributes) -> None:
         tree = attributes.tree
-        if tree is None or attributes.kind.is_a("Pod") or not tree.get("globalDefault"):
+        if tree is None or not tree.get("globalDefault"):
             return
         for other in self._objects.every("scheduling.k8s.io", "v1", "priorityclasses"):
             if other.get("globalDefault") and other["metadata"]["name"] != attributes.name:
@@ -66,12 +69,12 @@ class Priority(Plugin):
                     "Only one default can exist",
                 )
 
-    def _class_of(self, spec: Tree, pod: str) -> Tree | None:
+    def _class_of(self, spec: Tree, what: str, whose: str) -> Tree | None:
         name = spec.get("priorityClassName")
         if name:
             chosen = self._objects.find("scheduling.k8s.io", "v1", "priorityclasses", "", name)
             if chosen is None:
-                raise _refusal("pods", pod, f"no PriorityClass with name {name} was found")
+                raise _refusal(what, whose, f"no PriorityClass with name {name} was found")
             return chosen
         classes = self._objects.every("scheduling.k8s.io", "v1", "priorityclasses")
         defaults = [one for one in classes if one.get("globalDefault")]
