@@ -17,8 +17,11 @@ import structlog
 from aiohttp import web, web_protocol
 from aiohttp.http import HttpVersion11, RawRequestMessage, StreamWriter
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
 
 from bireme.http.door import Door
+from bireme.http.heads import PlainRequest, read_plain
 from bireme.http.interface import (
     Answer,
     Peer,
@@ -50,6 +53,12 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 NO_BODY = frozenset((204, 304))
 
 
+PLAIN = RawRequestMessage(
+    "GET", "/", HttpVersion11, CIMultiDictProxy(CIMultiDict()), (), False, None, False, False, URL("/")
+)
+"""What the library would have to say of a request that was read without it: nothing out of the ordinary."""
+
+
 class Refused(Exception):
     """A request that ends here, with `status`, and its connection with it."""
 
@@ -62,7 +71,7 @@ class Refused(Exception):
 class HttpConnection(web_protocol.RequestHandler):
     """The protocol of one client's connection."""
 
-    __slots__ = ("_door", "_head_bytes", "_head_timer", "_peer", "_taken_over", "task")
+    __slots__ = ("_door", "_head_bytes", "_head_timer", "_peer", "_plain", "_taken_over", "task")
 
     def __init__(self, door: Door) -> None:
         limits = door.limits
@@ -83,6 +92,8 @@ class HttpConnection(web_protocol.RequestHandler):
         self._head_bytes = 0
         self._peer: Peer | None = None
         self._taken_over = False
+        # The parser has seen nothing, so that it has no beginning of what comes next.
+        self._plain = True
         self.task: asyncio.Task[None] | None = None
 
     # --- the connection's life
@@ -108,6 +119,9 @@ class HttpConnection(web_protocol.RequestHandler):
             task.cancel()
 
     def data_received(self, data: bytes) -> None:
+        if self._plain and self._take_plain(data):
+            return
+        self._plain = False
         super().data_received(data)
         if self._messages or self._request_in_progress or self._taken_over:
             if self._head_timer is not None:
@@ -119,6 +133,19 @@ class HttpConnection(web_protocol.RequestHandler):
             self._give_up(431, "request head too large")
         elif self._head_timer is None and data:
             self._head_timer = self._loop.call_later(self._door.limits.header_s, self._head_expired)
+
+    def _take_plain(self, data: bytes) -> bool:
+        """Take a request without the parser, where nothing is under way and it can be read at a glance."""
+        waiter = self._waiter
+        if waiter is None or waiter.done() or self._messages or self._taken_over or self._close or self._force_close:
+            return False
+        plain = read_plain(data, self._door.limits)
+        if plain is None:
+            return False
+        self._end_head()
+        self._messages.append((plain, EMPTY_PAYLOAD))  # type: ignore[arg-type]  # a kind that the library knows not
+        waiter.set_result(None)
+        return True
 
     def _end_head(self) -> None:
         if self._head_timer is not None:
@@ -176,7 +203,7 @@ class HttpConnection(web_protocol.RequestHandler):
             finally:
                 self._waiter = None
         message, payload = self._messages.popleft()
-        if self._parser is not None:
+        if self._parser is not None and not isinstance(message, PlainRequest):
             self._parser.message_consumed()
         if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
             self._resume_reading_if_drained()
@@ -201,11 +228,12 @@ class HttpConnection(web_protocol.RequestHandler):
     async def _serve(self, message: Any, payload: StreamReader) -> bool:
         """Answer one request; true when the connection may carry another."""
         try:
-            if not isinstance(message, RawRequestMessage):
+            if isinstance(message, PlainRequest):
+                request, message = self._request(message.method, message.target, message.headers, message.body), PLAIN
+            elif isinstance(message, RawRequestMessage):
+                request = await self._read(message, payload)
+            else:
                 raise _refusal_of_parser(message)
-            request = self._request(message)
-            if not await self._collect_body(request, message, payload):
-                request.stream = self._parts(request, payload)
         except Refused as refused:
             await self._refuse(refused, payload)
             return False
@@ -233,23 +261,31 @@ class HttpConnection(web_protocol.RequestHandler):
                 while left > 0 and not payload.at_eof():
                     left -= len(await payload.readany())
 
-    def _request(self, message: RawRequestMessage) -> Request:
+    async def _read(self, message: RawRequestMessage, payload: StreamReader) -> Request:
+        """The request that the parser read, with its body or with a stream of that."""
         target = message.path
         if not target.startswith("/"):
             if message.method == "CONNECT" or not message.url.absolute:
                 raise Refused(400, "request target must be a path")
             target = message.url.raw_path_qs
-        path, _, query = target.partition("?")
         if not target.isascii():
             try:
                 target.encode()
             except UnicodeEncodeError:
                 raise Refused(400, "request target is not UTF-8") from None
+        request = self._request(message.method, target, headers_of(message))
+        if not await self._collect_body(request, message, payload):
+            request.stream = self._parts(request, payload)
+        return request
+
+    def _request(self, method: str, target: str, headers: Mapping[str, str], body: bytes = b"") -> Request:
+        path, _, query = target.partition("?")
         return Request(
-            message.method,
+            method,
             unquote(path) if "%" in path else path,
             Query.parse(query),
-            headers_of(message),
+            headers,
+            body,
             peer=self._peer or self._meet_peer(),
             raw_path=target,
         )
