@@ -34,6 +34,10 @@ class Malformed(ValueError):
     """This is no answer, or one that is too large."""
 
 
+class AnswerTooLarge(Malformed):
+    """The body has more bytes than were asked for."""
+
+
 class Cut(ConnectionError):
     """The connection ended before the answer did; `heard` tells whether anything had come of it."""
 
@@ -120,7 +124,7 @@ def _length(told: str, limit: int) -> int:
     if values or not (value.isascii() and value.isdigit()):
         raise Malformed("no length")
     if len(value) > 18 or int(value) > limit:
-        raise Malformed("answer too large")
+        raise AnswerTooLarge("answer too large")
     return int(value)
 
 
@@ -156,7 +160,7 @@ def _chunks(data: bytes, limit: int) -> Generator[None, bytes, tuple[bytes, byte
             break
         limit -= size
         if limit < 0:
-            raise Malformed("answer too large")
+            raise AnswerTooLarge("answer too large")
         part, data = yield from _exactly(data, size + 2)
         if not part.endswith(b"\r\n"):
             raise Malformed("a chunk of another length")
@@ -180,5 +184,5 @@ def _to_the_end(data: bytes, limit: int) -> Generator[None, bytes, bytes]:
         parts.append(part)
         left -= len(part)
     if left < 0:
-        raise Malformed("answer too large")
+        raise AnswerTooLarge("answer too large")
     return b"".join(parts)

@@ -8,6 +8,8 @@ Source: the WebhookClientConfig of the Kubernetes API.
 
 import asyncio
 import base64
+import errno
+import socket
 import ssl
 from random import Random
 from typing import Any
@@ -17,6 +19,7 @@ import aiohttp
 import orjson
 
 from bireme.api.errors import ApiError, ServiceUnavailable
+from bireme.http.answers import AnswerTooLarge, Cut
 from bireme.http.certificates import Pair, show_pair
 from bireme.http.requests import RequestFailed, RequestTimedOut, Session
 from bireme.registry.admission.chain import Objects
@@ -97,7 +100,7 @@ class Callouts:
         except RequestTimedOut as error:
             raise CalloutFailed(f'Post "{shown}": context deadline exceeded', timed_out=True) from error
         except RequestFailed as error:
-            raise CalloutFailed(f'Post "{shown}": {_why(error)}') from error
+            raise CalloutFailed(f'Post "{shown}": {_why(error, url)}') from error
         except ApiError as error:
             raise CalloutFailed(f'Post "{shown}": {error.message}') from error
         if not 200 <= reply.status < 300:
@@ -175,24 +178,36 @@ def _words(status: int) -> str:
     return f"the server responded with the status code {status} but did not return more information"
 
 
-def _why(error: RequestFailed) -> str:
-    """Why a request failed, in the words of the original where clients look for them."""
+def _why(error: RequestFailed, url: str) -> str:
+    """Why a request failed, in the words of the original where clients look for them.
+
+    Some requests go by way of a library, whose errors wrap those of the system.
+    """
     cause = error.__cause__
     match cause:
-        case aiohttp.ClientConnectorCertificateError():
-            return f"tls: failed to verify certificate: x509: {_certificate_fault(cause.certificate_error)}"
-        case aiohttp.ClientConnectorDNSError():
-            return f"dial tcp: lookup {cause.host}: no such host"
-        case aiohttp.ClientConnectorError():
-            fault = "connection refused" if isinstance(cause.os_error, ConnectionRefusedError) else cause.strerror
-            return f"dial tcp {cause.host}:{cause.port}: connect: {fault}"
-        case aiohttp.ServerDisconnectedError():
+        case aiohttp.ClientConnectorCertificateError(certificate_error=fault) | (
+            ssl.SSLCertVerificationError() as fault
+        ):
+            return f"tls: failed to verify certificate: x509: {_certificate_fault(fault)}"
+        case aiohttp.ClientConnectorDNSError() | socket.gaierror():
+            return f"dial tcp: lookup {_host_and_port(url)[0]}: no such host"
+        case aiohttp.ClientConnectorError(os_error=fault):
+            return _not_connected(fault, url)
+        case Cut(heard=False) | aiohttp.ServerDisconnectedError():
             return "EOF"
-        case ConnectionResetError() | aiohttp.ClientOSError():
+        case Cut() | ConnectionResetError() | aiohttp.ClientOSError():
             return "read: connection reset by peer"
-        case None:
+        case OSError():
+            return _not_connected(cause, url)
+        case None | AnswerTooLarge():
             return "answer too large"
     return type(cause).__name__
+
+
+def _not_connected(error: OSError, url: str) -> str:
+    host, port = _host_and_port(url)
+    refused = isinstance(error, ConnectionRefusedError) or f"[Errno {errno.ECONNREFUSED}]" in str(error)
+    return f"dial tcp {host}:{port}: connect: {'connection refused' if refused else error.strerror}"
 
 
 def _certificate_fault(error: Exception) -> str:
