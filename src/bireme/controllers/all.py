@@ -8,6 +8,7 @@ from bireme.controllers.bootstrap_signer import BootstrapSigner
 from bireme.controllers.certificate_signing import CertificateController
 from bireme.controllers.cluster_role_aggregation import ClusterRoleAggregationController
 from bireme.controllers.controller import Context, Controller
+from bireme.controllers.cronjob import CronJobController
 from bireme.controllers.daemonset import DaemonSetController
 from bireme.controllers.deployment import DeploymentController
 from bireme.controllers.device_taint_eviction import DeviceTaintEvictionController
@@ -46,6 +47,7 @@ KINDS: tuple[type[Controller], ...] = (
     StatefulSetController,
     DaemonSetController,
     JobController,
+    CronJobController,
     TtlAfterFinishedController,
     EndpointsController,
     EndpointSliceController,
