@@ -4,8 +4,9 @@ import pytest
 
 from bireme.api.scheme import builtin
 from bireme.apiserver.listed import KEPT_S, Listed
+from bireme.registry.headers import HeaderReader
 from bireme.registry.kinds import kind_of
-from bireme.registry.record import HeaderReader, Record, encode
+from bireme.registry.record import Record, encode
 
 PODS = kind_of(builtin().of_kind("", "v1", "Pod"))
 NODES = kind_of(builtin().of_kind("", "v1", "Node"))

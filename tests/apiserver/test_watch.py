@@ -11,8 +11,9 @@ from bireme.apiserver.negotiation import PROTOBUF
 from bireme.apiserver.views import ObjectView, PartialView, WholeView
 from bireme.apiserver.watch import PIECE_BYTES, beginning
 from bireme.http.interface import WebSocketUpgrade
+from bireme.registry.headers import HeaderReader
 from bireme.registry.kinds import kind_of
-from bireme.registry.record import HeaderReader, encode
+from bireme.registry.record import encode
 from bireme.registry.watcher import BUFFERED_FRAMES
 
 CONFIGS = "/api/v1/namespaces/default/configmaps"

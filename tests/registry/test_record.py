@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bireme.api.scheme import builtin
-from bireme.registry.record import HeaderReader, encode, prefix_of, stamp
+from bireme.registry.headers import HeaderReader
+from bireme.registry.record import encode, prefix_of, stamp
 
 POD = builtin().of_kind("", "v1", "Pod")
 KEY = "/registry/core/pods/default/a"

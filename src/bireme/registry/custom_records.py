@@ -8,7 +8,8 @@ import orjson
 
 from bireme.api.scheme import Resource
 from bireme.api.structural.paths import at_path
-from bireme.registry.record import HeaderReader, Record
+from bireme.registry.headers import HeaderReader
+from bireme.registry.record import Record
 
 Tree = dict[str, Any]
 

@@ -12,7 +12,8 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 
 from bireme.api.errors import Expired
 from bireme.api.scheme import Resource
-from bireme.registry.record import HeaderReader, Record
+from bireme.registry.headers import HeaderReader
+from bireme.registry.record import Record
 from bireme.registry.rounds import CROWD, Rounds
 from bireme.registry.selection import Selection
 from bireme.registry.taps import Made, Tap

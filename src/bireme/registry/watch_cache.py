@@ -14,7 +14,7 @@ import structlog
 from bireme.aio.clock import Clock
 from bireme.api.errors import Cause, NotFound, Timeout
 from bireme.api.scheme import Resource, Scheme
-from bireme.registry.record import HeaderReader
+from bireme.registry.headers import HeaderReader
 from bireme.registry.resource_cache import ResourceCache
 from bireme.registry.rounds import Rounds
 from bireme.registry.watcher import Watcher
