@@ -115,3 +115,26 @@ def test_who_asks_for_edges_hears_of_what_comes_and_goes_alone() -> None:
     informer.have([config_map("a"), config_map("a"), config_map("b")])
     informer.clear()
     assert told == ["None->a", "None->b", "a->None", "b->None"]
+
+
+async def test_who_fails_halfway_is_told_all_of_it_again() -> None:
+    client = FlakyClient()
+    informer: Informer[core.ConfigMap] = Informer(client, core.ConfigMap, clock=VirtualClock())
+    told: list[str] = []
+
+    def stumble(old: core.ConfigMap | None, new: core.ConfigMap | None) -> None:
+        if not told:
+            told.append("stumbled")
+            raise ValueError
+
+    informer.on_change(stumble)
+    informer.on_change(lambda old, new: told.append(new.metadata.name if new else ""))
+    heard = [config_map("a"), config_map("b")]
+    with pytest.raises(ValueError):
+        informer._told([("default", each.metadata.name, each, 7) for each in heard])
+    client.lists = [heard]
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(informer.run())
+        await informer.wait_synced()
+        running.cancel()
+    assert told == ["stumbled", "a", "b"]

@@ -56,8 +56,8 @@ def pods(draw: st.DrawFn) -> core.Pod:
     return draw(st.sampled_from([pod, pod, copy(pod)]))  # some share nothing with any other
 
 
-@given(st.lists(st.tuples(pods(), st.sampled_from(["put", "put", "put", "gone"])), max_size=12))
-def test_who_reads_a_part_knows_it_as_it_is(history: list[tuple[core.Pod, str]]) -> None:
+@given(st.lists(st.lists(st.tuples(pods(), st.sampled_from([True, True, True, False])), max_size=4), max_size=5))
+def test_who_reads_a_part_knows_it_as_it_is(history: list[list[tuple[core.Pod, bool]]]) -> None:
     informer: Informer[core.Pod] = Informer(Client(None), core.Pod, clock=VirtualClock())  # type: ignore[arg-type]
     known: dict[int, dict[Any, Any]] = {reads: {} for reads in READ}
 
@@ -73,8 +73,8 @@ def test_who_reads_a_part_knows_it_as_it_is(history: list[tuple[core.Pod, str]])
     for reads in READ:
         listen(reads)
     informer.add_index("filed", filed, reads=METADATA | SPEC)
-    for pod, deed in history:
-        informer._apply(key_of(pod), pod if deed == "put" else None)
+    for together in history:
+        informer._take([(key_of(pod), pod if is_there else None) for pod, is_there in together])
         held = {key_of(each): each for each in informer.items()}
         for reads, read in READ.items():
             assert {key: said for key, said in known[reads].items() if said is not None} == {

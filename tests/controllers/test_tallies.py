@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bireme.aio.clock import VirtualClock
+from bireme.api.codec.json import encode
+from bireme.api.codec.shared import decode_shared
 from bireme.api.kinds import core, meta
 from bireme.api.selectors import LabelSelector
 from bireme.client.informer import Informer
@@ -45,9 +47,9 @@ def test_a_tally_says_what_the_pods_say(history: list[core.Pod | str], unseen: l
     tallies = Tallies(informer, kind="ReplicaSet")
     for item in history:
         if isinstance(item, str):
-            informer._told("default", item, None, 1)
+            informer._told([("default", item, None, 1)])
         else:
-            informer.have([item])
+            informer.have([decode_shared(core.Pod, encode(item))])  # as caches have them: with parts in common
     unseen = [item for item in unseen if not pods.is_ended(item)]
     mine = [item for item in informer.items() if item.metadata.owner_references[0].kind == "ReplicaSet"]
     claims = ownership.claim(OWNER, SELECTOR, [item for item in mine if not pods.is_ended(item)])

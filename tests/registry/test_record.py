@@ -1,10 +1,13 @@
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bireme.api.codec.shared import decode_shared
+from bireme.api.kinds import core
 from bireme.api.scheme import builtin
 from bireme.registry.headers import HeaderReader
 from bireme.registry.record import encode, prefix_of, stamp
@@ -102,3 +105,18 @@ def test_fields_read_the_same_whatever_was_read_before(kind: str, several: list[
     for tree in several:
         record = reader.read(KEY, orjson.dumps({**tree, "metadata": {"name": "a"}}), 3)
         assert record.fields == tuple(field_of(tree, name) for name in reader.field_names)
+
+
+LABELS = st.sampled_from([{}, {"app": "x"}, {"app": "x", "tier": "y"}])
+
+
+@given(st.lists(st.tuples(trees(), LABELS), max_size=4))
+def test_a_header_reads_the_same_from_bytes_and_from_the_struct(several: list[tuple[dict[str, Any], Any]]) -> None:
+    reader = READERS["Pod"]
+    for tree, labels in several:
+        said = {name: tree[name] for name in ("spec", "status") if name in tree}
+        value = orjson.dumps({**said, "metadata": {"name": "a", "namespace": "default", "labels": labels}})
+        pod = decode_shared(core.Pod, value)
+        assert msgspec.structs.asdict(reader.read_struct(KEY, value, 3, pod)) == msgspec.structs.asdict(
+            reader.read(KEY, value, 3)
+        )

@@ -1,6 +1,7 @@
 """Who is told by calls is told in slices, so that others get their turn between; but the past is had as a whole."""
 
 import asyncio
+from collections.abc import Sequence
 from random import Random
 
 from bireme.aio.clock import VirtualClock
@@ -8,7 +9,7 @@ from bireme.api.kinds import core
 from bireme.api.scheme import builtin
 from bireme.registry.options import Call, ListOptions
 from bireme.registry.selection import Selection
-from bireme.registry.taps import Tap
+from bireme.registry.taps import Heard, Tap
 from bireme.registry.watch_cache import AT_ONCE
 from bireme.registry.wiring import build_registry, fill_registry, run_registry
 from bireme.store.memory import MemoryStore
@@ -36,7 +37,7 @@ async def test_after_a_restart_the_past_is_there_as_a_whole():
         cache = registry.cache.of(kind.stored)
         while not cache.history:
             await asyncio.sleep(0)
-        tap = Tap(Selection(kind.stored), core.ConfigMap, lambda namespace, name, obj, revision: told.append(name))
+        tap = Tap(Selection(kind.stored), core.ConfigMap, lambda heard: told.extend(name for _, name, _, _ in heard))
         cache.tap(tap, after=start)
         exactly = ListOptions(resource_version=str(start), match="Exact")
         page = await registry.list(kind, Selection(kind.stored, "default"), exactly)
@@ -50,8 +51,8 @@ async def test_many_writes_at_once_hold_nobody_up(opened):
         kind = registry.kind("", "v1", "configmaps")
         turns, told = 0, []
 
-        def hear(namespace: str, name: str, obj: object, revision: int) -> None:
-            told.append((turns, revision))
+        def hear(heard: Sequence[Heard]) -> None:
+            told.extend((turns, revision) for *_, revision in heard)
 
         async def tick() -> None:
             nonlocal turns

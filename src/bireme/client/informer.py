@@ -1,7 +1,7 @@
 """A cache that follows the server: list once, watch from there, list again when history was lost."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar, cast
@@ -14,6 +14,7 @@ from bireme.api.errors import ApiError, Expired
 from bireme.api.kinds.meta import Object
 from bireme.client.client import Client
 from bireme.client.parts import CONTENT, EXISTENCE, changed
+from bireme.client.transport import Heard
 
 log = structlog.get_logger(__name__)
 
@@ -76,9 +77,9 @@ class Informer(Generic[K]):
             name: Index(values, CONTENT) for name, values in (indexes or {}).items()
         }
         self._handlers: list[tuple[int, Handler[K]]] = []
-        self._concerned: dict[int, tuple[tuple[Index[K], ...], tuple[Handler[K], ...]]] = {}
         self._ready = asyncio.Event()
         self._version = ""
+        self._in_doubt = False
         self._lists = 0
         self._events = 0
 
@@ -109,7 +110,6 @@ class Informer(Generic[K]):
         index = self._indexes[name] = Index(values, reads)
         for key, obj in self._objects.items():
             index.refile(key, None, obj)
-        self._concerned.clear()
 
     def on_change(self, handler: Handler[K], *, reads: int = CONTENT) -> None:
         """Call `handler(old, new)` for each change; None stands for not there. What is there now is told too.
@@ -117,20 +117,17 @@ class Informer(Generic[K]):
         Who `reads` only some parts of an object (`parts`) may not be told when others change; of what comes and
         what goes all are told.
         """
-        self._handlers.append((reads, handler))
-        self._concerned.clear()
+        self._handlers.append((reads | EXISTENCE, handler))
         for obj in list(self._objects.values()):
             handler(None, obj)
 
     def have(self, objects: Iterable[K]) -> None:
         """Hold these too, for readers who follow no server."""
-        for obj in objects:
-            self._apply(key_of(obj), obj)
+        self._take([(key_of(obj), obj) for obj in objects])
 
     def clear(self) -> None:
         """Forget everything: the kind is followed no more."""
-        for key in list(self._objects):
-            self._apply(key, None)
+        self._take([(key, None) for key in self._objects])
 
     async def run(self) -> None:
         """Follow the server until cancelled."""
@@ -168,25 +165,28 @@ class Informer(Generic[K]):
                 shared=True,
             )
             more, version = page.more, version or page.resource_version
-            for obj in page.items:
-                key = key_of(obj)
-                left.discard(key)
-                old = self._objects.get(key)
-                if old is None or old.metadata.resource_version != obj.metadata.resource_version:
-                    self._apply(key, obj)
+            there = [(key_of(obj), obj) for obj in page.items]
+            left.difference_update([key for key, _ in there])
+            self._take([(key, obj) for key, obj in there if not self._has(key, obj)])
             if not more:
                 break
             await asyncio.sleep(0)  # a list in this process may come without a wait: let others work
-        for key in left:
-            self._apply(key, None)
+        self._take([(key, None) for key in left])
         self._lists += 1
-        self._version = version
+        self._version, self._in_doubt = version, False
         self._ready.set()
 
-    def _told(self, namespace: str, name: str, obj: Object | None, revision: int) -> None:
-        self._events += 1
-        self._apply(Key(namespace, name), cast("K | None", obj))
-        self._version = str(revision) if obj is None else obj.metadata.resource_version
+    def _has(self, key: Key, obj: K) -> bool:
+        old = self._objects.get(key)
+        same = old is not None and old.metadata.resource_version == obj.metadata.resource_version
+        return same and not self._in_doubt
+
+    def _told(self, heard: Sequence[Heard]) -> None:
+        self._events += len(heard)
+        # Should a handler fail, others were not told of what is held by then: a list tells all of it again.
+        version, self._version, self._in_doubt = str(heard[-1][-1]), "", True
+        self._take([(Key(namespace, name), cast("K | None", obj)) for namespace, name, obj, _ in heard])
+        self._version, self._in_doubt = version, False
 
     async def _watch(self) -> None:
         if await self._client.follow(
@@ -214,25 +214,30 @@ class Informer(Generic[K]):
                 self._version = obj.metadata.resource_version
 
     def _apply(self, key: Key, obj: K | None) -> None:
-        old = self._objects.pop(key, None) if obj is None else self._objects.get(key)
-        if obj is not None:
-            self._objects[key] = obj
-        elif old is None:
-            return
-        parts = changed(old, obj)
-        indexes, handlers = self._concerned.get(parts) or self._find_concerned(parts)
-        for index in indexes:
-            index.refile(key, old, obj)
-        for handler in handlers:
-            handler(old, obj)
+        self._take([(key, obj)])
 
-    def _find_concerned(self, parts: int) -> "tuple[tuple[Index[K], ...], tuple[Handler[K], ...]]":
-        """The indexes and handlers that read one of these parts; kept, as there are few combinations."""
-        found = self._concerned[parts] = (
-            tuple(index for index in self._indexes.values() if index.reads & parts),
-            tuple(handler for reads, handler in self._handlers if (reads | EXISTENCE) & parts),
-        )
-        return found
+    def _take(self, news: Iterable[tuple[Key, K | None]]) -> None:
+        """Hold these objects, and tell each of those who listen of all of them in one go."""
+        objects = self._objects
+        changes: list[tuple[int, Key, K | None, K | None]] = []
+        for key, new in news:
+            old = objects.get(key)
+            if new is not None:
+                objects[key] = new
+            elif old is not None:
+                del objects[key]
+            else:
+                continue
+            changes.append((changed(old, new), key, old, new))
+        for index in self._indexes.values():
+            reads = index.reads
+            for parts, key, old, new in changes:
+                if parts & reads:
+                    index.refile(key, old, new)
+        for reads, handler in tuple(self._handlers):
+            for parts, _, old, new in changes:
+                if parts & reads:
+                    handler(old, new)
 
 
 class Index(Generic[K]):

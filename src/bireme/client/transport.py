@@ -18,8 +18,11 @@ from bireme.http.requests import RequestFailed, Session
 Pairs = Sequence[tuple[str, str]]
 
 
-Told = Callable[[str, str, Object | None, int], None]
+Heard = tuple[str, str, Object | None, int]
 """Namespace, name, the object (None: gone, or not asked for any more) and the revision of a change."""
+
+Told = Callable[[Sequence[Heard]], None]
+"""Hears of changes, oldest first."""
 
 
 class Transport(Protocol):

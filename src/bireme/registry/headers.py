@@ -14,6 +14,7 @@ import msgspec
 import structlog
 
 from bireme.api.codec.shared import Parts
+from bireme.api.kinds import core
 from bireme.api.scheme import Resource
 from bireme.registry.record import Metadata, Record, prefix_of
 
@@ -22,7 +23,7 @@ log = structlog.get_logger(__name__)
 MOST_LABELS = MOST_FIELDS = 65_536
 _NO_LABELS: dict[str, str] = {}
 # Fields that each object has for itself.
-_UNLIKE = frozenset({"metadata.name", "status.podIP", "status.podIPs", "involvedObject.name", "involvedObject.uid"})
+_UNLIKE = frozenset({"status.podIP", "status.podIPs", "involvedObject.name", "involvedObject.uid"})
 
 # Selectable names that are not the path of a field, and what an unset field reads as.
 FIELD_PATHS = {"status.successful": "status.succeeded", "source": "source.component"}
@@ -44,6 +45,9 @@ class HeaderReader:
         self._unset = tuple(FIELD_UNSET.get(name, "") for name in resource.fields)
         self._decoder = msgspec.json.Decoder(_header_type(resource.plural, paths))
         self._fields = _Fields(resource.fields, paths, self._unset)
+        self.reads_structs = resource.gvk == core.Pod.__gvk__
+        if self.reads_structs:
+            self._of_struct = _Fields(resource.fields, [_spelled(core.Pod, path) for path in paths], self._unset)
         self._labels: Parts = Parts(MOST_LABELS)
         self._key_prefix = resource.key_prefix
         self.prefix = prefix_of(resource)
@@ -72,6 +76,20 @@ class HeaderReader:
             fields=self._fields.of(header),
         )
 
+    def read_struct(self, key: str, value: bytes, revision: int, obj: core.Pod) -> Record:
+        """The same from what `value` holds as a struct that shares its parts (`reads_structs` tells for which)."""
+        metadata = obj.metadata
+        return Record(
+            value,
+            revision,
+            self.prefix,
+            key=key,
+            namespace=metadata.namespace,
+            name=metadata.name,
+            labels=metadata.labels or _NO_LABELS,
+            fields=self._of_struct.of(obj),
+        )
+
     def _unreadable(self, key: str, value: bytes, revision: int) -> Record:
         """A record that can be listed and deleted by its name, and is selected by nothing else."""
         namespace, _, name = key.removeprefix(self._key_prefix).rpartition("/")
@@ -88,8 +106,8 @@ class _Fields:
 
     def __init__(self, names: Sequence[str], paths: Sequence[str], unset: Sequence[str]) -> None:
         self._readers = list(zip(map(_reader_of, names, paths), unset, strict=True))
-        own = [number for number, path in enumerate(paths) if path in _UNLIKE]
-        alike = [number for number, path in enumerate(paths) if path not in _UNLIKE]
+        own = [number for number, name in enumerate(names) if name in _UNLIKE]
+        alike = [number for number, name in enumerate(names) if name not in _UNLIKE]
         self._own = [self._readers[number] for number in own]
         said = [
             *(paths[number] for number in alike),
@@ -141,6 +159,16 @@ def _struct(name: str, branches: Mapping[str, Any], first: list[Any]) -> type[An
     return msgspec.defstruct(f"Header_{name}", fields, gc=False)
 
 
+def _spelled(kind: type[msgspec.Struct], path: str) -> str:
+    """`spec.node_name` for `spec.nodeName`: the path by the names that fields have in structs."""
+    names: list[str] = []
+    for part in path.split("."):
+        field = next(field for field in msgspec.structs.fields(kind) if field.encode_name == part)
+        names.append(field.name)
+        kind = field.type
+    return ".".join(names)
+
+
 def _attribute(path: str) -> Callable[[Any], Any]:
     parts = path.split(".")
 
@@ -168,5 +196,11 @@ def _text(value: Any, unset: str) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list):
-        return ",".join(_text(item.get("ip") if isinstance(item, dict) else item, "") for item in value)
+        return ",".join(_text(_address(item), "") for item in value)
     return str(value)
+
+
+def _address(item: Any) -> Any:
+    if isinstance(item, core.PodIP):
+        return item.ip
+    return item.get("ip") if isinstance(item, dict) else item

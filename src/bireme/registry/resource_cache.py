@@ -8,15 +8,16 @@ Left to others: which revision a request may start from (`lists.py`), feeding it
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
-from bireme.api.errors import Expired
+from bireme.api.errors import BadRequest, Expired
+from bireme.api.kinds import core
 from bireme.api.scheme import Resource
 from bireme.registry.headers import HeaderReader
 from bireme.registry.record import Record
 from bireme.registry.rounds import CROWD, Rounds
 from bireme.registry.selection import Selection
-from bireme.registry.taps import Made, Tap
+from bireme.registry.taps import Made, Tap, struct_of
 from bireme.registry.watcher import Change, Channel, View, Watcher
 from bireme.store.interface import Event
 
@@ -53,7 +54,6 @@ class ResourceCache:
         self.writes = 0
         self.told = 0
         self.broad = 0
-        self._offered: dict[Channel, None] = {}
         self._listeners: list[Listener] = []
         self._taps: dict[Tap, None] = {}
         self._past: dict[str, Record | None] = {}
@@ -73,7 +73,7 @@ class ResourceCache:
         """Start from `records`."""
         self.writes += 1
         for record in records:
-            self._set(record)
+            self._set(record, self.records.get(record.key))
             for listener in self._listeners:
                 listener(Change(record.revision, None, record, 0.0))
 
@@ -88,44 +88,57 @@ class ResourceCache:
         for index in self._index.values():
             index.clear()
 
-    def apply(self, event: Event, *, at: float, past: bool = False) -> None:
-        """Take in a write. One of the `past` is only remembered: the records already hold its outcome.
+    def take(self, events: Sequence[Event], *, at: float, loaded: int = 0) -> None:
+        """Take in what was written, oldest first, and tell each of those who listen of all of it in one go.
 
-        Who is told in frames hears of it with the next `release`.
+        One after the other and not one event after the other: what one does again and again costs him half as much.
+        What was written up to revision `loaded` is only remembered, for the records hold its outcome already.
         """
-        old = self.records.get(event.key)
-        if past:
-            old = self._past.get(event.key) or self._read(event.key, event.previous, event.created)
-        new = self._read(event.key, event.value, event.revision)
-        change = Change(event.revision, old, new, at)
-        self.writes += 1
-        self.history.append(change)
-        if past:
-            self._past[event.key] = new
+        self.writes += len(events)
+        loaded = max(loaded, self.loaded)
+        past = [event for event in events if event.revision <= loaded]
+        for event in past:
+            self._remember(event, at)
+        if len(past) == len(events):
             return
         self._past.clear()
-        if new is not None:
-            self._set(new)
-        elif (gone := self.records.pop(event.key, None)) is not None:
-            self._unindex(gone)
+        made: Made = {}
+        changes = [self._note(event, at, made) for event in events[len(past) :]]
         for listener in self._listeners:
-            listener(change)
+            for change in changes:
+                listener(change)
         if self._channels:
+            self._offer(changes)
+        for tap in tuple(self._taps):
+            tap.hear(changes, made)
+
+    def _remember(self, event: Event, at: float) -> None:
+        old = self._past.get(event.key) or self._read(event.key, event.previous, event.created)
+        new = self._past[event.key] = self._read(event.key, event.value, event.revision)
+        self.history.append(Change(event.revision, old, new, at))
+
+    def _note(self, event: Event, at: float, made: Made) -> Change:
+        """The records hold the outcome of a write from now on."""
+        old = self.records.get(event.key)
+        new = self._read_shared(event, made) if self._taps else self._read(event.key, event.value, event.revision)
+        if new is not None:
+            self._set(new, old)
+        elif old is not None:
+            del self.records[event.key]
+            self._unindex(old)
+        change = Change(event.revision, old, new, at)
+        self.history.append(change)
+        return change
+
+    def _offer(self, changes: Sequence[Change]) -> None:
+        """Tell in frames: a crowd in rounds, others at once, and both of all changes in one write."""
+        offered: dict[Channel, None] = {}
+        for change in changes:
             for channel in self._concerned(change):
                 if channel.offer(change):
                     self.told += len(channel.members)
-                    self._offered[channel] = None
-        if self._taps:
-            made: Made = {}
-            for tap in tuple(self._taps):
-                tap.hear(change, made)
-
-    def release(self) -> None:
-        """Have the watchers read the frames that were made since the last time: a crowd in rounds, others now.
-
-        A write to a connection costs more than a frame, so what came together goes out together.
-        """
-        offered, self._offered = self._offered, {}
+                    offered[channel] = None
+            change.frames = None  # what was rendered lies in the channels; the history would hold it for minutes
         for channel in offered:
             if self._rounds is not None and len(channel.members) > CROWD:
                 self._rounds.add(channel)
@@ -159,8 +172,7 @@ class ResourceCache:
         """Have `tap` told of the changes after `after`, until `untap`. Raises Expired when that is too old."""
         if after < self.oldest:
             raise Expired(f"too old resource version: {after} ({self.oldest})")
-        for change in self.since(after):
-            tap.hear(change, {})
+        tap.hear(list(self.since(after)), {})
         self._taps[tap] = None
 
     def untap(self, tap: Tap) -> None:
@@ -220,8 +232,18 @@ class ResourceCache:
     def _read(self, key: str, value: bytes | None, revision: int) -> Record | None:
         return None if value is None else self.reader.read(key, value, revision)
 
-    def _set(self, record: Record) -> None:
-        old = self.records.get(record.key)
+    def _read_shared(self, event: Event, made: Made) -> Record | None:
+        """The record, read from the struct that taps will ask for: who has the one need not decode the other."""
+        if event.value is None or not self.reader.reads_structs:
+            return self._read(event.key, event.value, event.revision)
+        try:
+            obj = struct_of(core.Pod, event.value, event.revision)
+        except BadRequest:
+            return self._read(event.key, event.value, event.revision)
+        made[core.Pod, event.revision] = obj
+        return self.reader.read_struct(event.key, event.value, event.revision, obj)
+
+    def _set(self, record: Record, old: Record | None) -> None:
         self.records[record.key] = record
         for number, index in self._index.items():
             value = record.fields[number]
@@ -265,15 +287,17 @@ class ResourceCache:
             self._watched_fields[place[1]] -= 1
 
     def _concerned(self, change: Change) -> list[Channel]:
-        places: dict[Hashable, None] = {"all": None}
-        for record in (change.old, change.new):
-            if record is not None:
-                places["namespace", record.namespace] = None
-                places["name", record.namespace, record.name] = None
-                places["name", "", record.name] = None
-                for number, count in self._watched_fields.items():
-                    if count:
-                        places["field", number, record.fields[number]] = None
+        old, new = change.old, change.new
+        record = old if new is None else new
+        if record is None:
+            return []
+        places: list[Hashable] = ["all", ("name", "", record.name)]
+        if record.namespace:
+            places += (("namespace", record.namespace), ("name", record.namespace, record.name))
+        for number, count in self._watched_fields.items():
+            if count:
+                values = {each.fields[number]: None for each in (old, new) if each is not None}
+                places += [("field", number, value) for value in values]
         return [channel for place in places if (group := self._channels.get(place)) for channel in group.values()]
 
 

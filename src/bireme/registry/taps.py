@@ -1,14 +1,15 @@
-"""Watches of parts of this process, which are told of each change at once, by a call, as a struct.
+"""Watches of parts of this process, which are told of changes at once, by a call, as structs.
 
 Other watchers are told in bytes, which each reads again: for the informers of controllers and scheduler that was most
-of what a change cost. A tap is told from within the pump, so what it calls has to be quick and may not wait. The
-struct of a change is made once for all taps of its kind; what they hand out is shared, as with informers. A tap ends
-with Expired when the past that it rests on is lost, and with the error of the one who is told when he fails; then its
-reader begins anew.
+of what a change cost. A tap is told from within the pump, of all that came together in one call; what it calls has to
+be quick and may not wait. The struct of a change is made once for all taps of its kind; what they hand out is shared,
+as with informers. A tap ends with Expired when the past that it rests on is lost, and with the error of who is told
+when that fails; then its reader begins anew.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from bireme.api.codec.shared import decode_shared
 from bireme.api.kinds.meta import Object
@@ -16,11 +17,16 @@ from bireme.registry.record import Record
 from bireme.registry.selection import Selection
 from bireme.registry.watcher import Change
 
-Told = Callable[[str, str, Object | None, int], None]
+K = TypeVar("K", bound=Object)
+
+Heard = tuple[str, str, Object | None, int]
 """Namespace, name, the object (None: it is there, or asked for, no more) and the revision."""
 
-Made = dict[type[Object], Object]
-"""The structs of one change, by their kind."""
+Told = Callable[[Sequence[Heard]], None]
+"""Hears of changes, oldest first."""
+
+Made = dict[tuple[type[Object], int], Object]
+"""Structs of changes that are told together, by their kind and revision."""
 
 
 class Tap:
@@ -30,16 +36,17 @@ class Tap:
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._transition, self._kind, self._told = selection.transition, kind, told
 
-    def hear(self, change: Change, made: Made) -> None:
-        """Tell of a change, if it concerns the selection; `made` is what others made of it, and will be."""
-        deed = self._transition(change.old, change.new)
-        if deed is None or self.ended.done():
+    def hear(self, changes: Sequence[Change], made: Made) -> None:
+        """Tell of those changes that concern the selection; `made` is what others made of them, and will be."""
+        if self.ended.done():
             return
-        record = change.old if change.new is None else change.new
-        assert record is not None
+        heard: list[Heard] = []
         try:
-            obj = None if deed == "DELETED" else self._struct(record, made)
-            self._told(record.namespace, record.name, obj, change.revision)
+            try:
+                self._gather(changes, made, heard)
+            finally:
+                if heard:
+                    self._told(heard)
         except Exception as error:
             self.end(error)
 
@@ -48,9 +55,26 @@ class Tap:
         if not self.ended.done():
             self.ended.set_exception(error)
 
+    def _gather(self, changes: Sequence[Change], made: Made, heard: list[Heard]) -> None:
+        for change in changes:
+            deed = self._transition(change.old, change.new)
+            if deed is None:
+                continue
+            record = change.old if change.new is None else change.new
+            assert record is not None
+            obj = None if deed == "DELETED" else self._struct(record, made)
+            heard.append((record.namespace, record.name, obj, change.revision))
+
     def _struct(self, record: Record, made: Made) -> Object:
-        obj = made.get(self._kind)
+        key = self._kind, record.revision
+        obj = made.get(key)
         if obj is None:
-            obj = made[self._kind] = decode_shared(self._kind, record.value)
-            obj.metadata.resource_version = str(record.revision)
+            obj = made[key] = struct_of(self._kind, record.value, record.revision)
         return obj
+
+
+def struct_of(kind: type[K], value: bytes, revision: int) -> K:
+    """The object as those who are told get it. Raises BadRequest."""
+    obj = decode_shared(kind, value)
+    obj.metadata.resource_version = str(revision)
+    return obj

@@ -147,14 +147,13 @@ class WatchCache:
 
     def _take(self, batch: Sequence[Event], loaded: int) -> None:
         at = self._clock.monotonic()
-        changed: dict[ResourceCache, None] = {}
+        by_kind: dict[str, list[Event]] = {}
         for event in batch:
-            cache = self._caches.get(prefix_of_key(event.key))
+            by_kind.setdefault(prefix_of_key(event.key), []).append(event)
+        for prefix, events in by_kind.items():
+            cache = self._caches.get(prefix)
             if cache is not None:
-                cache.apply(event, at=at, past=event.revision <= max(loaded, cache.loaded))
-                changed[cache] = None
-        for cache in changed:
-            cache.release()
+                cache.take(events, at=at, loaded=loaded)
         self._revision = max(self._revision, batch[-1].revision)
         self._fresh.set()
 
