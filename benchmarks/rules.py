@@ -2,8 +2,8 @@
 
 One pod is a look (which nodes are left) and a reservation on one of them; the caches hold what an API would tell.
 Devices: 8 on each node, one for each pod, all pods of one template; beside it what the look costs that asks every
-node anew. Volumes: one local disk on each node, a claim of its own for each pod. And what rules cost pods of which
-they have nothing to say.
+node anew. Volumes: one local disk on each node and a claim of its own for each pod, or two disks of one class and a
+claim to either. And what rules cost pods of which they have nothing to say.
 """
 
 import argparse
@@ -32,7 +32,7 @@ PODS = 300
 IDLE = 20_000
 
 
-class Shelf:
+class Listed:
     """Stands for the API: gives each list once, and nothing ever changes."""
 
     def __init__(self, objects: Mapping[type[Object], Sequence[Object]]) -> None:
@@ -42,6 +42,10 @@ class Shelf:
     async def list(self, kind: type[Object], **_: object) -> Listing[Any]:
         """What there is of the kind."""
         return Listing(list(self._objects.get(kind, ())), "1")
+
+    async def follow(self, kind: type[Object], told: object, **_: object) -> bool:
+        """There is no shorter way than to watch."""
+        return False
 
     async def watch(self, kind: type[Object], **_: object) -> AsyncIterator[Any]:
         """Nothing, for ever."""
@@ -99,14 +103,14 @@ def device_world(count: int) -> dict[type[Object], Sequence[Object]]:
     }
 
 
-def volume(number: int) -> core.PersistentVolume:
+def volume(number: int, *, size: str = "10Gi", name: str = "disk") -> core.PersistentVolume:
     wish = core.NodeSelectorRequirement(key="kubernetes.io/hostname", operator="In", values=[f"node-{number:05}"])
     term = core.NodeSelectorTerm(match_expressions=[wish])
     return core.PersistentVolume(
-        metadata=named(f"disk-{number:05}"),
+        metadata=named(f"{name}-{number:05}"),
         spec=core.PersistentVolumeSpec(
             access_modes=["ReadWriteOnce"],
-            capacity={"storage": "10Gi"},
+            capacity={"storage": size},
             storage_class_name="local",
             local=core.LocalVolumeSource(path="/d"),
             node_affinity=core.VolumeNodeAffinity(required=core.NodeSelector(node_selector_terms=[term])),
@@ -134,6 +138,23 @@ def volume_world(count: int) -> dict[type[Object], Sequence[Object]]:
     }
 
 
+def two_volume_world(count: int) -> dict[type[Object], Sequence[Object]]:
+    """A small and a large disk on each node, and for each pod a claim to either."""
+    found = volume_world(count)
+    large = core.VolumeResourceRequirements(requests={"storage": "50Gi"})
+    spec = core.PersistentVolumeClaimSpec(access_modes=["ReadWriteOnce"], storage_class_name="local", resources=large)
+    more = [volume(number, size="100Gi", name="large") for number in range(count)]
+    claims = [
+        core.PersistentVolumeClaim(metadata=named(f"large-{number}", namespace="default"), spec=spec)
+        for number in range(PODS)
+    ]
+    return {
+        **found,
+        core.PersistentVolume: [*found[core.PersistentVolume], *more],
+        core.PersistentVolumeClaim: [*found[core.PersistentVolumeClaim], *claims],
+    }
+
+
 def device_pod(number: int) -> core.Pod:
     entry = core.PodResourceClaim(name="r", resource_claim_name=f"claim-{number}")
     return core.Pod(metadata=named(f"p{number}", namespace="default"), spec=core.PodSpec(resource_claims=[entry]))
@@ -145,11 +166,18 @@ def volume_pod(number: int) -> core.Pod:
     return core.Pod(metadata=named(f"p{number}", namespace="default"), spec=made)
 
 
+def two_volume_pod(number: int) -> core.Pod:
+    made = volume_pod(number)
+    source = core.PersistentVolumeClaimVolumeSource(claim_name=f"large-{number}")
+    made.spec.volumes.append(core.Volume(name="w", persistent_volume_claim=source))
+    return made
+
+
 async def rules_over(
     objects: Mapping[type[Object], Sequence[Object]], act: Callable[[Rules, Columns], float]
 ) -> float:
     """What `act` measures with rules whose caches hold these objects."""
-    client: Any = Shelf(objects)
+    client: Any = Listed(objects)
     columns, clock = Columns(), RealClock()
     for node in objects[core.Node]:
         columns.add_node(node.metadata.name)
@@ -220,6 +248,7 @@ def measure(repeats: int) -> list[Figure]:
         for what, objects, make in (
             ("devices", device_world(count), device_pod),
             ("local volumes", volume_world(count), volume_pod),
+            ("two local volumes of one class", two_volume_world(count), two_volume_pod),
         ):
             rates = [asyncio.run(rules_over(objects, turns(make))) for _ in range(repeats)]
             cold = [asyncio.run(rules_over(objects, first_look(make))) for _ in range(repeats)]

@@ -9,9 +9,9 @@ Source: the Kubernetes documentation on volume binding modes and storage capacit
 """
 
 import asyncio
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bireme.aio.clock import Clock
@@ -26,7 +26,8 @@ from bireme.scheduler.interface import Lack, Mask, NotReady, Stop
 from bireme.scheduler.node_sets import Names, NodeSets
 from bireme.scheduler.volumes_cache import BY_CLASS, Hold, Storage
 from bireme.scheduler.volumes_choice import Choice, Wish, outcome, places
-from bireme.scheduler.volumes_supply import Supplies
+from bireme.scheduler.volumes_shelf import Shelves
+from bireme.scheduler.volumes_supply import Supply
 from bireme.scheduler.volumes_users import uses_claims
 
 AFFINITY_CONFLICT = "node(s) had volume node affinity conflict"
@@ -98,7 +99,7 @@ class VolumeBinding:
     ) -> None:
         self._client, self._storage, self._nodes, self._clock = client, storage, nodes, clock
         self._timeout_s = timeout_s
-        self._supplies = Supplies(storage, nodes)
+        self._supplies = Shelves(storage, nodes)
         self._changed = asyncio.Event()
         pods.on_change(self._pod_changed)
         self._marked: set[Key] = set()
@@ -184,17 +185,28 @@ class VolumeBinding:
         return names
 
     def _wishes(self, waiting: Sequence[core.PersistentVolumeClaim]) -> list[Wish]:
-        shelves = Counter(map(words.class_of, waiting))
-        return [self._wish(claim, alone=shelves[words.class_of(claim)] == 1) for claim in waiting]
+        shelves: defaultdict[str, list[core.PersistentVolumeClaim]] = defaultdict(list)
+        for claim in waiting:
+            shelves[words.class_of(claim)].append(claim)
+        return [wish for claims in shelves.values() for wish in self._wishes_of_one(claims)]
 
-    def _wish(self, claim: core.PersistentVolumeClaim, *, alone: bool) -> Wish:
+    def _wishes_of_one(self, claims: Sequence[core.PersistentVolumeClaim]) -> list[Wish]:
+        """The wishes of claims of one class."""
+        if not all(map(self._storage.is_open, claims)):
+            return [self._wish(claim, None) for claim in claims]
+        wishes = [self._wish(claim, self._supplies.of(claim)) for claim in claims]
+        if len(wishes) == 1:
+            return wishes
+        shelf = self._supplies.shelf(sorted(claims, key=words.requested))
+        return [replace(wish, shared=shelf) for wish in wishes]
+
+    def _wish(self, claim: core.PersistentVolumeClaim, stock: Supply | None) -> Wish:
         storage, size = self._storage, words.requested(claim)
         shelf = words.class_of(claim)
         node = storage.chosen_node(claim)
         if node:
             here = frozenset((node,))
             return Wish(key_of(claim), shelf, size, (), here, here)
-        stock = self._supplies.of(claim) if alone and storage.is_open(claim) else None
         found = storage.candidates(claim) if stock is None else ()
         choices = tuple(Choice(each.metadata.name, self._nodes.of_volume(each)) for each in found)
         made_by = storage.class_of(claim)

@@ -7,7 +7,7 @@ room. As in the original this is greedy: that two claims could have swapped thei
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,14 +24,18 @@ class Choice:
     nodes: Names | None
 
 
-class Stock(Protocol):
-    """Choices that know which nodes they are reached from."""
+class Reach(Protocol):
+    """Something that knows from which nodes it can be had."""
 
     def reach(self, everyone: Names) -> Names:
-        """The nodes from which one can be reached."""
+        """The nodes from which it can."""
 
-    def best(self, node: str) -> str | None:
-        """The one to prefer on a node."""
+
+class Stock(Reach, Protocol):
+    """Choices that know which nodes they are reached from: those from which one is."""
+
+    def in_order(self, node: str) -> Iterator[str]:
+        """Those on a node, in the order of preference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +43,8 @@ class Wish:
     """A claim that waits for its consumer, with what could become of it.
 
     `choices` are in the order of preference; `makes` are the nodes for which a volume could be made, and `room` those
-    of them with space for it. Only wishes of one `shelf` can want the same volume; one that is alone on its shelf may
-    have a `stock` in place of choices.
+    of them with space for it. Only wishes of one `shelf` can want the same volume. A wish may have a `stock` in place
+    of choices, if all on its shelf have; of several, `shared` says from where all get something of the stock.
     """
 
     claim: Key
@@ -50,6 +54,7 @@ class Wish:
     makes: Names
     room: Names
     stock: Stock | None = None
+    shared: Reach | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +88,23 @@ def places(wishes: Sequence[Wish], everyone: Names) -> Places:
             # Tens of thousands of names: sets that are the same are not put together.
             first = fits is everyone and reachable is everyone
             fits, reachable = (roomy, large) if first else (fits & roomy, reachable & large)
+        elif group[0].shared is not None:
+            there = group[0].shared.reach(everyone)
+            fits &= _shared(group, there, room=True)
+            reachable &= _shared(group, there, room=False)
         else:
             lists = _by_node(group, everyone)
             fits &= {node for node in fits if _met(group, node, lists, room=True) is not None}
             reachable &= {node for node in reachable if _met(group, node, lists, room=False) is not None}
     return Places(fits, frozenset() if reachable is fits else reachable - fits)
+
+
+def _shared(group: Sequence[Wish], there: Names, *, room: bool) -> Names:
+    """The nodes where each gets a volume that there is, or has one made; `there`, all get one that there is."""
+    made = [wish.room if room else wish.makes for wish in group]
+    sure = there | made[0].intersection(*made[1:])
+    some = frozenset[str]().union(*made) - sure
+    return sure | {node for node in some if _met(group, node, None, room=room) is not None} if some else sure
 
 
 def outcome(wishes: Sequence[Wish], node: str) -> Outcome | None:
@@ -125,8 +142,7 @@ def _by_node(wishes: Sequence[Wish], everyone: Names) -> _Lists:
 def _choices_on(wish: Wish, node: str, lists: _Lists | None) -> Iterable[str]:
     """In the order of preference, one after the other: most take the first."""
     if wish.stock is not None:
-        best = wish.stock.best(node)
-        return [best] if best is not None else []
+        return wish.stock.in_order(node)
     if lists is None:
         return [choice.volume for choice in wish.choices if choice.nodes is None or node in choice.nodes]
     near, wide = lists[wish.claim]

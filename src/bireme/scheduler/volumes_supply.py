@@ -5,7 +5,8 @@ from then on a volume that comes or is taken is one entry more or less.
 """
 
 import bisect
-from collections.abc import Callable
+import heapq
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
@@ -16,6 +17,7 @@ from bireme.scheduler.volumes_cache import Storage
 
 Ranked = tuple[int, str]
 REMEMBERED = 100
+LOG_LIMIT = 1 << 16
 
 
 class Supply:
@@ -27,6 +29,24 @@ class Supply:
         self._wide: list[Ranked] = []
         self._places: dict[str, tuple[Ranked, Names | None]] = {}
         self._reach: Names | None = None
+        self._log: list[str | None] = []
+        self._log_start = 0
+
+    @property
+    def position(self) -> int:
+        """The end of the log of nodes from which others are reached than before."""
+        return self._log_start + len(self._log)
+
+    def changed_since(self, position: int) -> set[str] | None:
+        """The nodes where something changed since; None for any."""
+        if position < self._log_start:
+            return None
+        changed = set(self._log[position - self._log_start :])
+        return None if None in changed else {node for node in changed if node is not None}
+
+    def nodes(self) -> Iterable[str]:
+        """The nodes from which others are reached than from everywhere."""
+        return self._near.keys()
 
     def offer(self, volume: core.PersistentVolume) -> None:
         """The volume is free."""
@@ -40,6 +60,7 @@ class Supply:
         for node in nodes or ():
             bisect.insort(self._near.setdefault(node, []), rank)
         self._reach = None
+        self._note(nodes)
 
     def withdraw(self, name: str) -> None:
         """The volume is not free any more."""
@@ -53,6 +74,13 @@ class Supply:
             if not self._near[node]:
                 del self._near[node]
                 self._reach = None
+        self._note(nodes)
+
+    def _note(self, nodes: Names | None) -> None:
+        self._log.extend((None,) if nodes is None else nodes)
+        if len(self._log) > LOG_LIMIT:
+            self._log_start += len(self._log)
+            self._log.clear()
 
     def reach(self, everyone: Names) -> Names:
         """The nodes from which one of them can be reached."""
@@ -62,10 +90,9 @@ class Supply:
             self._reach = frozenset(self._near)
         return self._reach
 
-    def best(self, node: str) -> str | None:
-        """The smallest of those that can be reached from the node."""
-        ranks = [each[0] for each in (self._near.get(node), self._wide) if each]
-        return min(ranks)[1] if ranks else None
+    def in_order(self, node: str) -> Iterator[str]:
+        """Those that can be reached from the node, the smallest first."""
+        return (name for _, name in heapq.merge(self._near.get(node, ()), self._wide))
 
 
 class Supplies:
