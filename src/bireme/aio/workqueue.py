@@ -8,6 +8,7 @@ The idea is client-go's `util/workqueue`.
 import asyncio
 import heapq
 import itertools
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -20,22 +21,39 @@ from bireme.aio.waiting import wait_any
 K = TypeVar("K", bound=Hashable)
 
 RETRY = Backoff(initial_s=0.005, limit_s=1000.0)
+BOUNDS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0, 1000.0)
 
 
 @dataclass(frozen=True, slots=True)
 class QueueStatistics:
-    """How a work queue stands: keys ready, waiting for their time, being worked on, and retries so far."""
+    """How a work queue stands: keys ready, waiting for their time, being worked on; retries and adds so far."""
 
     ready: int
     delayed: int
     active: int
     retries: int
+    adds: int = 0
+
+
+class Times:
+    """How often something took at most each of `BOUNDS` seconds (the last: more than all), and how long in sum."""
+
+    __slots__ = ("counts", "total")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BOUNDS) + 1)
+        self.total = 0.0
+
+    def add(self, seconds: float) -> None:
+        """It took so long once more."""
+        self.counts[bisect_left(BOUNDS, seconds)] += 1
+        self.total += seconds
 
 
 class WorkQueue(Generic[K]):
-    """Keys in first-in order, each once; see the module."""
+    """Keys in first-in order, each once; see the module. A `timed` one tells how long keys wait and are worked on."""
 
-    def __init__(self, clock: Clock, *, backoff: Backoff = RETRY) -> None:
+    def __init__(self, clock: Clock, *, backoff: Backoff = RETRY, timed: bool = False) -> None:
         self._clock = clock
         self._backoff = backoff
         self._ready: deque[K] = deque()
@@ -46,7 +64,10 @@ class WorkQueue(Generic[K]):
         self._due: dict[K, float] = {}
         self._order = itertools.count()
         self._failures: dict[K, int] = {}
-        self._retries = 0
+        self._retries = self._adds = 0
+        self._timed = timed
+        self._since: dict[K, float] = {}
+        self.waits, self.work = Times(), Times()
         self._wake = asyncio.Event()
         self._alarm = asyncio.Event()
 
@@ -57,6 +78,9 @@ class WorkQueue(Generic[K]):
         elif key not in self._waiting:
             self._waiting.add(key)
             self._ready.append(key)
+            self._adds += 1
+            if self._timed:
+                self._since[key] = self._clock.monotonic()
             self._wake.set()
 
     def add_after(self, key: K, seconds: float) -> None:
@@ -90,11 +114,17 @@ class WorkQueue(Generic[K]):
         key = self._ready.popleft()
         self._waiting.discard(key)
         self._active.add(key)
+        if self._timed:
+            now = self._clock.monotonic()
+            self.waits.add(now - self._since.get(key, now))
+            self._since[key] = now
         return key
 
     def done(self, key: K) -> None:
         """The work on `key` ended; if it was added meanwhile, it is queued again."""
         self._active.discard(key)
+        if self._timed and key in self._since:
+            self.work.add(self._clock.monotonic() - self._since.pop(key))
         if key in self._again:
             self._again.discard(key)
             self.add(key)
@@ -118,4 +148,4 @@ class WorkQueue(Generic[K]):
         await wait_any(self._clock.sleep(self._delayed[0][0] - now), self._alarm.wait())
 
     def statistics(self) -> QueueStatistics:
-        return QueueStatistics(len(self._ready), len(self._due), len(self._active), self._retries)
+        return QueueStatistics(len(self._ready), len(self._due), len(self._active), self._retries, self._adds)

@@ -9,6 +9,7 @@ from functools import partial
 from bireme.aio.clock import Clock
 from bireme.aio.uids import new_uid
 from bireme.assembly.api import Api
+from bireme.assembly.controlling import queue_figures
 from bireme.assembly.scheduling import figures
 from bireme.client.events import EventRecorder
 from bireme.controllers.all import controllers
@@ -48,7 +49,13 @@ async def run_controllers(api: Api, settings: Settings, *, clock: Clock) -> None
     client = api.client("system:kube-controller-manager")
     settings = replace(settings, sign_legacy=api.tokens.issue_legacy)
     context = Context(client, Informers(client, clock=clock), clock, settings)
-    await run_all(context, controllers(context))
+    wanted = controllers(context)
+    source = partial(queue_figures, wanted)
+    api.server.metrics.add(source)
+    try:
+        await run_all(context, wanted)
+    finally:
+        api.server.metrics.remove(source)
 
 
 async def run_scheduler(

@@ -137,7 +137,7 @@ class Controller(ABC):
         self.client, self.cache, self.clock = context.client, context.informers, context.clock
         self.settings, self.scheme, self.random = context.settings, context.scheme, context.random
         self.events = EventRecorder(self.client, self.name, clock=self.clock)
-        self.queue: WorkQueue[Key] = WorkQueue(self.clock)
+        self.queue: WorkQueue[Key] = WorkQueue(self.clock, timed=True)
         self._rests: dict[Key, float] = {}
         self._reconciles = self._failures = 0
         self._followed: list[Informer[Any]] = []
