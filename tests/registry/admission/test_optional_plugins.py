@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from bireme.aio.clock import VirtualClock
-from bireme.api.errors import ApiError, BadRequest, Forbidden, TooManyRequests
+from bireme.api.errors import ApiError, BadRequest, Forbidden, NotFound, TooManyRequests
 from bireme.api.scheme import builtin
 from bireme.http.interface import Identity
 from bireme.registry.admission.always_pull_images import AlwaysPullImages
@@ -19,6 +19,7 @@ from bireme.registry.admission.configuration import AdmissionConfig, AdmissionCo
 from bireme.registry.admission.event_rate_limit import EventLimit, EventRateLimit
 from bireme.registry.admission.extended_resource_toleration import ExtendedResourceToleration, is_extended
 from bireme.registry.admission.hard_anti_affinity import LimitPodHardAntiAffinityTopology
+from bireme.registry.admission.namespace_exists import NamespaceExists
 from bireme.registry.admission.plugins import OPTIONAL
 from bireme.registry.admission.pod_node_selector import PodNodeSelector
 from bireme.registry.admission.pod_resize import PodResizeValidator
@@ -381,6 +382,35 @@ async def test_all_of_them_together_in_a_registry() -> None:
         await registry.create(kind, "default", {"metadata": {"name": "a"}, **about}, Call(Identity("ann")))
         with pytest.raises(TooManyRequests):
             await registry.create(kind, "default", {"metadata": {"name": "b"}, **about}, Call(Identity("ann")))
+
+
+async def test_a_namespace_is_made_when_it_is_first_used() -> None:
+    async with opened(AdmissionConfig(event_limits=(EventLimit("Server", 9, 9),))) as registry:
+        maps, ann = registry.kind("", "v1", "configmaps"), Identity("ann")
+        with pytest.raises(NotFound):
+            await registry.create(maps, "new", {"metadata": {"name": "a"}}, Call(ann, dry_run=True))
+        await registry.create(maps, "new", {"metadata": {"name": "a"}}, Call(ann))
+        made = registry.find("", "v1", "namespaces", "", "new")
+        assert made is not None
+        assert made["status"] == {"phase": "Active"}
+        async with asyncio.TaskGroup() as tasks:
+            for name in "bcd":
+                tasks.create_task(registry.create(maps, "other", {"metadata": {"name": name}}, Call(ann)))
+        assert [each["metadata"]["name"] for each in registry.every("", "v1", "configmaps", "other")] == [
+            "b",
+            "c",
+            "d",
+        ]
+
+
+async def test_nothing_is_written_without_its_namespace() -> None:
+    gone = NamespaceExists(Lookup(namespaces=[]))
+    tree = {"metadata": {"name": "c"}}
+    for operation in ("CREATE", "UPDATE", "DELETE"):
+        with pytest.raises(NotFound, match='namespaces "default" not found'):
+            await put_before(gone, "configmaps", tree, operation=operation)  # type: ignore[arg-type]
+    await put_before(gone, "nodes", tree)
+    await put_before(NamespaceExists(namespace()), "configmaps", tree)
 
 
 def test_limits_of_events_must_be_said() -> None:

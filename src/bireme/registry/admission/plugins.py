@@ -1,7 +1,8 @@
 """The plugins that are on by default, in the order of the original."""
 
 from collections.abc import Callable, Collection
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol
 
 from bireme.aio.clock import Clock
 from bireme.registry.admission.always_pull_images import AlwaysPullImages
@@ -22,6 +23,8 @@ from bireme.registry.admission.event_rate_limit import EventRateLimit
 from bireme.registry.admission.extended_resource_toleration import ExtendedResourceToleration
 from bireme.registry.admission.hard_anti_affinity import LimitPodHardAntiAffinityTopology
 from bireme.registry.admission.limit_ranger import LimitRanger
+from bireme.registry.admission.namespace_auto_provision import NamespaceAutoProvision
+from bireme.registry.admission.namespace_exists import NamespaceExists
 from bireme.registry.admission.namespace_lifecycle import NamespaceLifecycle
 from bireme.registry.admission.node_restriction import NodeRestriction
 from bireme.registry.admission.owner_references import OwnerReferencesPermissionEnforcement
@@ -35,14 +38,18 @@ from bireme.registry.admission.runtime_class import RuntimeClass
 from bireme.registry.admission.service_account import ServiceAccount
 from bireme.registry.admission.storage_object_in_use import StorageObjectInUseProtection
 from bireme.registry.admission.taint_nodes import TaintNodesByCondition
-from bireme.registry.kinds import Kinds
+from bireme.registry.kinds import Kind, Kinds
+from bireme.registry.options import Call
 
+Tree = dict[str, Any]
 OPTIONAL = (
     "AlwaysPullImages",
     "DenyServiceExternalIPs",
     "EventRateLimit",
     "ExtendedResourceToleration",
     "LimitPodHardAntiAffinityTopology",
+    "NamespaceAutoProvision",
+    "NamespaceExists",
     "OwnerReferencesPermissionEnforcement",
     "PodNodeSelector",
     "PodTolerationRestriction",
@@ -55,6 +62,14 @@ class Surroundings(Objects, Judges, Protocol):
     kinds: Kinds
     clock: Clock
 
+    def kind(self, group: str, version: str, plural: str) -> Kind:
+        """The kind that is served there."""
+        ...
+
+    async def create(self, kind: Kind, namespace: str, tree: Tree, call: Call) -> object:
+        """Store a new object."""
+        ...
+
 
 def default_plugins(
     objects: Surroundings, *, more: Collection[str] = (), config: AdmissionConfig | None = None
@@ -62,7 +77,9 @@ def default_plugins(
     """New plugins that look up what they need in `objects`; `more` names those that are off by default."""
     config = config or AdmissionConfig()
     ordered: tuple[tuple[str, Callable[[], Plugin]], ...] = (
+        ("NamespaceAutoProvision", lambda: NamespaceAutoProvision(objects, partial(_make_namespace, objects))),
         ("NamespaceLifecycle", lambda: NamespaceLifecycle(objects)),
+        ("NamespaceExists", lambda: NamespaceExists(objects)),
         ("LimitPodHardAntiAffinityTopology", LimitPodHardAntiAffinityTopology),
         ("LimitRanger", lambda: LimitRanger(objects)),
         ("ServiceAccount", lambda: ServiceAccount(objects)),
@@ -99,3 +116,8 @@ def default_plugins(
     if "EventRateLimit" in more and not config.event_limits:
         raise ValueError("EventRateLimit needs a configuration that says its limits")
     return [make() for name, make in ordered if name not in OPTIONAL or name in more]
+
+
+async def _make_namespace(objects: Surroundings, name: str) -> None:
+    kind, call = objects.kind("", "v1", "namespaces"), Call(field_manager="kube-apiserver")
+    await objects.create(kind, "", {"metadata": {"name": name}}, call)
