@@ -1,4 +1,4 @@
-"""Writes keep their order by key, and bindings next to each other are one call."""
+"""Writes keep their order by key, and those that are joint are done together."""
 
 import asyncio
 from collections.abc import Sequence
@@ -35,3 +35,32 @@ async def test_what_stands_in_a_row_is_joined_and_all_keeps_its_order():
         await all_done.wait()
         running.cancel()
     assert done == [["joint 1", "joint 2"], "write", ["joint 3"], "write", "write", ["joint 4"]]
+
+
+async def test_joint_writes_of_all_keys_are_one_call_while_another_goes_on():
+    calls: list[list[int]] = []
+    going_on, all_done = asyncio.Event(), asyncio.Event()
+
+    async def join(items: Sequence[int]) -> None:
+        calls.append(list(items))
+        if len(calls) == 1:
+            await going_on.wait()
+        elif sum(map(len, calls)) == 41:
+            all_done.set()
+
+    writers = Writers("test", join)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(writers.run())
+        await writers.put_joint(POD, 0)
+        while not calls:
+            await asyncio.sleep(0)
+        for number in range(1, 41):
+            await writers.put_joint(Key("default", str(number)), number)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        going_on.set()
+        await all_done.wait()
+        running.cancel()
+    assert calls[0] == [0]
+    assert sorted(number for call in calls for number in call) == list(range(41))
+    assert len(calls) <= 3

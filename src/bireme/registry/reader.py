@@ -100,7 +100,10 @@ class Reader:
         """The labels of the object of that name, or None; cheaper than `find` where very many are asked for."""
         kind = self.kind(group, version, plural)
         item = self.store.get(kind.key(namespace, name))
-        return None if item is None else labels_of(item.value)
+        if item is None:
+            return None
+        record = self.cache.of(kind.stored).records.get(item.key)
+        return record.labels if record is not None and record.revision == item.revision else labels_of(item.value)
 
     def every(self, group: str, version: str, plural: str, namespace: str = "") -> list[Tree]:
         """All objects of a kind, as they are kept; see `find`. Don't change the list either."""

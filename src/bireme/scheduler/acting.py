@@ -1,7 +1,7 @@
 """What the scheduler writes: bindings, why a pod has no node, and evictions.
 
 Writers work side by side, so that many writes share one sync of the store; all writes about one pod go through
-the same writer and keep their order. Bindings that stand next to each other are one call. A write that waits for
+the same writer and keep their order. What bindings the writers have at hand are one call. A write that waits for
 others (`Rule.prepare`) gets a task of its own.
 Left to others: what is to be written (`cycle.py`), and what follows from it (`scheduler.py`, by callbacks).
 """
@@ -21,15 +21,18 @@ from bireme.client.events import EventRecorder
 from bireme.client.informer import Key
 from bireme.scheduler.interface import Binding, Rule
 
-WRITERS = 8
+WRITERS = 16
 AHEAD = 128
 """Writes that may wait for one writer before decisions wait too."""
+MOST = 128
+"""Bindings of one call: some milliseconds in which nobody else is served."""
 SCHEDULED = "PodScheduled"
 DISRUPTED = "DisruptionTarget"
 PREEMPTED = "PreemptionByScheduler"
 
 Write = Callable[[], Coroutine[Any, Any, None]]
 J = TypeVar("J")
+Join = Callable[[Sequence[J]], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +42,38 @@ class _Joint(Generic[J]):
     item: J
 
 
-class Writers(Generic[J]):
-    """Runs writes, those of one key one after the other; `join` does several of one kind that come in a row."""
+class _Pool(Generic[J]):
+    """Gathers what several writers come to while the last was done, and does it as one."""
 
-    def __init__(
-        self, name: str, join: Callable[[Sequence[J]], Coroutine[Any, Any, None]], *, count: int = WRITERS
-    ) -> None:
-        self._name, self._join = name, join
+    def __init__(self, join: Join[J]) -> None:
+        self._join = join
+        self._items: list[J] = []
+        self._done = asyncio.Event()
+        self._some = asyncio.Event()
+
+    async def do(self, items: Sequence[J]) -> None:
+        """Return once these are done, along with others."""
+        self._items += items
+        self._some.set()
+        await self._done.wait()
+
+    async def run(self) -> None:
+        """Do what comes, until cancelled."""
+        while True:
+            await self._some.wait()
+            self._some.clear()
+            items, done = self._items, self._done
+            self._items, self._done = [], asyncio.Event()
+            for begin in range(0, len(items), MOST):
+                await self._join(items[begin : begin + MOST])
+            done.set()
+
+
+class Writers(Generic[J]):
+    """Runs writes, those of one key one after the other; `join` does those of one kind that come together."""
+
+    def __init__(self, name: str, join: Join[J], *, count: int = WRITERS) -> None:
+        self._name, self._pool = name, _Pool(join)
         self._queues: list[asyncio.Queue[Write | _Joint[J]]] = [asyncio.Queue(AHEAD) for _ in range(count)]
         self._tasks: asyncio.TaskGroup | None = None
 
@@ -53,6 +81,7 @@ class Writers(Generic[J]):
         """Write until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
+            tasks.create_task(self._pool.run(), name=f"{self._name}: joint writes")
             for number, queue in enumerate(self._queues):
                 tasks.create_task(self._write(queue), name=f"{self._name}: writer {number}")
 
@@ -80,7 +109,7 @@ class Writers(Generic[J]):
         while True:
             joint, write = _taken(await queue.get(), queue)
             if joint:
-                await self._join(joint)
+                await self._pool.do(joint)
             if write is not None:
                 await write()
 
