@@ -10,6 +10,7 @@ import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 import structlog
 
@@ -28,11 +29,11 @@ BURST = 25
 REFILL_S = 300.0
 SIMILAR = 10
 SIMILAR_S = 600.0
+LONGEST = 1024
 COMBINED = "(combined from similar events): "
 
 
-@dataclass(frozen=True, slots=True)
-class _Said:
+class _Said(NamedTuple):
     """What was recorded, before it is an Event."""
 
     about: Object
@@ -92,7 +93,7 @@ class EventRecorder:
         self._clock = clock
         self._queue: asyncio.Queue[_Said] = asyncio.Queue(limit)
         self._seen: OrderedDict[tuple[str, ...], _Seen] = OrderedDict()
-        self._floods: OrderedDict[tuple[str, ...], _Flood] = OrderedDict()
+        self._floods: OrderedDict[tuple[type, str, str, str], _Flood] = OrderedDict()
         self.dropped = 0
 
     def event(self, about: Object, type: str, reason: str, message: str, *, field_path: str = "") -> None:
@@ -107,11 +108,41 @@ class EventRecorder:
         while True:
             said = await self._queue.get()
             try:
-                await self._send(self._event(said))
+                await self._send(said)
             except ApiError as error:
                 log.debug("event not recorded", reason=said.reason, error=str(error))
 
-    def _event(self, said: _Said) -> core.Event:
+    async def _send(self, said: _Said) -> None:
+        """Tell it, unless too much of its kind was told. It is no Event before: nearly all of a flood ends here."""
+        about, message, now = said.about, said.message[:LONGEST], self._clock.monotonic()
+        flood = self._flood(about, now)
+        words = message
+        if flood.is_one_of_many((said.type, said.reason), message, now):
+            message, words = (COMBINED + message)[:LONGEST], COMBINED
+        if not flood.allows(now):
+            return
+        metadata = about.metadata
+        key = (metadata.uid, metadata.name, said.field_path, said.type, said.reason, words)
+        event = self._event(said, message)
+        seen = self._seen.get(key)
+        if seen is not None:
+            seen.count += 1
+            try:
+                await self._repeat(event, seen)
+            except NotFound:
+                seen = None
+            else:
+                return
+        digest = hashlib.sha1(f"{key}{self._clock.now()}".encode(), usedforsecurity=False).hexdigest()[:16]
+        name = f"{metadata.name}.{digest}"
+        event.metadata.name = name
+        event.count = 1
+        self._seen[key] = _Seen(name, first=event.first_timestamp)
+        if len(self._seen) > REMEMBERED:
+            self._seen.popitem(last=False)
+        await self._client.create(event)
+
+    def _event(self, said: _Said, message: str) -> core.Event:
         about, stamp = said.about, rfc3339(said.at)
         group, version, kind = about.__gvk__  # type: ignore[attr-defined]
         reference = core.ObjectReference(
@@ -127,7 +158,7 @@ class EventRecorder:
             metadata=meta.ObjectMeta(namespace=about.metadata.namespace or "default"),
             involved_object=reference,
             reason=said.reason,
-            message=said.message[:1024],
+            message=message,
             type=said.type,
             source=core.EventSource(component=self._component, host=self._host),
             reporting_component=self._component,
@@ -136,36 +167,9 @@ class EventRecorder:
             last_timestamp=stamp,
         )
 
-    async def _send(self, event: core.Event) -> None:
-        about, now = event.involved_object, self._clock.monotonic()
-        flood = self._flood(about, now)
-        if flood.is_one_of_many((event.type, event.reason), event.message, now):
-            event.message = (COMBINED + event.message)[:1024]
-            key = (about.uid, about.name, about.field_path, event.type, event.reason, COMBINED)
-        else:
-            key = (about.uid, about.name, about.field_path, event.type, event.reason, event.message)
-        if not flood.allows(now):
-            return
-        seen = self._seen.get(key)
-        if seen is not None:
-            seen.count += 1
-            try:
-                await self._repeat(event, seen)
-            except NotFound:
-                seen = None
-            else:
-                return
-        digest = hashlib.sha1(f"{key}{self._clock.now()}".encode(), usedforsecurity=False).hexdigest()[:16]
-        name = f"{about.name}.{digest}"
-        event.metadata.name = name
-        event.count = 1
-        self._seen[key] = _Seen(name, first=event.first_timestamp)
-        if len(self._seen) > REMEMBERED:
-            self._seen.popitem(last=False)
-        await self._client.create(event)
-
-    def _flood(self, about: core.ObjectReference, now: float) -> _Flood:
-        key = (about.kind, about.namespace, about.name, about.uid)
+    def _flood(self, about: Object, now: float) -> _Flood:
+        metadata = about.metadata
+        key = (type(about), metadata.namespace, metadata.name, metadata.uid)
         flood = self._floods.get(key)
         if flood is None:
             flood = self._floods[key] = _Flood(at=now)

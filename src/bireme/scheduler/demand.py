@@ -66,9 +66,21 @@ class Demands:
     def __init__(self, *, limit: int = LIMIT) -> None:
         self._limit = limit
         self._known: OrderedDict[bytes, Demand] = OrderedDict()
+        self._last: tuple[core.PodSpec | None, Demand | None] = (None, None)
 
     def of(self, pod: core.Pod) -> Demand:
-        """What the pod asks; the same object for pods that ask the same, as long as it is kept."""
+        """What the pod asks; the same object for pods that ask the same, as long as it is kept.
+
+        Waiting pods of one controller come in a row and share their spec, as caches hold them.
+        """
+        spec, last = self._last
+        if spec is pod.spec and last is not None:
+            return last
+        demand = self._of(pod)
+        self._last = (pod.spec, demand)
+        return demand
+
+    def _of(self, pod: core.Pod) -> Demand:
         key = demand_key(pod.spec)
         demand = self._known.get(key)
         if demand is None:

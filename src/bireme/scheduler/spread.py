@@ -76,12 +76,7 @@ class _Counted:
 
         The number of domains that are reached sets the weight of a pod.
         """
-        if axis.by_count:
-            size = int(rows[reached].sum())
-        else:
-            domains = np.zeros(axis.domains.size + 1, dtype=bool)
-            domains[axis.digits[reached]] = True
-            size = int(np.count_nonzero(domains[:-1]))
+        size = int(np.dot(rows, reached)) if axis.by_count else axis.domains_of(reached)
         part: Numbers = axis.counts * math.log(size + 2)
         part += self.constraint.max_skew - 1
         part *= axis.here

@@ -31,6 +31,7 @@ class Axis:
         self.here: Flags = np.zeros(0, dtype=bool)
         self.rows: Counts = np.zeros(0, dtype=np.int64)
         self.radix = self.limit = 0
+        self._asked, self._reached = b"", 0
 
     @property
     def counts(self) -> Counts:
@@ -46,6 +47,16 @@ class Axis:
     def set(self, digits: Rows, away: int) -> None:
         """These are the digits of the groups; `away` is that of rows that don't count."""
         self.digits, self.here = digits, digits != away
+        self._asked, self._reached = b"", 0
+
+    def domains_of(self, groups: Flags) -> int:
+        """How many domains these groups are of; one pod after the other asks about the same."""
+        asked = groups.tobytes()
+        if asked != self._asked:
+            domains = np.zeros(self.domains.size + 1, dtype=bool)
+            domains[self.digits[groups]] = True
+            self._asked, self._reached = asked, int(np.count_nonzero(domains[:-1]))
+        return self._reached
 
 
 class Groups:
