@@ -1,10 +1,10 @@
 """How much CPU is one allocation cycle of the Mesos master at 10,000 agents and 1,000 frameworks?
 
 The decisions by themselves, for flat and nested roles, with none, some, all but one and all of the frameworks
-refusing, and with offer constraints; each beside a bare heap of as many frameworks from which as many turns are
-taken, the least that any such order could cost on the same machine. Then the cycle as the master runs it, in its
-shares: seeing which agents changed, deciding, booking in the ledger, writing offers to the frameworks' streams,
-and the longest time for which the loop stands still. Last, a cycle in which nothing, or one agent, changed.
+refusing, with offer constraints and with quotas; each beside a bare heap of as many frameworks from which as many
+turns are taken, the least that any such order could cost on the same machine. Then the cycle as the master runs it,
+in its shares: seeing which agents changed, deciding, booking in the ledger, writing offers to the frameworks'
+streams, and the longest time for which the loop stands still. Last, a cycle in which nothing, or one agent, changed.
 """
 
 import argparse
@@ -36,6 +36,7 @@ from bireme.mesos.eligibility import AgentView
 from bireme.mesos.master import Master
 from bireme.mesos.offers import Offer, Offers
 from bireme.mesos.protocol import ContentType
+from bireme.mesos.quota import Quota
 from bireme.mesos.roster import Agent, Framework
 from bireme.mesos.subscription import Subscription
 
@@ -85,6 +86,13 @@ def refuse(made: Allocator, role: Callable[[int], str], agents: int, share: floa
                 made.refuse(f"f{number:04}", role(number), f"S{agent}", FREE, until=HOUR_S)
 
 
+def with_quotas(made: Allocator) -> Allocator:
+    """Each of ten roles is guaranteed a part of the cluster, and limited to twice its fair share."""
+    for number in range(10):
+        made.set_quota(f"role-{number}", Quota({"cpus": 640 * UNIT}, {"cpus": AGENTS // 5 * SCALARS["cpus"]}))
+    return made
+
+
 def charge(made: Allocator, grants: Iterable[Grant]) -> None:
     """As the master counts offers that it made (`Offers.make`)."""
     for (framework_id, role), turns in Counter((grant.framework_id, grant.role) for grant in grants).items():
@@ -132,6 +140,7 @@ def decisions(repeats: int) -> list[Figure]:
         add(f"{roles:,} roles", allocator(flat(roles)), target="under 20")
     add("three levels of roles", allocator(nested), target="under 20")
     add("constraints on the rack", allocator(flat(10), constrained=True))
+    add("10 roles, each with a quota", with_quotas(allocator(flat(10))))
     for agents, share, everything, name in (
         (AGENTS, 0.01, False, "each refuses 1 % of agents"),
         (REFUSED_AGENTS, 0.25, False, "each refuses a quarter of agents"),

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from plain_allocation import PlainAllocator
 
 from bireme.mesos.allocator import Allocator, FrameworkView, Grant
-from bireme.mesos.amounts import NOTHING, Amounts
+from bireme.mesos.amounts import Amounts
 from bireme.mesos.constraints import compile_constraints
 from bireme.mesos.eligibility import AgentView
+from bireme.mesos.quota import Quota
 
 TOTAL = {"cpus": 40_000, "mem": 40_000_000, "gpus": 4000}
 NAMES = st.sampled_from(["f0", "f1", "f2", "f3", "f4"])
@@ -53,6 +54,15 @@ def agents(draw: st.DrawFn) -> AgentView:
     return AgentView(draw(AGENTS), draw(SIZES), "host", attributes, draw(st.sampled_from([False, False, True])))
 
 
+QUOTAS = st.builds(
+    lambda cpus, mem, more: Quota(
+        {name: amount for name, amount in (("cpus", cpus), ("mem", mem)) if amount},
+        {name: amount + more for name, amount in (("cpus", cpus), ("mem", mem)) if amount or more},
+    ),
+    st.sampled_from([0, 0, 1500, 8000]),
+    st.sampled_from([0, 0, 30_000, 4_000_000]),
+    st.sampled_from([0, 2000, 10**9]),
+)
 STEPS = st.one_of(
     st.tuples(st.just("framework"), frameworks()),
     st.tuples(st.just("agent"), agents()),
@@ -60,6 +70,7 @@ STEPS = st.one_of(
     st.tuples(st.just("revive"), NAMES, st.none() | st.lists(ROLES, max_size=2)),
     st.tuples(st.just("weight"), ROLES, st.sampled_from([0.5, 1.0, 3.0])),
     st.tuples(st.just("total"), st.sampled_from([0, 20_000, 80_000])),
+    st.tuples(st.just("quota"), st.sampled_from(["*", "a", "e"]), st.none() | QUOTAS),
     st.tuples(st.just("drop agent"), AGENTS),
     st.tuples(st.just("drop framework"), NAMES),
     st.tuples(st.just("give back"), st.integers(0, 10)),
@@ -104,6 +115,9 @@ class Both:
             case "total", cpus:
                 self.plain.total["cpus"] = cpus
                 self.real.order.set_total(self.plain.total)
+            case "quota", role, quota:
+                self.real.set_quota(role, quota or Quota())
+                self.plain.quotas[role] = quota or Quota()
             case "drop agent", agent_id:
                 self.real.drop_agent(agent_id)
                 self.plain.agents.pop(agent_id, None)
@@ -131,8 +145,9 @@ class Both:
         self.real.charge(name, role, amounts.scalars, times=-1)
         self.plain.charge((role, name), amounts.scalars, sign=-1)
         if agent_id in self.plain.agents:
-            self.real.set_free(agent_id, amounts)
-            self.plain.agents[agent_id].free = amounts
+            agent = self.plain.agents[agent_id]
+            agent.free = agent.free + amounts if agent.free else amounts
+            self.real.set_free(agent_id, agent.free)
 
     def allocate(self, at_most: int | None) -> None:
         """So many grants, or all there are; after those, nobody may have anything of what is left."""
@@ -146,17 +161,30 @@ class Both:
                 break
         if at_most is None:
             for agent in self.plain.agents.values():
-                assert not agent.free.scalars or not self.plain.eligible(agent, self.now)
+                for lacking in (True, False):
+                    assert not self.plain.eligible(agent, self.now, lacking=lacking)
 
     def check(self, grant: Grant) -> None:
         agent, seat = self.plain.agents[grant.agent_id], (grant.role, grant.framework_id)
-        assert seat == self.plain.choice(agent, self.now)
-        assert grant.amounts == agent.free
+        lacking = self.plain.choice(agent, self.now, lacking=True)
+        shared = self.plain.choice(agent, self.now)
+        assert (seat, grant.amounts) in (lacking, shared)
+        before = {name: (self.plain.spare(name), self.plain.consumed(seat[0].split("/")[0], name)) for name in TOTAL}
         self.real.charge(grant.framework_id, grant.role, grant.amounts.scalars, turns=1)
         self.plain.charge(seat, grant.amounts.scalars, turns=1)
         self.out.append((grant.agent_id, seat, grant.amounts))
-        self.real.set_free(grant.agent_id, NOTHING)
-        agent.free = NOTHING
+        agent.free = agent.free - grant.amounts
+        self.real.set_free(grant.agent_id, agent.free)
+        self.check_quotas(seat[0].split("/")[0], before)
+
+    def check_quotas(self, role: str, before: dict[str, tuple[int, int]]) -> None:
+        """No grant takes a role over its limit, or what guarantees lack."""
+        quotas = self.plain.quotas
+        for name, (spare, consumed) in before.items():
+            limit = quotas.get(role, Quota()).limits.get(name)
+            assert limit is None or self.plain.consumed(role, name) <= max(limit, consumed)
+            lacking = any(self.plain.lacks(each, name) for each in quotas)
+            assert not lacking or self.plain.spare(name) >= min(0, spare)
 
 
 @given(

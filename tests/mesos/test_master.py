@@ -421,11 +421,11 @@ async def test_an_operator_follows_the_cluster() -> None:
 
 @pytest.mark.parametrize(
     ("capability", "call"),
-    [("QUOTA_V2", "UPDATE_QUOTA"), ("AGENT_DRAINING", "DRAIN_AGENT")],
-    ids=["quotas", "draining"],
+    [("AGENT_DRAINING", "DRAIN_AGENT")],
+    ids=["draining"],
 )
 async def test_what_is_not_done_is_not_announced(capability: str, call: str) -> None:
-    bodies: dict[str, Any] = {"UPDATE_QUOTA": {}, "DRAIN_AGENT": {"agent_id": {"value": "a"}}}
+    bodies: dict[str, Any] = {"DRAIN_AGENT": {"agent_id": {"value": "a"}}}
     async with world() as w:
         answer = await w.post("/api/v1", {"type": call, call.lower(): bodies[call]})
         assert isinstance(answer, Response)

@@ -18,6 +18,7 @@ from bireme.mesos.amounts import NOTHING, Amounts
 from bireme.mesos.drf import FairOrder, Vector
 from bireme.mesos.eligibility import MINIMUM, AgentView, Eligibility, Holds, Minimum, Wishes
 from bireme.mesos.planning import take_turns
+from bireme.mesos.quota import Quota, Quotas, Share
 from bireme.mesos.refusals import Filters
 from bireme.mesos.seats import Seats, union
 
@@ -62,6 +63,9 @@ class Allocator:
         self._gone = 0
         self._many = many
         self._plan: list[Grant] = []
+        self._quotas = Quotas(self.order)
+        self._lacked: list[AgentView] = []  # as the queue: to be looked at in the first stage, for guarantees
+        self._looks = 0  # agents that may be looked at one by one until the next `begin`
 
     def set_agent(self, view: AgentView) -> None:
         """An agent that may be offered, as it is now."""
@@ -69,11 +73,12 @@ class Allocator:
             self.drop_agent(view.agent_id)
         self._agents[view.agent_id] = view
         self._woken[view] = None
+        self._quotas.freed(NOTHING, view.free)
 
     def set_free(self, agent_id: str, free: Amounts) -> None:
         """What is free now of an agent that may be offered."""
         view = self._agents[agent_id]
-        view.free = free
+        self._now_free(view, free)
         self._woken[view] = None
 
     def knows(self, agent_id: str) -> bool:
@@ -84,7 +89,7 @@ class Allocator:
         """The agent may not be offered now; what was refused of it is not forgotten."""
         view = self._agents.pop(agent_id, None)
         if view is not None:
-            view.free = NOTHING  # wherever it waits, nothing of it is granted
+            self._now_free(view, NOTHING)  # wherever it waits, nothing of it is granted
             self._gone += 1
             if self._gone > _GONE:
                 self._gone = 0
@@ -113,11 +118,18 @@ class Allocator:
             self._take_offers(number, taking=False)
             self._eligibility.set(number, None)
             self.order.leave(number)
+            self._quotas.leave(number)
         self._seats.give_up(framework_id)
 
     def charge(self, framework_id: str, role: str, amounts: Vector, *, times: int = 1, turns: int = 0) -> None:
         """A framework holds so much more in a role, so many times (-1: less), and had so many turns more."""
         self.order.charge(self._seat(framework_id, role), amounts, times=times, turns=turns)
+        self._quotas.changed(role)
+
+    def set_quota(self, role: str, quota: Quota) -> None:
+        """What a role at the top is guaranteed and limited to from now on; an empty quota for neither."""
+        self._quotas.set(role, quota, free=[view.free for view in self._agents.values()])
+        self._wake(self._agents)
 
     def refuse(self, framework_id: str, role: str, agent_id: str, amounts: Amounts, *, until: float) -> None:
         """Offer no part of `amounts` on that agent to that framework in that role before `until`."""
@@ -131,7 +143,7 @@ class Allocator:
     @property
     def waiting(self) -> bool:
         """Whether agents wait to be looked at."""
-        return bool(self._plan or self._queue or self._woken)
+        return bool(self._plan or self._queue or self._lacked or self._woken or self._quotas.disturbed)
 
     def begin(self, *, now: float, batch: int | None = None) -> None:
         """Note the time, and once the last round is through begin the next, in an order that favours no agent.
@@ -141,11 +153,19 @@ class Allocator:
         self._queue += [self._agents[grant.agent_id] for grant in self._plan if grant.agent_id in self._agents]
         self._plan = []
         self._wake(self.filters.expire(now))
-        if self._woken and not self._queue:
-            self._queue = self._shuffled([view for view in self._woken if view.free.scalars])
-            self._woken = {}
-        if len(self._queue) >= self._many:
-            self._plan_turns(len(self._queue) if batch is None else batch)
+        if not (self._queue or self._lacked):
+            self._begin_round()
+        self._looks = len(self._queue) + len(self._lacked) if batch is None else batch
+        if len(self._queue) >= self._many and not self._quotas:
+            self._plan_turns(self._looks)
+
+    def _begin_round(self) -> None:
+        if self._quotas.disturbed:  # what one role took or gave may let another have an agent that nobody touched
+            self._quotas.disturbed = False
+            self._wake(self._agents)
+        self._queue = self._shuffled([view for view in self._woken if view.free.scalars])
+        self._lacked = self._queue[:] if self._quotas.lack else []
+        self._woken = {}
 
     def grants(self, limit: int | None = None) -> list[Grant]:
         """Whose turns are next, for the next agents of this round that somebody may have; none when it is through.
@@ -156,6 +176,8 @@ class Allocator:
         if self._plan:
             planned, self._plan = self._plan[:limit], self._plan[len(self._plan) if limit is None else limit :]
             return planned
+        if self._quotas:
+            return self._grant_within_quotas()
         while self._queue:
             agent = self._queue.pop()
             number = self._choose(agent) if agent.free.scalars else None
@@ -163,6 +185,37 @@ class Allocator:
                 role, framework_id = self._seats.seat(number)
                 return [Grant(agent.agent_id, framework_id, role, agent.free)]
         return []
+
+    def _grant_within_quotas(self) -> list[Grant]:
+        """The next grant of a part of some agent; whoever is next may have of the rest."""
+        while self._looks and (self._lacked or self._queue):
+            self._looks -= 1
+            queue, shares = (
+                (self._lacked, self._quotas.lacked) if self._lacked else (self._queue, self._quotas.shared)
+            )
+            agent = queue.pop()
+            found = self._choose_among(agent, shares(agent.free)) if agent.free.scalars else None
+            if found is not None:
+                number, amounts = found
+                self._now_free(agent, agent.free - amounts)
+                queue.append(agent)
+                role, framework_id = self._seats.seat(number)
+                return [Grant(agent.agent_id, framework_id, role, amounts)]
+        return []
+
+    def _choose_among(self, agent: AgentView, shares: Iterable[Share]) -> tuple[int, Amounts] | None:
+        """Whose turn it is, and what they may have."""
+        suited = [
+            (self._among(agent, share.amounts) & share.seats, share.amounts) for share in shares if share.amounts
+        ]
+        number = self._first_content(agent, union(seats for seats, _ in suited))
+        if number is None:
+            return None
+        return number, next(amounts for seats, amounts in suited if seats >> number & 1)
+
+    def _now_free(self, view: AgentView, free: Amounts) -> None:
+        self._quotas.freed(view.free, free)
+        view.free = free
 
     def _wake(self, agent_ids: Iterable[str]) -> None:
         self._woken |= dict.fromkeys(view for view in map(self._agents.get, agent_ids) if view is not None)
@@ -210,13 +263,16 @@ class Allocator:
         refused = self.filters.against_each([agent.agent_id for agent in agents], free)
         return [suited[kind] & ~against for kind, against in zip(kinds, refused, strict=True)]
 
-    def _among(self, agent: AgentView) -> int:
-        """The seats that an agent may go to, as far as is known."""
-        among = self._taking & ~self.filters.against(agent.agent_id, agent.free)
-        return among & ~self._eligibility.barred(self._eligibility.kind(agent), agent.free) if among else 0
+    def _among(self, agent: AgentView, amounts: Amounts) -> int:
+        """The seats that so much of an agent may go to, as far as is known."""
+        among = self._taking & ~self.filters.against(agent.agent_id, amounts)
+        return among & ~self._eligibility.barred(self._eligibility.kind(agent), amounts) if among else 0
 
     def _choose(self, agent: AgentView) -> int | None:
-        among = self._among(agent)
+        return self._first_content(agent, self._among(agent, agent.free))
+
+    def _first_content(self, agent: AgentView, among: int) -> int | None:
+        """The first of these seats, in fair order, whose constraints hold."""
         while among:
             number = self.order.first(among)
             if number is None or self._eligibility.is_content(number, agent):
@@ -229,6 +285,7 @@ class Allocator:
         if number is None:
             number = self._seats.number(role, framework_id)
             self.order.enter(number, role, framework_id)
+            self._quotas.enter(number, role)
         return number
 
     def _take_offers(self, number: int, *, taking: bool) -> None:

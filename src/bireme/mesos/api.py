@@ -13,14 +13,16 @@ from urllib.parse import parse_qs
 import orjson
 
 from bireme.http.interface import Answer, Identity, Request, Response
-from bireme.mesos import answers, classic, metrics
+from bireme.mesos import answers, classic, json_form, metrics, quota_calls
 from bireme.mesos.answers import Authenticator, Refused, method_not_allowed, text
 from bireme.mesos.master import Master
+from bireme.mesos.messages import message
 from bireme.mesos.operator_api import OperatorApi, flags, teardown, update_weights
 from bireme.mesos.scheduler_api import SchedulerApi
 
 READ_ONLY, READ_WRITE, SCHEDULER = "mesos-master-readonly", "mesos-master-readwrite", "mesos-master-scheduler"
 OPEN = ""
+_QUOTA_STATUS, _QUOTA_REQUEST = "mesos.v1.quota.QuotaStatus", "mesos.v1.quota.QuotaRequest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,7 @@ class MesosMaster:
             "/redirect": _Route(OPEN, _plain(self._redirect)),
             "/teardown": _Route(READ_WRITE, _plain(self._teardown)),
             "/weights": _Route(READ_WRITE, _plain(self._weights)),
+            "/quota": _Route(READ_WRITE, self._quota),
         }
         reads: dict[str, Callable[[Request], Any]] = {
             "/state": lambda request: classic.state(master),
@@ -86,7 +89,6 @@ class MesosMaster:
             "/flags": lambda request: {"flags": flags(master)},
             "/metrics/snapshot": lambda request: metrics.snapshot(master),
             "/system/stats": lambda request: _system(),
-            "/quota": lambda request: {},
             "/maintenance/schedule": lambda request: {},
             "/maintenance/status": lambda request: {},
         }
@@ -129,6 +131,25 @@ class MesosMaster:
             raise Refused(400, "Missing 'frameworkId' query parameter")
         teardown(self.master, framework_id[0])
         return text("")
+
+    async def _quota(self, request: Request, identity: Identity | None) -> Answer:
+        """All quotas; POST sets one, DELETE of `/quota/ROLE` removes it."""
+        master = self.master
+        if not master.ready.is_set():
+            raise Refused(503, "Master has not finished recovery")
+        if request.method == "GET":
+            return answers.json(json_form.write(quota_calls.status(master.quotas), message(_QUOTA_STATUS)), request)
+        if request.method == "POST":
+            try:
+                wanted = json_form.parse(request.body, message(_QUOTA_REQUEST))
+            except json_form.Malformed as error:
+                raise Refused(400, f"Failed to parse set quota request JSON: {error}") from error
+            await quota_calls.set_guarantee(master, wanted)
+            return text("")
+        if request.method == "DELETE":
+            await quota_calls.remove(master, request.path.rstrip("/").partition("/quota/")[2])
+            return text("")
+        raise method_not_allowed(request, "GET", "POST", "DELETE")
 
     def _weights(self, request: Request) -> Response:
         weights = self.master.weights

@@ -12,6 +12,7 @@ from bireme.mesos.amounts import Amounts
 from bireme.mesos.master import Master
 from bireme.mesos.messages import Message, message
 from bireme.mesos.operator_api import BUILD, flags, shown_state
+from bireme.mesos.quota import Quota
 from bireme.mesos.roster import Agent, Framework, Task
 
 Tree = dict[str, Any]
@@ -312,22 +313,32 @@ def tasks(master: Master, *, limit: int, offset: int, ascending: bool, framework
     return {"tasks": [task_tree(task, master) for task in found[offset : offset + limit]]}
 
 
+def _numbers(vector: Mapping[str, int]) -> Tree:
+    return {name: amounts.plain(amount) for name, amount in vector.items()}
+
+
 def roles(master: Master) -> Tree:
     """`/roles`."""
     found = []
-    for role in descriptions.roles(master.roster, master.weights):
+    for role in descriptions.roles(master.roster, master.weights, master.quotas):
         offered = amounts.total(
             offer.amounts
             for each in role["frameworks"]
             for offer in master.offers.of_framework(each)
             if offer.role == role["name"]
         )
-        quota = {"role": role["name"], "guarantee": {}, "limit": {}, "consumed": resources(role["held"])}
+        name = role["name"]
+        quota = master.quotas.get(name, Quota())
         found.append(
             {
-                "name": role["name"],
+                "name": name,
                 "weight": role["weight"],
-                "quota": quota,
+                "quota": {
+                    "role": name,
+                    "guarantee": _numbers(quota.guarantees),
+                    "limit": _numbers(quota.limits),
+                    "consumed": resources(Amounts(master.roster.used_below(name))),
+                },
                 "resources": resources(role["held"] + offered),
                 "allocated": resources(role["held"]),
                 "offered": resources(offered),

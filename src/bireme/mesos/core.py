@@ -19,6 +19,7 @@ from bireme.mesos.amounts import Amounts, Ranges
 from bireme.mesos.eligibility import AgentView
 from bireme.mesos.messages import Message
 from bireme.mesos.offers import Ledger, Offer, Offers
+from bireme.mesos.quota import Quota
 from bireme.mesos.roster import Agent, Framework, Roster, Task
 from bireme.mesos.watchers import Watchers
 
@@ -72,6 +73,7 @@ class Core:
         self.roster = Roster(str(self.new_uuid()), held=self._note_held)
         self.offers = Offers(self.ledger, self.allocator)
         self.weights: dict[str, float] = {}
+        self.quotas: dict[str, Quota] = {}
         self._touched: dict[str, Agent] = {}
         self.unseen: dict[str, Agent] = {}  # changed in the ledger, but not looked at
         self._ledger_position = 0
@@ -179,6 +181,11 @@ class Core:
             framework.count("offers/sent", len(offers))
             for start in range(0, len(offers), GROUP_OFFERS):
                 self.send(framework, events.offers(offers[start : start + GROUP_OFFERS]))
+
+    @property
+    def capacity(self) -> Mapping[str, int]:
+        """What all agents have together."""
+        return self._total
 
     def shares(self) -> dict[str, float]:
         """The dominant share of every role that a framework is or was subscribed to."""

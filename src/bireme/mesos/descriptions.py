@@ -78,9 +78,9 @@ def agent(of: Agent, offers: Offers) -> Message:
     return found
 
 
-def roles(roster: Roster, weights: Mapping[str, float]) -> list[dict[str, Any]]:
-    """Every role with a framework or a weight: its name, weight, framework ids and what is used in it."""
-    members: dict[str, list[str]] = {name: [] for name in weights}
+def roles(roster: Roster, weights: Mapping[str, float], quotas: Iterable[str]) -> list[dict[str, Any]]:
+    """Every role with a framework, a weight or a quota: its name, weight, framework ids and what is used in it."""
+    members: dict[str, list[str]] = {name: [] for name in (*weights, *quotas)}
     held: dict[str, list[Amounts]] = {}
     for each in roster.frameworks.values():
         for name in dict.fromkeys((*each.roles, *each.used)):

@@ -132,6 +132,13 @@ class FairOrder:
             client = client.first(among, self._scale)
         return None if client is None else client.number
 
+    def held(self, role: str) -> Vector:
+        """What frameworks hold in a role and in all below it."""
+        if self._due:
+            self._settle()
+        client = self._role(role)
+        return {} if client is None else dict(zip(self._columns, client.used, strict=True))
+
     def shares(self) -> dict[str, float]:
         """The dominant share of every role."""
         self._settle()

@@ -13,8 +13,8 @@ from bireme.mesos.roster import Agent, Framework, Task
 
 HEARTBEAT_S = 15.0
 VERSION = "1.11.0"
-MASTER_CAPABILITIES = ("AGENT_UPDATE",)
-"""What this master does: neither quotas nor draining, whose calls are answered 501 (`operator_api.py`)."""
+MASTER_CAPABILITIES = ("AGENT_UPDATE", "QUOTA_V2")
+"""What this master does: not draining, whose call is answered 501 (`operator_api.py`)."""
 HEARTBEAT: Message = {"type": "HEARTBEAT"}
 
 

@@ -7,6 +7,7 @@ was not acknowledged is told again. Source: Mesos 1.11's HTTP API.
 """
 
 import asyncio
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import structlog
@@ -21,6 +22,7 @@ from bireme.mesos.core import Means, Settings
 from bireme.mesos.eligibility import minimum_of
 from bireme.mesos.fleet import Fleet
 from bireme.mesos.messages import Message
+from bireme.mesos.quota import Quota
 from bireme.mesos.refusals import DEFAULT_REFUSE_S
 from bireme.mesos.roster import Framework
 from bireme.mesos.subscription import Subscription
@@ -37,6 +39,7 @@ class Master(Fleet):
         super().__init__(means, settings or Settings())
         self._means = means
         self._began = False
+        self._quotas_lock = asyncio.Lock()
         self._nodes = Informer(self.client, core.Node, clock=self.clock)
         self._pods = Informer(self.client, core.Pod, clock=self.clock, labels=tasks.FRAMEWORK_ID)
 
@@ -66,6 +69,7 @@ class Master(Fleet):
         frameworks = await self._until_listed(mesos.Framework)
         known_agents = await self._until_listed(mesos.Agent)
         weights = await self._until_listed(mesos.RoleWeight)
+        quotas = await self._until_listed(mesos.RoleQuotas)
         await self._nodes.wait_synced()
         await self._pods.wait_synced()
         for framework in frameworks:
@@ -75,6 +79,8 @@ class Master(Fleet):
         for weight in weights:
             self.keeper.adopt(weight)
             self._weigh(weight.spec.role, weight.spec.weight or 1.0)
+        for kept in quotas:
+            self._recover_quotas(kept)
         self._nodes.on_change(self.see_node)
         for agent in [each for each in self.roster.agents.values() if self._node(each.node) is None]:
             self._remove_agent(agent, task_status.GONE)
@@ -140,7 +146,7 @@ class Master(Fleet):
         framework.subscription = subscription
         framework.until_s, framework.recovered, framework.disconnected_time = None, False, 0.0
         try:
-            await self._save_now(framework)
+            await self._save_now(lambda: objects.framework_object(framework))
         except ApiError:
             self.disconnect(framework, subscription)
             raise
@@ -158,11 +164,11 @@ class Master(Fleet):
         self.watchers.framework("FRAMEWORK_UPDATED" if again else "FRAMEWORK_ADDED", framework)
         self.wake()
 
-    async def _save_now(self, framework: Framework) -> None:
+    async def _save_now(self, wanted: Callable[[], Object]) -> None:
         try:
-            await self.keeper.save(objects.framework_object(framework))
+            await self.keeper.save(wanted())
         except Conflict:
-            await self.keeper.save(objects.framework_object(framework))
+            await self.keeper.save(wanted())
 
     def update_info(self, framework: Framework, info: Message, *, suppressed: set[str], constraints: Message) -> None:
         """Take over what a framework says of itself. Raises InvalidConstraints and changes nothing."""
@@ -187,6 +193,21 @@ class Master(Fleet):
         for offer in self.offers.out():
             if offer.role == role:
                 self.rescind(offer)
+        self.wake()
+
+    async def set_quotas(self, changes: Mapping[str, Quota]) -> None:
+        """Guarantee and limit roles from now on, with an empty quota no more. Raises ApiError and changes nothing.
+
+        It holds once it is kept. Offers that are out may be in the way: all go back.
+        """
+        async with self._quotas_lock:
+            quotas = {role: quota for role, quota in {**self.quotas, **changes}.items() if quota}
+            await self._save_now(lambda: objects.quotas_object(quotas))
+            self.quotas = quotas
+            for role, quota in changes.items():
+                self.allocator.set_quota(role, quota)
+        for offer in self.offers.out():
+            self.rescind(offer)
         self.wake()
 
     def _weigh(self, role: str, weight: float) -> None:
@@ -238,6 +259,12 @@ class Master(Fleet):
         self.save(framework)
         self.watchers.framework_removed(framework)
         self.wake()
+
+    def _recover_quotas(self, obj: mesos.RoleQuotas) -> None:
+        self.keeper.adopt(obj)
+        self.quotas = objects.read_quotas(obj)
+        for role, quota in self.quotas.items():
+            self.allocator.set_quota(role, quota)
 
     def _recover_framework(self, obj: mesos.Framework) -> None:
         self.keeper.adopt(obj)

@@ -127,6 +127,15 @@ def _allocator(master: Master) -> dict[str, float]:
     for name in _NAMES:
         found[f"resources/{name}/total"] = total.scalar(name) / amounts.UNIT
         found[f"resources/{name}/offered_or_allocated"] = taken.scalar(name) / amounts.UNIT
+    for role, quota in master.quotas.items():
+        held = master.allocator.order.held(role)
+        for word, vector in (
+            ("guarantee", quota.guarantees),
+            ("limit", quota.limits),
+            ("offered_or_allocated", held),
+        ):
+            for name in vector if word != "offered_or_allocated" else {**quota.guarantees, **quota.limits}:
+                found[f"quota/roles/{role}/resources/{name}/{word}"] = vector.get(name, 0) / amounts.UNIT
     for role, share in master.shares().items():
         found[f"roles/{role}/shares/dominant"] = share
     for role, number in master.active_refusals().items():

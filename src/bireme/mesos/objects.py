@@ -1,13 +1,18 @@
-"""Frameworks and agents as objects of the API, and back."""
+"""Frameworks, agents, weights and quotas as objects of the API, and back."""
 
 import hashlib
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from bireme.api.kinds import mesos
 from bireme.api.times import parse_time, rfc3339
 from bireme.mesos import json_form
+from bireme.mesos.amounts import UNIT, thousandths
 from bireme.mesos.messages import Message, message
+from bireme.mesos.quota import Quota
 from bireme.mesos.roster import Agent, Framework
+
+QUOTAS = "quotas"  # the name of the object that holds them
 
 
 def framework_object(framework: Framework) -> mesos.Framework:
@@ -68,6 +73,30 @@ def weight_object(role: str, weight: float) -> mesos.RoleWeight:
     obj = mesos.RoleWeight(spec=mesos.RoleWeightSpec(role=role, weight=weight))
     obj.metadata.name = f"role-{hashlib.sha256(role.encode()).hexdigest()[:16]}"
     return obj
+
+
+def quotas_object(quotas: Mapping[str, Quota]) -> mesos.RoleQuotas:
+    """What the API keeps of all quotas."""
+    obj = mesos.RoleQuotas()
+    obj.metadata.name = QUOTAS
+    obj.spec.quotas = [
+        mesos.RoleQuota(role=role, guarantees=_plain(quota.guarantees), limits=_plain(quota.limits))
+        for role, quota in sorted(quotas.items())
+    ]
+    return obj
+
+
+def read_quotas(obj: mesos.RoleQuotas) -> dict[str, Quota]:
+    """All quotas as they were kept."""
+    return {each.role: Quota(_thousandths(each.guarantees), _thousandths(each.limits)) for each in obj.spec.quotas}
+
+
+def _plain(vector: Mapping[str, int]) -> dict[str, float]:
+    return {name: amount / UNIT for name, amount in vector.items()}
+
+
+def _thousandths(vector: Mapping[str, float]) -> dict[str, int]:
+    return {name: thousandths(amount) for name, amount in vector.items()}
 
 
 def _stamp(seconds: float) -> str:

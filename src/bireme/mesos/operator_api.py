@@ -1,13 +1,13 @@
 """The v1 operator API of the master: `POST /api/v1` with a call, answered by a message of the same type.
 
-Reservations, volumes, quotas and maintenance are not kept by this master: reading them shows that there are
-none, writing them is answered 501. Source: Mesos 1.11's HTTP API.
+Reservations, volumes and maintenance are not kept by this master: reading them shows that there are none,
+writing them is answered 501. Source: Mesos 1.11's HTTP API.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from bireme.http.interface import Answer, Identity, Request, Response, Stream
-from bireme.mesos import amounts, descriptions, events, metrics, protocol, validation
+from bireme.mesos import amounts, descriptions, events, metrics, protocol, quota_calls, validation
 from bireme.mesos.answers import Refused, answer_type, body_type, decode, encoded, method_not_allowed
 from bireme.mesos.master import Master
 from bireme.mesos.messages import Message, message, missing
@@ -53,15 +53,18 @@ class OperatorApi:
             },
             "GET_MAINTENANCE_STATUS": lambda call: {"status": {}},
             "GET_MAINTENANCE_SCHEDULE": lambda call: {"schedule": {}},
-            "GET_QUOTA": lambda call: {"status": {}},
+            "GET_QUOTA": lambda call: {"status": quota_calls.status(master.quotas)},
         }
-        self._writes: dict[str, Callable[[Message], None]] = {
+        self._writes: dict[str, Callable[[Message], Awaitable[None] | None]] = {
             "SET_LOGGING_LEVEL": lambda body: None,
             "UPDATE_WEIGHTS": lambda body: update_weights(master, body.get("weight_infos", [])),
             "TEARDOWN": lambda body: teardown(master, body["framework_id"]["value"]),
             "MARK_AGENT_GONE": lambda body: master.mark_gone(_agent(master, body, status=404)),
             "DEACTIVATE_AGENT": lambda body: master.set_deactivated(_agent(master, body), deactivated=True),
             "REACTIVATE_AGENT": self._reactivate,
+            "UPDATE_QUOTA": lambda body: quota_calls.update(master, body),
+            "SET_QUOTA": lambda body: quota_calls.set_guarantee(master, body["quota_request"]),
+            "REMOVE_QUOTA": lambda body: quota_calls.remove(master, body["role"]),
         }
 
     async def handle(self, request: Request, identity: Identity | None) -> Answer:
@@ -81,7 +84,9 @@ class OperatorApi:
         write = self._writes.get(kind)
         if write is None:
             raise Refused(501, f"Call {kind} is not supported by this master")
-        write(call.get(kind.lower(), {}))
+        durable = write(call.get(kind.lower(), {}))
+        if durable is not None:
+            await durable
         return Response(200, b"", {}, "")
 
     def _subscribe(self, content_type: ContentType) -> Stream:
@@ -109,6 +114,9 @@ _PAYLOADS = frozenset(
             "MARK_AGENT_GONE",
             "DEACTIVATE_AGENT",
             "REACTIVATE_AGENT",
+            "UPDATE_QUOTA",
+            "SET_QUOTA",
+            "REMOVE_QUOTA",
         ),
         *("GET_METRICS", "LIST_FILES", "READ_FILE"),
     )
@@ -227,7 +235,7 @@ def roles(master: Master) -> Message:
             "frameworks": [{"value": each} for each in role["frameworks"]],
             "resources": amounts.write(role["held"], role=role["name"]),
         }
-        for role in descriptions.roles(master.roster, master.weights)
+        for role in descriptions.roles(master.roster, master.weights, master.quotas)
     ]
     return {"roles": found}
 

@@ -284,6 +284,16 @@ class Roster:
             forgotten.append(self.completed.popleft())
         return forgotten
 
+    def used_below(self, role: str) -> dict[str, int]:
+        """What tasks hold in a role and in all below it."""
+        found: dict[str, int] = {}
+        for framework in self.frameworks.values():
+            for name, used in framework.used.items():
+                if name == role or name.startswith(f"{role}/"):
+                    for resource, amount in used.items():
+                        found[resource] = found.get(resource, 0) + amount
+        return found
+
     def tasks(self) -> Iterable[Task]:
         """All tasks whose end was not acknowledged."""
         for framework in self.frameworks.values():

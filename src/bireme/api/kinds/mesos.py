@@ -1,7 +1,7 @@
 """The kinds of the Mesos deck: what the master must find again after a restart.
 
 Tasks are Pods (`mesos/tasks.py`) and agents are Nodes; kept here is only what those cannot hold: who subscribed
-and until when it may come back, the id that an agent was given, the weight of a role. The master writes these
+and until when it may come back, the id that an agent was given, weights and quotas of roles. The master writes these
 objects and reads them when it starts; people look at them.
 """
 
@@ -58,6 +58,28 @@ class AgentSpec(Model):
     registered_time: str = ""
     deactivated: bool | None = None
     gone: bool | None = None
+
+
+class RoleQuotas(Object):
+    """What roles are guaranteed and limited to: one object, since quotas change together."""
+
+    __gvk__ = ("mesos.bireme.dev", "v1", "RoleQuotas")
+    __resource__: ClassVar[dict[str, Any]] = {"plural": "rolequotas", "namespaced": False, "subresources": ()}
+    spec: RoleQuotasSpec = field(default_factory=lambda: RoleQuotasSpec())
+
+
+class RoleQuotasSpec(Model):
+    """One entry a role."""
+
+    quotas: list[RoleQuota] = []
+
+
+class RoleQuota(Model):
+    """Amounts by resource name, in the units of Mesos; a resource that is not named is neither guaranteed nor limited."""
+
+    role: str = ""
+    guarantees: dict[str, float] = {}
+    limits: dict[str, float] = {}
 
 
 class RoleWeight(Object):
