@@ -1,3 +1,4 @@
+import threading
 from contextlib import suppress
 from typing import Any
 
@@ -133,3 +134,17 @@ async def test_an_exempt_namespace_is_told_that_its_labels_do_nothing() -> None:
     with pytest.raises(Invalid):
         await put_before(plugin, "namespaces", namespace(enforce="high"))
     assert await put_before(plugin, "pods", pod()) == []
+
+
+async def test_many_pods_are_looked_at_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def looked(*args: Any, total: int) -> list[str]:
+        seen.append((threading.current_thread() is threading.main_thread(), total))
+        return []
+
+    monkeypatch.setattr("bireme.registry.admission.pod_security.warnings_of", looked)
+    for count in (1, 151):
+        plugin = PodSecurity(Lookup(pods=[pod() for _ in range(count)]))
+        await put_before(plugin, "namespaces", namespace(enforce="baseline"), old=namespace())
+    assert seen == [(True, 1), (False, 151)]

@@ -10,6 +10,7 @@ from typing import Any
 
 from bireme.registry.admission.chain import Attributes, Objects, Operation, Place, Plugin
 from bireme.registry.admission.refusals import joined, refused
+from bireme.registry.apart import apart
 from bireme.registry.kinds import Kind
 from bireme.registry.pod_security.policy import (
     NOBODY,
@@ -29,6 +30,8 @@ from bireme.registry.strategy import invalid
 
 Tree = dict[str, Any]
 MOST_PODS = 3000
+MANY_PODS = 150
+"""Some three milliseconds of work; more is done in a thread."""
 
 
 def _template(tree: Tree) -> Tree:
@@ -76,7 +79,7 @@ class PodSecurity(Plugin):
         if tree is None:
             return
         if attributes.kind.is_a("Namespace"):
-            self._check_namespace(attributes, tree)
+            await self._check_namespace(attributes, tree)
             return
         if self._is_spared(attributes):
             return
@@ -112,7 +115,7 @@ class PodSecurity(Plugin):
         attributes.call.audit[PREFIX + "exempt"] = "runtimeClass"
         return True
 
-    def _check_namespace(self, attributes: Attributes, tree: Tree) -> None:
+    async def _check_namespace(self, attributes: Attributes, tree: Tree) -> None:
         policy = policy_of(tree["metadata"].get("labels"), self._default)
         old = policy_of((attributes.old or {"metadata": {}})["metadata"].get("labels"), self._default)
         if policy.faults and policy.faults != old.faults:
@@ -131,7 +134,9 @@ class PodSecurity(Plugin):
             for pod in self._objects.every("", "v1", "pods", attributes.name)
             if (pod.get("spec") or {}).get("runtimeClassName") not in spared
         )
-        for text in warnings_of(attributes.name, policy.enforce, pods[:MOST_PODS], total=len(pods)):
+        first, total = pods[:MOST_PODS], len(pods)
+        many = total > MANY_PODS
+        for text in await apart(many, warnings_of, attributes.name, policy.enforce, first, total=total):
             attributes.call.warn(text)
 
 
