@@ -19,6 +19,7 @@ from bireme.registry.admission.configuration import AdmissionConfig
 from bireme.registry.admission.mutating_policy import MutatingAdmissionPolicy
 from bireme.registry.admission.plugins import default_plugins
 from bireme.registry.admission.policies import Policies
+from bireme.registry.admission.policy_figures import PolicyFigures
 from bireme.registry.admission.policy_values import authorize_by
 from bireme.registry.admission.resource_quota import ResourceQuota
 from bireme.registry.admission.role_escalation import RoleEscalation
@@ -100,7 +101,8 @@ def extensible_plugins(registry: Registry, callouts: Callouts, logins: Mapping[s
         return Webhooks(registry, registry.kinds, plural)
 
     figures = WebhookFigures(registry.clock.monotonic)
-    registry.figures.append(figures.lines)
+    checks = PolicyFigures(registry.clock.monotonic)
+    registry.figures += [figures.lines, checks.lines]
 
     def caller(plugin: str) -> Caller:
         post = partial(callouts.post, logins=logins.get(plugin, NOBODY))
@@ -109,7 +111,7 @@ def extensible_plugins(registry: Registry, callouts: Callouts, logins: Mapping[s
     return [
         MutatingAdmissionPolicy(policies("mutatingadmissionpolicies"), registry.field_managers.typed),
         MutatingAdmissionWebhook(webhooks("mutatingwebhookconfigurations"), caller(MutatingAdmissionWebhook.name)),
-        ValidatingAdmissionPolicy(policies("validatingadmissionpolicies")),
+        ValidatingAdmissionPolicy(policies("validatingadmissionpolicies"), checks),
         ValidatingAdmissionWebhook(
             webhooks("validatingwebhookconfigurations"), caller(ValidatingAdmissionWebhook.name)
         ),

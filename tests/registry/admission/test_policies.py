@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Awaitable
 from typing import Any
@@ -379,3 +380,30 @@ async def test_nobody_waits_for_a_long_expression(opened, where):
         stall = await longest_stall(work())
         assert "operation cancelled: actual cost limit exceeded" in refusals[0].message
         assert stall < 0.3, "a part of a second of work, done in a thread"
+
+
+async def test_checks_are_counted(opened):
+    async with opened() as registry:
+        await validating(registry, claim("has(object.data)"), name="deny")
+        await refused(registry, "a")
+        await make(registry, "b", data={"a": "b"})
+        await validating(registry, claim("object.data.a == 'c'"), name="warn", validationActions=["Warn", "Audit"])
+        await make(registry, "c", data={"a": "b"})
+        await make(registry, "d", data={"b": "b"})
+        page = "\n".join(figures() for figures in registry.figures)
+    found = {}
+    for line in page.splitlines():
+        if line.startswith("apiserver_validating_admission_policy_check_total{"):
+            labels = dict(re.findall(r'(\w+)="([^"]*)"', line))
+            assert labels["policy_binding"] == f"{labels['policy']}-b"
+            key = labels["policy"], labels["enforcement_action"], labels["error_type"]
+            found[key] = int(line.rpartition(" ")[2])
+    assert found == {
+        ("deny", "deny", "no_error"): 1,
+        ("deny", "allow", "no_error"): 3,
+        ("warn", "warn", "no_error"): 1,
+        ("warn", "audit", "no_error"): 1,
+        ("warn", "warn", "invalid_error"): 1,
+        ("warn", "audit", "invalid_error"): 1,
+    }
+    assert 'apiserver_validating_admission_policy_check_duration_seconds_count{enforcement_action="deny"' in page

@@ -21,12 +21,14 @@ from bireme.registry.admission.policies import (
     conditions_hold,
     with_params,
 )
+from bireme.registry.admission.policy_figures import Checked, PolicyFigures
 from bireme.registry.admission.policy_match import is_exempt
 from bireme.registry.admission.policy_values import Budget, Values, unhurried
 from bireme.registry.kinds import Kind
 
 Tree = dict[str, Any]
 LONGEST_MESSAGE = 5120
+NO_ERROR = "no_error"
 _FAILURES = "validation.policy.admission.k8s.io/validation_failure"
 _REASONS: dict[str, type[ApiError]] = {
     "Unauthorized": Unauthorized,
@@ -44,6 +46,7 @@ class Fault:
     message: str
     reason: str = ""
     index: int = 0
+    error: str = NO_ERROR
 
     @property
     def text(self) -> str:
@@ -57,8 +60,8 @@ class ValidatingAdmissionPolicy(Plugin):
 
     name: ClassVar[str] = "ValidatingAdmissionPolicy"
 
-    def __init__(self, policies: Policies) -> None:
-        self._policies = policies
+    def __init__(self, policies: Policies, figures: PolicyFigures) -> None:
+        self._policies, self._figures = policies, figures
 
     def handles(self, operation: Operation, kind: Kind, subresource: str) -> bool:
         return not is_exempt(kind)
@@ -76,7 +79,10 @@ class ValidatingAdmissionPolicy(Plugin):
         noted: list[Fault] = []
         async for task in self._policies.for_request(attributes):
             actions = task.binding.spec.get("validationActions") or ("Deny",)
-            for fault in await self._faults(task, attributes):
+            began = self._figures.monotonic()
+            faults = await self._faults(task, attributes)
+            self._note(task, faults, actions, self._figures.monotonic() - began)
+            for fault in faults:
                 if "Deny" in actions:
                     denied.append(fault)
                 if "Warn" in actions:
@@ -90,14 +96,22 @@ class ValidatingAdmissionPolicy(Plugin):
         if denied:
             raise refusal(attributes, denied[0].text, denied[0].reason)
 
+    def _note(self, task: Task, faults: Sequence[Fault], actions: Sequence[str], seconds: float) -> None:
+        policy, binding = task.known.name, task.binding.name
+        if not faults:
+            self._figures.checked(Checked(policy, binding, "allow", NO_ERROR), seconds)
+        for fault in faults:
+            for action in actions:
+                self._figures.checked(Checked(policy, binding, action.lower(), fault.error), seconds)
+
     async def _faults(self, task: Task, attributes: Attributes) -> list[Fault]:
         known = task.known
         if known.fault:
-            return [Fault(task, known.fault)] if known.fails else []
+            return [Fault(task, known.fault, error="compile_error")] if known.fails else []
         try:
             parameters = self._policies.parameters(task, attributes)
         except Unbound as error:
-            return [Fault(task, str(error))] if known.fails else []
+            return [Fault(task, str(error), error="invalid_error")] if known.fails else []
         faults: list[Fault] = []
         for params in parameters:
             work = functools.partial(_evaluated, task, params, attributes)
@@ -112,7 +126,7 @@ def _evaluated(task: Task, params: Tree | None, attributes: Attributes, quick: b
         if not conditions_hold(task, values, quick=quick):
             return []
     except CelError as error:
-        return [Fault(task, str(error))] if known.fails else []
+        return [Fault(task, str(error), error=_kind_of(error))] if known.fails else []
     faults: list[Fault] = []
     for index, validation in enumerate(known.policy.validations):
         expression = validation.program.expression.strip()
@@ -120,7 +134,8 @@ def _evaluated(task: Task, params: Tree | None, attributes: Attributes, quick: b
             holds = budget.evaluate(validation.program, values) is True
         except CelError as error:
             if known.fails:
-                faults.append(Fault(task, f"expression '{expression}' resulted in error: {error}", index=index))
+                text = f"expression '{expression}' resulted in error: {error}"
+                faults.append(Fault(task, text, index=index, error=_kind_of(error)))
             if isinstance(error, CostExceeded):
                 break
             continue
@@ -129,6 +144,10 @@ def _evaluated(task: Task, params: Tree | None, attributes: Attributes, quick: b
             faults.append(Fault(task, message, validation.said.get("reason") or "", index))
     _annotate(task, values, budget, attributes)
     return faults
+
+
+def _kind_of(error: CelError) -> str:
+    return "out_of_budget" if isinstance(error, CostExceeded) else "invalid_error"
 
 
 def _message(validation: Validation, values: Values, budget: Budget) -> str:
