@@ -97,7 +97,7 @@ def outcome(change: Any, *said: Any) -> Any:
 @settings(deadline=None)
 @given(st.lists(rounds, min_size=1, max_size=4), st.integers(2, 4))
 def test_what_is_cast_is_what_would_be_worked_out(said: list[Any], times_over: int) -> None:
-    moulds = StatusMoulds()
+    moulds = StatusMoulds(shortest=0)
     for _ in range(times_over):
         for status, patch, made, now, manager in said:
             slim, body, call = slim_of(status, made=made), body_of(patch), Call(field_manager=manager)
@@ -114,7 +114,7 @@ class Counting:
     """Works out, and counts how often."""
 
     def __init__(self) -> None:
-        self.moulds = StatusMoulds()
+        self.moulds = StatusMoulds(shortest=0)
         self.times = 0
 
     def _work_out(self, slim: Slim, body: bytes, call: Call, now: str) -> Changed | None:
@@ -188,7 +188,7 @@ def test_what_depends_on_more_of_an_atom_is_worked_out_each_time(patch: Tree) ->
     counting = Counting()
     for _ in range(6):
         counting.say(patch)
-    assert counting.times in (6, 7)
+    assert counting.times >= 6
 
 
 def test_texts_that_differ_in_atoms_alone_are_alike() -> None:

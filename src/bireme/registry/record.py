@@ -17,6 +17,8 @@ from bireme.api.errors import ApiError
 from bireme.api.scheme import Resource
 
 Tree = dict[str, Any]
+Tokens = Mapping[int, str]
+_NO_TOKENS: Tokens = {}
 
 
 class Document(msgspec.Struct, eq=False, gc=False):
@@ -95,14 +97,15 @@ def encode(resource: Resource, tree: Mapping[str, Any]) -> bytes:
         raise ApiError(f"the object cannot be written as JSON: {error}") from error
 
 
-def packed_owners(owners: Iterable[Tree]) -> list[Tree]:
-    """The owners of fields as they are stored."""
-    return [_packed(owner) for owner in owners]
+def packed_owners(owners: Iterable[Tree], known: Tokens = _NO_TOKENS) -> list[Tree]:
+    """The owners of fields as they are stored; `known` are the tokens of sets that have not changed, by identity."""
+    return [_packed(owner, known) for owner in owners]
 
 
-def _packed(owner: Tree) -> Tree:
+def _packed(owner: Tree, known: Tokens) -> Tree:
     made = {name: value for name, value in owner.items() if name != "fieldsV1"}
-    made["fieldsV1"] = managed_packing.packed(owner.get("fieldsV1") or {})
+    fields = owner.get("fieldsV1") or {}
+    made["fieldsV1"] = known.get(id(fields)) or managed_packing.packed(fields)
     return made
 
 
@@ -113,10 +116,14 @@ def decode(value: bytes) -> Tree:
     return tree
 
 
-def unpack_owners(owners: Iterable[Tree]) -> None:
-    """Spell out, in place, what the owners own."""
+def unpack_owners(owners: Iterable[Tree]) -> Tokens:
+    """Spell out, in place, what the owners own; the tokens of the sets, to be used while these are held."""
+    known: dict[int, str] = {}
     for owner in owners:
-        owner["fieldsV1"] = managed_packing.unpacked(owner["fieldsV1"])
+        token = owner["fieldsV1"]
+        owner["fieldsV1"] = fields = managed_packing.unpacked(token)
+        known[id(fields)] = token
+    return known
 
 
 def labels_of(value: bytes) -> dict[str, str]:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from bireme.api import managed_packing
 from bireme.api.errors import ApiError
 from bireme.registry.options import Call
 
@@ -26,7 +27,9 @@ Tree = dict[str, Any]
 _TIME = rb"20[0-9][0-9]-[0-9][0-9]-[0-9][0-9]T[0-9][0-9]:[0-9][0-9]:[0-9][0-9]Z"
 _FOUR, _SIX = rb"[0-9]{1,3}(?:\.[0-9]{1,3}){3}", rb"[0-9a-f]{1,4}(?::[0-9a-f]{0,4}){2,7}"
 _NAME = rb"[a-z][a-z0-9-]*://[A-Za-z0-9_./:@-]*"
-# With what stands before it: the value of a field, or the address behind a packed set.
+# With what stands before it: the value of a field, or the address behind a packed set. To look for both takes three
+# times as long.
+_VALUE = re.compile(rb'(:"(?:%b|%b|%b|%b))"' % (_TIME, _NAME, _FOUR, _SIX))
 _ATOM = re.compile(rb'(:"(?:%b|%b|%b|%b)|~(?:%b|%b))"' % (_TIME, _NAME, _FOUR, _SIX, _FOUR, _SIX))
 # In the bodies of clients: what would hide an atom, pass for a hole, or mean another object.
 _HIDING = (b"\\", b"\n", b"\r", b"\t", b': "', b"\0", b'"metadata"')
@@ -37,6 +40,8 @@ _HOLES, _BEHIND = (tuple(b"\0%b%d" % (kind, number) for number in range(MOST_ATO
 _MANAGER = b'"manager"' + _HOLES[0][:2]
 MOST_MOULDS, MOST_SEEN = 256, 4096
 LONGEST = 16 << 10
+SHORTEST_BODY = 256
+"""Shorter ones are as soon worked out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +85,17 @@ class Pattern:
 
 def pattern_of(text: bytes, *, now: bytes) -> Pattern | None:
     """The pattern of a text that is read at that time; None where there is none to rely on."""
-    parts = _ATOM.split(text)
-    said = parts[1::2]
-    bare = [_bare(one) for one in said]
-    times = sorted({now, *(one for one in bare if one[-1:] == b"Z")})
-    names = dict.fromkeys(one for one in bare if one[-1:] != b"Z")
+    parts = (_ATOM if managed_packing.WITH_ADDRESSES.encode() in text else _VALUE).split(text)
+    bare = {said: _bare(said) for said in parts[1::2]}
+    times = sorted({now, *(atom for atom in bare.values() if atom[-1:] == b"Z")})
+    names = dict.fromkeys(atom for atom in bare.values() if atom[-1:] != b"Z")
     atoms = [*times, *names]
     if len(atoms) > MOST_ATOMS or not all(map(_is_time, times)):
         return None
     number = {atom: place for place, atom in enumerate(atoms)}
-    shown = list(parts)
-    shown[1::2] = [
-        (_BEHIND if one[:1] == b"~" else _HOLES)[number[atom]] for one, atom in zip(said, bare, strict=True)
-    ]
+    hole = {said: (_BEHIND if said[:1] == b"~" else _HOLES)[number[atom]] for said, atom in bare.items()}
+    shown = parts.copy()
+    shown[1::2] = [hole[said] for said in parts[1::2]]
     return Pattern(parts, atoms, (len(times), number[now], b"".join(shown)))
 
 
@@ -148,9 +151,10 @@ class Mould:
 
 
 class StatusMoulds:
-    """The moulds of one registry, a few hundred."""
+    """The moulds of one registry, a few hundred, for bodies of so many bytes or more."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, shortest: int = SHORTEST_BODY) -> None:
+        self._shortest = shortest
         self._moulds: dict[Hashable, Mould | None] = {}
         self._seen: set[int] = set()
 
@@ -160,7 +164,8 @@ class StatusMoulds:
         """What `change` gives, cast where it can be. `place`: what else it depends on, beside what is said here."""
         head = b'{"metadata":{"uid":"%b"},' % uid.encode()
         rest = body.removeprefix(head)
-        if len(body) + len(slim.owners) + len(slim.status) > LONGEST or any(one in rest for one in _HIDING):
+        length = len(body) + len(slim.owners) + len(slim.status)
+        if len(body) < self._shortest or length > LONGEST or any(one in rest for one in _HIDING):
             return change(slim, body, call, now)
         pattern = pattern_of(_SEAM.join((slim.owners, slim.status, rest)), now=now.encode())
         if pattern is None:

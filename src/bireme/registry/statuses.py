@@ -149,7 +149,7 @@ class Statuses:
         if not _is_meant(patch, uid=uid, version=version):
             return None
         registry, owners = self._registry, orjson.loads(slim.owners)
-        unpack_owners(owners)
+        tokens = unpack_owners(owners)
         old: Tree = {"metadata": {"managedFields": owners}, STATUS: orjson.loads(slim.status)}
         made = registry.intake.take(kind, change({"metadata": {}, STATUS: old[STATUS]}), call)
         registry.intake.fill(kind, made, subresource=STATUS)
@@ -160,7 +160,7 @@ class Statuses:
         kept = new["metadata"].get("managedFields")
         if not kept:
             return None
-        return Changed(Slim(orjson.dumps(packed_owners(kept)), orjson.dumps(new[STATUS])), new, old)
+        return Changed(Slim(orjson.dumps(packed_owners(kept, tokens)), orjson.dumps(new[STATUS])), new, old)
 
 
 def _is_meant(patch: Any, *, uid: str, version: str) -> bool:
