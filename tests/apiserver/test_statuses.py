@@ -265,3 +265,57 @@ def test_short_and_long_way_agree(opened_now: Any, drawn: tuple[Any, Any], histo
                 assert said[0] == said[1]
 
     asyncio.run(play())
+
+
+async def test_a_node_tells_of_itself_the_short_way(opened: Any) -> None:
+    async with opened() as short, opened() as long:
+        without_short_way(long)
+        node = {"metadata": {"name": "n1", "labels": {"zone": ""}}, "spec": {"podCIDR": "10.0.0.0/24"}}
+        ready = {"type": "Ready", "status": "True", "lastHeartbeatTime": "2026-01-01T00:00:00Z"}
+        bodies: list[Tree] = [
+            {"capacity": {"cpu": "1000m", "memory": "1Gi"}, "conditions": [ready]},
+            {"conditions": [{**ready, "lastHeartbeatTime": "2026-01-01T00:00:10Z"}], "nodeInfo": {"machineID": "m"}},
+            {"conditions": [{**ready, "lastHeartbeatTime": "2026-01-01T00:00:20Z"}], "allocatable": {"cpu": "0.5"}},
+            {"addresses": [{"type": "InternalIP", "address": "192.0.2.1"}], "nodeInfo": None},
+            {"capacity": {"cpu": "many"}},
+        ]
+        for door in (short, long):
+            await door.make(NODES, node)
+        for user in (NODE, OTHER_NODE):
+            for number, status in enumerate(bodies):
+                said = []
+                for door in (short, long):
+                    await door.clock.advance(float(number))
+                    reply = await door.ask(
+                        "PATCH", f"{NODES}/n1/status", {"status": status}, user=user, content_type=STRATEGIC
+                    )
+                    item = door.registry.store.get(door.registry.kind("", "v1", "nodes").key("", "n1"))
+                    said.append((reply.status, reply.body, item))
+                assert said[0] == said[1]
+
+
+async def test_what_goes_the_short_way(opened: Any) -> None:
+    async with opened() as door:
+        await door.make(PODS, pod("a"))
+        asked: list[bool] = []
+        patch = door.server._resources._statuses.patch
+
+        async def noted(*said: Any) -> Any:
+            document = await patch(*said)
+            asked.append(document is not None)
+            return document
+
+        door.server._resources._statuses.patch = noted
+
+        async def say(status: Tree, **more: Any) -> bool:
+            reply = await door.ask("PATCH", f"{PODS}/a/status", {"status": status, **more}, content_type=STRATEGIC)
+            assert reply.status == 200
+            return asked.pop()
+
+        assert await say({"phase": "Running"})
+        assert await say(
+            {"message": "so"}, metadata={"uid": (await door.ask("GET", f"{PODS}/a")).tree["metadata"]["uid"]}
+        )
+        assert not await say({"message": "so"}, metadata={"labels": {"a": "b"}})
+        await door.ask("DELETE", f"{PODS}/a")
+        assert not await say({"message": "it goes"})

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import orjson
 
+from bireme.api.validation.validate import has_rules
 from bireme.registry.admission.chain import Attributes
 from bireme.registry.apart import LARGE
 from bireme.registry.kinds import Kind
@@ -35,7 +36,8 @@ _SPOKEN = frozenset(("metadata", STATUS))
 
 def has_short_statuses(kind: Kind) -> bool:
     """Whether the status of such objects is a thing apart: nothing else follows from it or decides on it."""
-    return kind.resource.group == "" and kind.resource.kind in ("Pod", "Node")
+    resource = kind.resource
+    return resource.group == "" and resource.kind in ("Pod", "Node") and not has_rules(resource, STATUS)
 
 
 class _Metadata(msgspec.Struct, rename="camel", gc=False):
@@ -116,7 +118,13 @@ class Statuses:
         """The object after a merge patch of its status; None where that has to go the long way. Raises ApiError."""
         registry = self._registry
         item = registry.store.get(kind.key(namespace, name))
-        if item is None or call.dry_run or call.large or len(item.value) > LARGE:
+        if (
+            item is None
+            or call.dry_run
+            or call.large
+            or len(item.value) > LARGE
+            or registry.has_rules(kind.stored.kind)
+        ):
             return None
         parts = cut(item.value, kind.prefix)
         if parts is None:

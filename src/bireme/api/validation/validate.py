@@ -61,6 +61,11 @@ _RULES: Mapping[tuple[str, str], Rules] = {
 _NOT_CHECKED_AGAIN = ("metadata", "status", "kind", "apiVersion")
 
 
+def has_rules(resource: Resource, subresource: str) -> bool:
+    """Whether a subresource has rules of its own, which every update through it is held to."""
+    return (resource.group, f"{resource.kind}/{subresource}") in _RULES
+
+
 def validate(resource: Resource, tree: dict[str, Any]) -> list[Cause]:
     """What is wrong with a new object, in the order of its fields; of very many faults, the first."""
     problems = Problems(bounded=True)
