@@ -114,7 +114,10 @@ class Resource:
 
     def subresource(self, name: str) -> Subresource | None:
         """The subresource of that name."""
-        return next((item for item in self.subresources if item.name == name), None)
+        for item in self.subresources:
+            if item.name == name:
+                return item
+        return None
 
 
 class Scheme:

@@ -41,7 +41,7 @@ class Peer:
 
 
 class Query:
-    """The query string: names in the order they came, any of them repeated."""
+    """The query string: names in the order they came, any of them repeated. Most requests have none."""
 
     __slots__ = ("pairs",)
 
@@ -54,9 +54,13 @@ class Query:
 
     def get(self, name: str, default: str = "") -> str:
         """The first value of `name`."""
+        if not self.pairs:
+            return default
         return next((value for key, value in self.pairs if key == name), default)
 
     def all(self, name: str) -> list[str]:
+        if not self.pairs:
+            return []
         return [value for key, value in self.pairs if key == name]
 
     def flag(self, name: str) -> bool:
@@ -64,7 +68,7 @@ class Query:
         return any(key == name and value.lower() in ("", "1", "true") for key, value in self.pairs)
 
     def __contains__(self, name: str) -> bool:
-        return any(key == name for key, _ in self.pairs)
+        return bool(self.pairs) and any(key == name for key, _ in self.pairs)
 
 
 async def _no_body() -> AsyncIterator[bytes]:

@@ -14,9 +14,10 @@ the packed set of owned fields (`managed_packing.py`). An address may be part of
 import functools
 import re
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+import msgspec
 
 from bireme.api import managed_packing
 from bireme.api.errors import ApiError
@@ -25,7 +26,7 @@ from bireme.registry.options import Call
 Tree = dict[str, Any]
 
 _TIME = rb"20[0-9][0-9]-[0-9][0-9]-[0-9][0-9]T[0-9][0-9]:[0-9][0-9]:[0-9][0-9]Z"
-_FOUR, _SIX = rb"[0-9]{1,3}(?:\.[0-9]{1,3}){3}", rb"[0-9a-f]{1,4}(?::[0-9a-f]{0,4}){2,7}"
+_FOUR, _SIX = rb"[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+", rb"[0-9a-f]+:[0-9a-f:]+"
 _NAME = rb"[a-z][a-z0-9-]*://[A-Za-z0-9_./:@-]*"
 # With what stands before it: the value of a field, or the address behind a packed set. To look for both takes three
 # times as long.
@@ -44,16 +45,14 @@ SHORTEST_BODY = 256
 """Shorter ones are as soon worked out."""
 
 
-@dataclass(frozen=True, slots=True)
-class Slim:
+class Slim(msgspec.Struct, frozen=True):
     """Of a stored object the owners of its fields and its status, as they are stored."""
 
     owners: bytes
     status: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Changed:
+class Changed(msgspec.Struct, frozen=True):
     """What came of a slim object (None: nothing changes), and both states as trees, for who has a say in it."""
 
     slim: Slim | None
@@ -65,8 +64,7 @@ Change = Callable[[Slim, bytes, Call, str], Changed | None]
 """What a slim object is after a body, by that call and at that time; None for the long way. Raises ApiError."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
+class Pattern(msgspec.Struct, frozen=True):
     """A text cut at its atoms (`parts`, every second one), and what these are: all times in order, then names.
 
     `likeness` is the same for texts that differ in their atoms alone.

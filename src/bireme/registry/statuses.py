@@ -8,7 +8,6 @@ bytes and answers: the test plays random pods and bodies both ways.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -60,8 +59,7 @@ class _Spec(msgspec.Struct, rename="camel", gc=False):
 _stored, _spec = msgspec.json.Decoder(_Stored), msgspec.json.Decoder(_Spec)
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
+class Cut(msgspec.Struct, frozen=True):
     """A stored object taken apart: `slim` is what a patch of its status is about, the rest stays as it lies."""
 
     slim: Slim
