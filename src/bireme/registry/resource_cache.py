@@ -13,6 +13,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from bireme.api.errors import BadRequest, Expired
 from bireme.api.kinds import core
 from bireme.api.scheme import Resource
+from bireme.registry.field_index import FieldIndex
 from bireme.registry.headers import HeaderReader
 from bireme.registry.record import Record
 from bireme.registry.rounds import CROWD, Rounds
@@ -22,7 +23,6 @@ from bireme.registry.watcher import Change, Channel, View, Watcher
 from bireme.store.interface import Event
 
 HISTORY_CHANGES = 102_400
-INDEXED = frozenset({"spec.nodeName"})
 
 Listener = Callable[[Change], None]
 """Somebody in the registry who keeps what he knows of a kind's objects up to date."""
@@ -59,9 +59,7 @@ class ResourceCache:
         self._past: dict[str, Record | None] = {}
         self._channels: dict[Hashable, dict[tuple[Selection, Hashable], Channel]] = {}
         self._watched_fields: dict[int, int] = {}
-        self._index: dict[int, dict[str, dict[str, Record]]] = {
-            number: {} for number, name in enumerate(resource.fields) if name in INDEXED
-        }
+        self._index = FieldIndex(resource)
 
     def listen(self, listener: Listener) -> None:
         """Have `listener` told of every object that there is, and of each change at once."""
@@ -85,8 +83,7 @@ class ResourceCache:
         self.records.clear()
         self.history.clear()
         self._past.clear()
-        for index in self._index.values():
-            index.clear()
+        self._index.clear()
 
     def take(self, events: Sequence[Event], *, at: float, loaded: int = 0) -> None:
         """Take in what was written, oldest first, and tell each of those who listen of all of it in one go.
@@ -125,7 +122,7 @@ class ResourceCache:
             self._set(new, old)
         elif old is not None:
             del self.records[event.key]
-            self._unindex(old)
+            self._index.remove(old)
         change = Change(event.revision, old, new, at)
         self.history.append(change)
         return change
@@ -200,15 +197,14 @@ class ResourceCache:
 
     def indexed(self, field: str, value: str) -> list[Record]:
         """The records whose indexed field has that value, in no order."""
-        number = self.resource.fields.index(field)
-        return list(self._index[number].get(value, {}).values())
+        return self._index.of(self.resource.fields.index(field), value)
 
     def select(self, selection: Selection) -> list[Record] | None:
         """The records of the narrowest index that fits, in key order; None where a scan is needed."""
-        for number, index in self._index.items():
+        for number in self._index:
             value = selection.asked(self.resource.fields[number])
             if value is not None:
-                return sorted(index.get(value, {}).values(), key=_key)
+                return sorted(self._index.of(number, value), key=_key)
         return None
 
     def undone(self, revision: int) -> dict[str, Record | None]:
@@ -245,23 +241,7 @@ class ResourceCache:
 
     def _set(self, record: Record, old: Record | None) -> None:
         self.records[record.key] = record
-        for number, index in self._index.items():
-            value = record.fields[number]
-            if old is not None and old.fields[number] != value:
-                self._remove(index, old, number)
-            index.setdefault(value, {})[record.key] = record
-
-    def _unindex(self, record: Record) -> None:
-        for number, index in self._index.items():
-            self._remove(index, record, number)
-
-    @staticmethod
-    def _remove(index: dict[str, dict[str, Record]], record: Record, number: int) -> None:
-        group = index.get(record.fields[number])
-        if group is not None:
-            group.pop(record.key, None)
-            if not group:
-                del index[record.fields[number]]
+        self._index.file(record, old)
 
     def _place(self, selection: Selection) -> Hashable:
         if selection.name:
