@@ -88,6 +88,7 @@ class HeaderReader:
             name=metadata.name,
             labels=metadata.labels or _NO_LABELS,
             fields=self._of_struct.of(obj),
+            struct=obj,
         )
 
     def _unreadable(self, key: str, value: bytes, revision: int) -> Record:
@@ -116,6 +117,8 @@ class _Fields:
         self._said = attrgetter(*said) if said else None
         order = [*alike, *own]
         self._alike = [self._readers[number] for number in alike]
+        # One of them twice, for the values of a single one would not be a tuple.
+        self._own_said = attrgetter(*(paths[number] for number in (*own, own[0]))) if own else None
         self._in_order = itemgetter(*(order.index(number) for number in range(len(paths)))) if own and alike else None
         self._known: Parts = Parts(MOST_FIELDS)
 
@@ -125,12 +128,19 @@ class _Fields:
             return _texts(header, self._own)
         try:
             said = self._said(header)
-            known: tuple[str, ...] | None = self._known.get(said)
+            known: tuple[tuple[str, ...], tuple[str, ...]] | None = self._known.get(said)
+            has_own = self._own_said is not None and any(self._own_said(header))
         except (AttributeError, TypeError):  # a branch is null, or a field no plain value
             return _texts(header, self._readers)
         if known is None:
-            known = self._known.keep(said, tuple(map(intern, _texts(header, self._alike))))
-        return known if self._in_order is None else self._in_order(known + _texts(header, self._own))
+            alike = tuple(map(intern, _texts(header, self._alike)))
+            known = self._known.keep(said, (alike, self._whole(alike, ("",) * len(self._own))))
+        alike, whole = known
+        return self._whole(alike, _texts(header, self._own)) if has_own else whole
+
+    def _whole(self, alike: tuple[str, ...], own: tuple[str, ...]) -> tuple[str, ...]:
+        """All in their order, of which some are held by many and the others by the object alone."""
+        return alike if self._in_order is None else self._in_order(alike + own)
 
 
 def _texts(header: Any, readers: Iterable[tuple[Callable[[Any], Any], str]]) -> tuple[str, ...]:

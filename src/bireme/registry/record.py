@@ -14,6 +14,7 @@ import orjson
 
 from bireme.api import managed_packing
 from bireme.api.errors import ApiError
+from bireme.api.kinds import core
 from bireme.api.scheme import Resource
 
 Tree = dict[str, Any]
@@ -45,13 +46,17 @@ class Document(msgspec.Struct, eq=False, gc=False):
 
 
 class Record(Document, eq=False, gc=False, kw_only=True):
-    """A document with its header: where it is, and what selects it. What many have in common is held once."""
+    """A document with its header: where it is, and what selects it. What many have in common is held once.
+
+    `struct` is what those who are told by calls were told, as long as the record is the newest.
+    """
 
     key: str
     namespace: str
     name: str
     labels: Mapping[str, str]
     fields: tuple[str, ...]
+    struct: core.Pod | None = None
 
 
 _OWNERS = b'"managedFields":['

@@ -18,7 +18,7 @@ from bireme.registry.headers import HeaderReader
 from bireme.registry.record import Record
 from bireme.registry.rounds import CROWD, Rounds
 from bireme.registry.selection import Selection
-from bireme.registry.taps import Made, Tap, struct_of
+from bireme.registry.taps import Made, Tap, pod_of
 from bireme.registry.watcher import Change, Channel, View, Watcher
 from bireme.store.interface import Event
 
@@ -56,6 +56,7 @@ class ResourceCache:
         self.broad = 0
         self._listeners: list[Listener] = []
         self._taps: dict[Tap, None] = {}
+        self._reads_structs = False
         self._past: dict[str, Record | None] = {}
         self._channels: dict[Hashable, dict[tuple[Selection, Hashable], Channel]] = {}
         self._watched_fields: dict[int, int] = {}
@@ -117,7 +118,13 @@ class ResourceCache:
     def _note(self, event: Event, at: float, made: Made) -> Change:
         """The records hold the outcome of a write from now on."""
         old = self.records.get(event.key)
-        new = self._read_shared(event, made) if self._taps else self._read(event.key, event.value, event.revision)
+        new: Record | None
+        if self._reads_structs and event.value is not None:
+            new = self._read_struct(event.key, event.value, event.revision, old, made)
+        else:
+            new = self._read(event.key, event.value, event.revision)
+        if old is not None:
+            old.struct = None
         if new is not None:
             self._set(new, old)
         elif old is not None:
@@ -171,10 +178,22 @@ class ResourceCache:
             raise Expired(f"too old resource version: {after} ({self.oldest})")
         tap.hear(list(self.since(after)), {})
         self._taps[tap] = None
+        self._look_at_taps()
 
     def untap(self, tap: Tap) -> None:
         """Tell it no more."""
         self._taps.pop(tap, None)
+        self._look_at_taps()
+
+    def _look_at_taps(self) -> None:
+        """Structs are made of all writes, and kept, as long as somebody is told of all and holds them anyway."""
+        had, self._reads_structs = (
+            self._reads_structs,
+            self.reader.reads_structs and any(tap.is_told_all(core.Pod) for tap in self._taps),
+        )
+        if had and not self._reads_structs:
+            for record in self.records.values():
+                record.struct = None
 
     def end_taps(self) -> None:
         """Have those who are told begin anew."""
@@ -228,16 +247,14 @@ class ResourceCache:
     def _read(self, key: str, value: bytes | None, revision: int) -> Record | None:
         return None if value is None else self.reader.read(key, value, revision)
 
-    def _read_shared(self, event: Event, made: Made) -> Record | None:
+    def _read_struct(self, key: str, value: bytes, revision: int, old: Record | None, made: Made) -> Record:
         """The record, read from the struct that taps will ask for: who has the one need not decode the other."""
-        if event.value is None or not self.reader.reads_structs:
-            return self._read(event.key, event.value, event.revision)
         try:
-            obj = struct_of(core.Pod, event.value, event.revision)
+            obj = pod_of(value, revision, old)
         except BadRequest:
-            return self._read(event.key, event.value, event.revision)
-        made[core.Pod, event.revision] = obj
-        return self.reader.read_struct(event.key, event.value, event.revision, obj)
+            return self.reader.read(key, value, revision)
+        made[core.Pod, revision] = obj
+        return self.reader.read_struct(key, value, revision, obj)
 
     def _set(self, record: Record, old: Record | None) -> None:
         self.records[record.key] = record

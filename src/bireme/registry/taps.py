@@ -11,7 +11,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from bireme.api.codec.shared import decode_shared
+from bireme.api.codec.shared import decode_changed, decode_shared
+from bireme.api.kinds import core
 from bireme.api.kinds.meta import Object
 from bireme.registry.record import Record
 from bireme.registry.selection import Selection
@@ -34,7 +35,11 @@ class Tap:
 
     def __init__(self, selection: Selection, kind: type[Object], told: Told) -> None:
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._transition, self._kind, self._told = selection.transition, kind, told
+        self._selection, self._kind, self._told = selection, kind, told
+
+    def is_told_all(self, kind: type[Object]) -> bool:
+        """Whether every object is told of, as a struct of that kind."""
+        return self._kind is kind and self._selection.everything and not self._selection.namespace
 
     def hear(self, changes: Sequence[Change], made: Made) -> None:
         """Tell of those changes that concern the selection; `made` is what others made of them, and will be."""
@@ -56,8 +61,9 @@ class Tap:
             self.ended.set_exception(error)
 
     def _gather(self, changes: Sequence[Change], made: Made, heard: list[Heard]) -> None:
+        transition = self._selection.transition
         for change in changes:
-            deed = self._transition(change.old, change.new)
+            deed = transition(change.old, change.new)
             if deed is None:
                 continue
             record = change.old if change.new is None else change.new
@@ -75,6 +81,15 @@ class Tap:
 
 def struct_of(kind: type[K], value: bytes, revision: int) -> K:
     """The object as those who are told get it. Raises BadRequest."""
-    obj = decode_shared(kind, value)
+    return _at(decode_shared(kind, value), revision)
+
+
+def pod_of(value: bytes, revision: int, old: Record | None) -> core.Pod:
+    """The same for a pod, whose record before is known: most writes change little of it. Raises BadRequest."""
+    made = decode_changed(old.struct, old.value, value) if old is not None and old.struct is not None else None
+    return _at(decode_shared(core.Pod, value) if made is None else made, revision)
+
+
+def _at(obj: K, revision: int) -> K:
     obj.metadata.resource_version = str(revision)
     return obj

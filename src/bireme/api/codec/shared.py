@@ -7,6 +7,7 @@ from a cache (the rule for all that caches give out), `codec.json.copy` makes a 
 """
 
 from collections.abc import Hashable
+from copy import copy
 from sys import intern
 from typing import Any, TypeVar, cast
 
@@ -24,6 +25,10 @@ V = TypeVar("V")
 MOST_PARTS = 65_536
 NODE = b'"nodeName":"'
 COMMA = ord(",")
+STATUS = b',"status":{'
+OWNERS, END_OF_OWNERS = b'"metadata":{"managedFields":[{', b'}],"'
+LATEST = 128
+"""Where the owners begin at the latest: behind a kind and a version."""
 
 
 class _Pod(msgspec.Struct, rename="camel", gc=False):
@@ -70,6 +75,38 @@ def decode_shared(kind: type[K], data: bytes) -> K:
     return decode(kind, data)
 
 
+def decode_changed(old: core.Pod, before: bytes, after: bytes) -> core.Pod | None:
+    """The pod of the bytes `after`, if little changed since it was `old`, of the bytes `before`; else None.
+
+    For stored bytes, in which the owners of fields come first and the status last. What is beside these is the same
+    where its bytes are; a name of a node at the end of the spec may have come to it. The resource version is `old`'s.
+    """
+    begin = after.rfind(STATUS)
+    if begin < 0:
+        return None
+    rest, was = _rest(after[:begin]), _rest(before[: before.rfind(STATUS)])
+    spec = old.spec
+    if rest != was:
+        common, node = _without_node(rest)
+        if not node or common != was or spec.node_name:
+            return None
+        spec = _on_node(spec, node)
+    try:
+        # A status that is not the object's own is followed by more than one brace: that cannot be decoded.
+        status = _pod_statuses.decode(memoryview(after)[begin + len(STATUS) - 1 : -1])
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+    _share_status(status)
+    return core.Pod(api_version=old.api_version, kind=old.kind, metadata=copy(old.metadata), spec=spec, status=status)
+
+
+def _rest(head: bytes) -> bytes:
+    """What comes before the status, without what is surely of the owners; behind them, every object has a name."""
+    begin = head.find(OWNERS, 0, LATEST)
+    end = head.find(END_OF_OWNERS, begin) if begin >= 0 else -1
+    return head if end < 0 else head[: begin + len(OWNERS)] + head[end:]
+
+
 def _pod(data: bytes) -> core.Pod:
     parts = _pods.decode(data)
     metadata = _metas.decode(parts.metadata)
@@ -110,14 +147,19 @@ def _list(key: Hashable, values: list[V]) -> list[V]:
 def _spec(raw: bytes) -> core.PodSpec:
     """The spec, known by its bytes without the name of the node, and by that name."""
     common, node = _without_node(raw)
-    known: tuple[bytes, core.PodSpec] | None = _specs.get(common)
+    spec: core.PodSpec | None = _specs.get(common)
+    if spec is None:
+        spec = _specs.keep(common, _pod_specs.decode(common))
+    return _on_node(spec, node) if node else spec
+
+
+def _on_node(spec: core.PodSpec, node: str) -> core.PodSpec:
+    """The spec with the name of a node, one for all that have it."""
+    known: tuple[core.PodSpec, core.PodSpec] | None = _placed.get((id(spec), node))
     if known is None:
-        known = _specs.keep(common, (common, _pod_specs.decode(common)))
-    common, spec = known  # the bytes that are held already, so that no second copy is
-    if not node:
-        return spec
-    placed: core.PodSpec | None = _placed.get((common, node))
-    return _placed.keep((common, node), replace(spec, node_name=intern(node))) if placed is None else placed
+        # With the spec itself, so that its identity is nobody else's meanwhile.
+        known = _placed.keep((id(spec), node), (spec, replace(spec, node_name=intern(node))))
+    return known[1]
 
 
 def _without_node(raw: bytes) -> tuple[bytes, str]:
