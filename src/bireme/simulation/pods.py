@@ -122,6 +122,9 @@ class HollowPods:
             told = self._told.get(pod.metadata.uid)
             if told is None or not told.holds(pod, now):
                 await self._go_on(key, pod, node, now)
+            elif told.until is not None:
+                # This look may have been asked for in place of a later one: the queue keeps the earliest alone.
+                self._queue.add_after(key, (told.until - now).total_seconds())
 
     async def _go_on(self, key: Key, pod: core.Pod, node: HollowNode, now: datetime) -> None:
         """Take the pod through every stage that is due, and tell where it is."""

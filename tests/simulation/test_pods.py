@@ -1,0 +1,88 @@
+"""Hollow pods over a cache that is filled by hand, on a clock that stands still between steps."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import datetime
+from types import SimpleNamespace
+from typing import Any, cast
+
+import msgspec
+
+from bireme.aio.clock import VirtualClock
+from bireme.api.kinds import core, meta
+from bireme.client.client import Client
+from bireme.client.informer import Key
+from bireme.simulation.nodes import HollowNode, HollowNodes
+from bireme.simulation.pods import HollowPods
+from bireme.simulation.stages import Life, Stage
+
+ANNOTATIONS = {"hollow.bireme.dev/start-seconds": "2", "hollow.bireme.dev/end-seconds": "100"}
+
+
+class Node:
+    """The one node there is, in place of all hollow nodes."""
+
+    lives = True
+    name = "n"
+    settings = SimpleNamespace(node_ip="198.18.0.1")
+    machine = SimpleNamespace(capacity={"pods": "10"})
+    cache = cast("dict[Key, core.Node]", {})
+
+    def get(self, name: str) -> HollowNode:
+        return cast("HollowNode", self)
+
+    def on_revival(self, told: Any) -> None:
+        """Nobody dies here."""
+
+
+class Pods(HollowPods):
+    """Tells how pods are by putting them into the cache, which takes as long as `delays` say."""
+
+    def __init__(self, clock: VirtualClock, delays: Iterator[float]) -> None:
+        super().__init__(cast("Client", None), cast("HollowNodes", Node()), clock=clock)
+        self._delays = delays
+
+    async def _show(
+        self, pod: core.Pod, life: Life, node: HollowNode, now: datetime, *, leaving: bool = False
+    ) -> core.PodStatus:
+        await self._clock.sleep(next(self._delays, 0.0))
+        phase = {Stage.CREATING: "Pending", Stage.ENDED: "Succeeded"}.get(life.stage, "Running")
+        fresh = msgspec.structs.replace(pod, status=msgspec.structs.replace(pod.status, phase=phase))
+        self.cache.have([fresh])
+        return fresh.status
+
+    async def play(self) -> None:
+        """All but the following of a server."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._queue.run())
+            tasks.create_task(self._work())
+
+    def hear(self, pod: core.Pod) -> None:
+        """A change of the pod is heard of."""
+        self._look(None, pod)
+
+
+async def test_a_look_that_comes_early_does_not_stand_for_the_one_to_come() -> None:
+    clock = VirtualClock()
+    pods = Pods(clock, iter([1.0]))
+    scheduled = core.PodCondition(type="PodScheduled", status="True", last_transition_time="2026-01-01T00:00:00Z")
+    pod = core.Pod(
+        metadata=meta.ObjectMeta(name="p", namespace="d", uid="u", annotations=ANNOTATIONS),
+        spec=core.PodSpec(containers=[core.Container(name="c")], node_name="n", restart_policy="Never"),
+        status=core.PodStatus(phase="Pending", conditions=[scheduled]),
+    )
+    pods.cache.have([pod])
+    playing = asyncio.get_running_loop().create_task(pods.play())
+
+    def phase() -> str:
+        there = pods.cache.get(Key("d", "p"))
+        return there.status.phase if there is not None else ""
+
+    pods.hear(pod)
+    await clock.advance(2.5)  # telling took a second: the next look is due after three, though it starts after two
+    pods.hear(pod)
+    await clock.advance(0.1)
+    assert phase() == "Running"
+    await clock.advance(100)
+    assert phase() == "Succeeded"
+    playing.cancel()
