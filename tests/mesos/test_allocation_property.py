@@ -151,7 +151,10 @@ class Both:
 
     def allocate(self, at_most: int | None) -> None:
         """So many grants, or all there are; after those, nobody may have anything of what is left."""
+        rounds = 0
         while at_most is None or at_most > 0:
+            rounds += 1
+            assert rounds < 1000, "agents wait, but nobody is granted any"
             self.real.begin(now=self.now)
             while (at_most is None or at_most > 0) and (grants := self.real.grants(at_most)):
                 for grant in grants:

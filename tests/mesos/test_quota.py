@@ -91,6 +91,20 @@ def test_a_quota_that_is_set_again_counts_what_was_taken_meanwhile() -> None:
     assert cpus_of(allocate(made), "g") == 1000
 
 
+def test_a_quota_that_goes_in_the_middle_of_a_round_leaves_nobody_waiting() -> None:
+    made = allocator_of(4, ("a", "g"), ("b", "x"))
+    made.set_quota("g", Quota({"cpus": 8000}))
+    made.begin(now=0)
+    assert [grant.role for grant in made.grants(1)] == ["g"]
+    made.set_quota("g", Quota())
+    for number in range(4):
+        made.drop_agent(f"S{number}")
+    for _ in range(3):
+        made.begin(now=0)
+        assert made.grants() == []
+    assert not made.waiting
+
+
 def test_without_its_quota_a_role_is_as_any_other() -> None:
     made = allocator_of(2, ("a", "g"))
     made.set_quota("g", Quota(limits={"cpus": 1000}))

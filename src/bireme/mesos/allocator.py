@@ -129,6 +129,8 @@ class Allocator:
     def set_quota(self, role: str, quota: Quota) -> None:
         """What a role at the top is guaranteed and limited to from now on; an empty quota for neither."""
         self._quotas.set(role, quota, free=[view.free for view in self._agents.values()])
+        if not self._quotas:
+            self._lacked.clear()  # they are in the queue as well
         self._wake(self._agents)
 
     def refuse(self, framework_id: str, role: str, agent_id: str, amounts: Amounts, *, until: float) -> None:
