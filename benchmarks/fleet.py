@@ -38,6 +38,10 @@ T = TypeVar("T")
 POD_RANGE = "10.128.0.0/9"
 """Room for a /24 of each of 32,768 nodes."""
 
+WORKERS = 256
+"""So many writes may wait for their answer at once. Ten thousand kubelets would wait each for its own; with few here,
+what the core has to do besides would hold up the nodes."""
+
 AT_ONCE = Rules((Rule(start=constant(0.0)),))
 """A pod runs and is ready as soon as its node sees it: one status write."""
 
@@ -105,8 +109,9 @@ async def endable(work: Coroutine[Any, Any, T]) -> T:
 class Fleet:
     """Hollow nodes and their pods, in this process."""
 
-    def __init__(self, client: Client, where: Access, *, clock: Clock | None = None, workers: int = 64) -> None:
+    def __init__(self, client: Client, where: Access, *, clock: Clock | None = None, workers: int = WORKERS) -> None:
         self.client, self.clock = client, clock or RealClock()
+        self._workers = workers
         self.nodes = HollowNodes(client, clock=self.clock, renewer=WireRenewer(where))
         self._settled: set[str] = set()
         self._changed = asyncio.Event()
@@ -126,6 +131,13 @@ class Fleet:
         while len(self._settled) < wanted:
             self._changed.clear()
             await self._changed.wait()
+        await self._connect()
+
+    async def _connect(self) -> None:
+        """Have a connection open for each worker, as each kubelet has its own."""
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(self._workers):
+                tasks.create_task(self.client.request("GET", "/version"))
 
     def _look(self, old: kinds.Node | None, new: kinds.Node | None) -> None:
         node = new or old
