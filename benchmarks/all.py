@@ -43,6 +43,7 @@ PROGRAMS: tuple[str | Program, ...] = (
 LARGE: tuple[Program, ...] = (
     ("density", "--nodes", "1000", "--pods", "10000"),
     ("density", "--nodes", "10000", "--pods", "50000", "--repeats", "1"),
+    ("renewals", "--repeats", "1"),
     ("hold", "--nodes", "10000", "--pods", "300000", "--seconds", "60"),
     ("growth", "--large", "--pods", "2000", "--plot", GROWTH),
 )
