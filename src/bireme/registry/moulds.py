@@ -97,7 +97,8 @@ class Moulds:
     async def _cast_all(
         self, kind: Kind, namespace: str, mould: Mould, number: int
     ) -> list[Document | Raced | ApiError]:
-        owns = [self._own(mould) for _ in range(number)]
+        now = self._now()
+        owns = [self._own(mould, now) for _ in range(number)]
         puts = [Put(kind.key(namespace, own[0]), mould.value(own), Revision(0)) for own in owns]
         made = await self._registry.put_all(kind, puts)
         self.cast += sum(isinstance(each, Document) for each in made)
@@ -155,7 +156,7 @@ class Moulds:
 
     async def _cast(self, kind: Kind, namespace: str, mould: Mould, call: Call) -> Document:
         registry = self._registry
-        own = self._own(mould)
+        own = self._own(mould, self._now())
         key = kind.key(namespace, own[0])
         attributes = None
         try:
@@ -175,9 +176,9 @@ class Moulds:
         self.cast += 1
         return document
 
-    def _own(self, mould: Mould) -> Cut:
+    def _own(self, mould: Mould, now: str) -> Cut:
         """What the next object has for itself."""
-        return self._registry.new_name(mould.base), self._registry.new_uid(), self._now()
+        return self._registry.new_name(mould.base), self._registry.new_uid(), now
 
     def _now(self) -> str:
         now = self._registry.clock.now().replace(microsecond=0)

@@ -59,10 +59,10 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What is remembered of one kind of attempt: a binding that allows it for every name, and those for one."""
+    """What is remembered of one kind of attempt: what allows it for every name, and what for one."""
 
-    whole: Bound | None
-    named: dict[str, Bound]
+    whole: Decision | None
+    named: dict[str, Decision]
     trouble: str = ""
 
 
@@ -89,9 +89,9 @@ class RbacAuthorizer:
             if len(self._known) >= REMEMBERED:
                 self._known.clear()
             known = self._known[place] = self._learn(user, attempt)
-        bound = known.whole or known.named.get(_name_of(attempt))
-        if bound is not None:
-            return Decision(Verdict.ALLOWED, bound.reason())
+        allowed = known.whole or known.named.get(_name_of(attempt))
+        if allowed is not None:
+            return allowed
         return Decision(Verdict.NO_OPINION, known.trouble) if known.trouble else NO_OPINION
 
     def rules_for(self, user: Identity, namespace: str) -> tuple[list[Rule], list[str]]:
@@ -117,7 +117,7 @@ class RbacAuthorizer:
         return NO_OPINION
 
     def _learn(self, user: Identity, attempt: Attempt) -> _Known:
-        named: dict[str, Bound] = {}
+        named: dict[str, Decision] = {}
         troubles: list[str] = []
         for bound in self._bound(user, attempt.namespace):
             rules = self._rules(bound)
@@ -127,9 +127,10 @@ class RbacAuthorizer:
             for rule in rules:
                 if not rule.speaks_of(attempt.verb, attempt.group, attempt.resource, attempt.subresource):
                     continue
+                allowed = Decision(Verdict.ALLOWED, bound.reason())
                 if not rule.names:
-                    return _Known(bound, {})
-                named |= {name: bound for name in rule.names if name not in named}
+                    return _Known(allowed, {})
+                named |= {name: allowed for name in rule.names if name not in named}
         return _Known(None, named, f"RBAC: {', '.join(troubles)}" if troubles else "")
 
     def _bound(self, user: Identity, namespace: str) -> Iterator[Bound]:
