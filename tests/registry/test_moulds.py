@@ -152,7 +152,7 @@ async def played_together(registry: Registry, moulds: Moulds, story: list[Any]) 
 
 
 @given(story=st.lists(steps, min_size=1, max_size=8))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_many_by_one_call_come_out_as_one_by_one(opened_now, story):
     async def compared() -> None:
         async with opened_now() as registry:
