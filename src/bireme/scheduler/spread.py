@@ -234,9 +234,11 @@ class Spread:
         if not self._soft or (self._all_labelled and not any(counted.tally.total for counted in self._soft)):
             return None
         compared = reached if whole else reached & marked
-        total: Numbers = np.full(len(reached), 0.5)
-        for counted, axis in self._soft_axes:
-            total += counted.part(axis, compared, rows)
+        first, *others = [counted.part(axis, compared, rows) for counted, axis in self._soft_axes]
+        total: Numbers = first
+        total += 0.5
+        for part in others:
+            total += part
         np.floor(total, out=total)
         points = _most_for_fewest(total, compared)
         if points is not None and not whole:
@@ -249,7 +251,7 @@ def _most_for_fewest(total: Numbers, counted: Flags) -> Numbers | None:
     among = total[counted]
     if not len(among):
         return None
-    most, least = float(among.max()), float(among.min())
+    most, least = float(np.maximum.reduce(among)), float(np.minimum.reduce(among))
     if most == 0:
         total[:] = 100.0
         return total
