@@ -5,7 +5,7 @@ import json
 from contextlib import AsyncExitStack
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bireme.http.interface import Identity
@@ -250,7 +250,7 @@ async def played(door: Any, step: Tree, shape: Tree | None) -> Any:
     return reply.status, reply.headers, reply.body, item
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.tuples(shapes, shapes), st.one_of(st.lists(steps, min_size=1, max_size=24), one_by_one))
 def test_short_and_long_way_agree(opened_now: Any, drawn: tuple[Any, Any], history: list[Tree]) -> None:
     async def play() -> None:
