@@ -100,17 +100,11 @@ class Plain:
         return sum(parts) // len(parts) if parts else 0
 
     def balanced(self, pod: core.Pod, node: core.Node) -> int:
-        """How even cpu and memory are used."""
+        """How much more even cpu and memory are used with the pod than without."""
         if not amounts(pod).get("cpu") and not amounts(pod).get("memory"):
             return 0
-        parts = []
-        for name in ("cpu", "memory"):
-            capacity = number(name, node.status.allocatable.get(name, 0))
-            used = sum(amounts(each).get(name, 0) for each in (*self.on(node), pod))
-            if capacity:
-                parts.append(min(used / capacity, 1.0))
-        deviation = abs(parts[0] - parts[1]) / 2 if len(parts) == 2 else 0.0
-        return int((1 - deviation) * 100)
+        there = self.on(node)
+        return 50 + (50 + evenness(node, [*there, pod]) - evenness(node, there)) // 2
 
     def avoided(self, pod: core.Pod, node: core.Node) -> int:
         """PreferNoSchedule taints that are not tolerated."""
@@ -414,6 +408,16 @@ def amounts(pod: core.Pod) -> dict[str, int]:
 def number(name: str, text: str | int | float) -> int:
     """An amount in its unit."""
     return milli(text) if name == "cpu" else value(text)
+
+
+def evenness(node: core.Node, pods: Sequence[core.Pod]) -> int:
+    """How even these pods use the node's cpu and memory."""
+    parts = []
+    for name in ("cpu", "memory"):
+        capacity = number(name, node.status.allocatable.get(name, 0))
+        if capacity:
+            parts.append(min(sum(amounts(each).get(name, 0) for each in pods) / capacity, 1.0))
+    return int((1 - (abs(parts[0] - parts[1]) / 2 if len(parts) == 2 else 0.0)) * 100)
 
 
 def plain_part(raw: Mapping[str, int]) -> dict[str, int]:

@@ -226,19 +226,24 @@ def test_a_users_scorer_and_filter_see_the_pod_and_all_nodes() -> None:
 def test_scores_are_whole_numbers_from_0_to_100() -> None:
     capacity = np.array([[1000, 0, 3], [1000, 0, 3]])
     assert scores.fit(np.array([[500, 1, 1], [501, 1, 4]]), capacity, Fit()).tolist() == [49, 0, 33]
-    assert scores.balance(np.array([[500, 1, 1], [1000, 1, 3]]), capacity).tolist() == [75, 100, 66]
+    taken, before = np.array([[500, 1, 1], [1000, 1, 3]]), np.array([[500, 0, 0], [500, 1, 3]])
+    assert scores.evenness(taken, capacity).tolist() == [75, 100, 66]
+    assert scores.evenness(before, capacity).tolist() == [100, 100, 50]
+    assert scores.balance(taken, before, capacity).tolist() == [62, 75, 83]
 
 
-@given(*[st.integers(0, 10**12)] * 4, *[st.integers(1, 10**12)] * 2)
+@given(*[st.integers(0, 10**12)] * 4, *[st.integers(1, 10**12)] * 2, *[st.integers(0, 10**12)] * 2)
 def test_the_usual_case_scores_as_the_general_one(
-    cpu: int, memory: int, own_cpu: int, own_memory: int, cores: int, size: int
+    cpu: int, memory: int, own_cpu: int, own_memory: int, cores: int, size: int, had_cpu: int, had_memory: int
 ) -> None:
-    used, taken, capacity = (
-        np.array(pair).reshape(2, 1) for pair in ((cpu, memory), (own_cpu, own_memory), (cores, size))
+    used, taken, capacity, before = (
+        np.array(pair).reshape(2, 1)
+        for pair in ((cpu, memory), (own_cpu, own_memory), (cores, size), (had_cpu, had_memory))
     )
-    fit, even = scores.fit(used, capacity, Fit()), scores.balance(taken, capacity)
-    assert [column.tolist() for column in scores.usual(used, taken, capacity)] == [fit.tolist(), even.tolist()]
-    assert scores.usual_of_one(cpu, memory, own_cpu, own_memory, cores, size) == (fit[0], even[0])
+    fit, even = scores.fit(used, capacity, Fit()), scores.balance(taken, before, capacity)
+    assert [each.tolist() for each in scores.usual(used, taken, before, capacity)] == [fit.tolist(), even.tolist()]
+    one = scores.usual_of_one(cpu, memory, own_cpu, own_memory, cores, size, had_cpu, had_memory)
+    assert one == (fit[0], even[0])
 
 
 def test_what_pods_differ_in_without_meaning_is_no_part_of_a_template() -> None:

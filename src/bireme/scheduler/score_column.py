@@ -191,11 +191,12 @@ class Column(Scored):
         # One resource after the other, each a row of numbers over the nodes.
         have, taken = columns.allocatable.T.take(rows, axis=1), columns.promised.T.take(rows, axis=1)
         fits = np.logical_and.reduce(have - taken >= self._least[:, None], axis=0)
+        before = taken[self._balanced]
         taken += wanted
         used = taken.copy()  # pods without requests are taken to use some cpu and memory
         used[:2] = columns.scored.T.take(rows, axis=1) + self.demand.load.scored[:, None]
         fit = scores.fit(used[self._fitted], have[self._fitted], profile.fit)
-        even = scores.balance(taken[self._balanced], have[self._balanced])
+        even = scores.balance(taken[self._balanced], before, have[self._balanced])
         return np.where(fits, fit * self._fit_weight + even * self._balance_weight, REFUSED)
 
     def _weigh_few(self, rows: Iterable[int]) -> None:
@@ -218,6 +219,8 @@ class Column(Scored):
                     taken_memory + self._memory,
                     cpu,
                     memory,
+                    taken_cpu,
+                    taken_memory,
                 )
                 score[row] = base + fit * self._fit_weight + even * self._balance_weight
             else:

@@ -54,8 +54,8 @@ def weigh(wants: Wants, static: Numbers, rows: Rows, columns: Columns, *, fit_we
     # By resource, row and demand. So the inner loops run over demands, and what they divide by is one number.
     fits = np.logical_and.reduce((have - taken)[:, :, None] >= wants.least[:, None], axis=0)
     used = columns.scored.T.take(rows, axis=1)[:, :, None] + wants.used[:, None]
-    taken = taken[:2, :, None] + wants.taken[:, None]
-    fit, even = scores.usual(used, taken, np.maximum(have[:2, :, None], 1))
+    before = taken[:2, :, None]
+    fit, even = scores.usual(used, before + wants.taken[:, None], before, np.maximum(have[:2, :, None], 1))
     even *= wants.balance_weight
     if fit_weight != 1:
         fit *= fit_weight

@@ -17,6 +17,8 @@ REFUSED = -np.inf
 """The score of a node that will not do."""
 SMALL_IMAGE = 23 * 2**20
 LARGE_IMAGE = 1000 * 2**20
+AS_BEFORE = 150
+"""Twice the score of a node that a pod leaves as evenly used as it was: half of 100, and a quarter for no change."""
 
 
 def fit(used: Amounts, capacity: Amounts, by: Fit) -> Amounts:
@@ -55,8 +57,17 @@ def shaped(percent: Amounts, points: Sequence[tuple[int, int]]) -> Amounts:
     return result
 
 
-def balance(taken: Amounts, capacity: Amounts) -> Numbers:
-    """How even the resources would be used: 100 when all to the same part. Resources a node lacks are left out."""
+def balance(taken: Amounts, before: Amounts, capacity: Amounts) -> Numbers:
+    """How much more even the resources would be used with the pod than they are before: 75 where it is all the same.
+
+    The original's newest form: not which node is used evenly, but which becomes so by the pod.
+    """
+    result: Numbers = np.floor((evenness(taken, capacity) - evenness(before, capacity) + AS_BEFORE) / 2.0)
+    return result
+
+
+def evenness(taken: Amounts, capacity: Amounts) -> Numbers:
+    """How even the resources are used: 100 when all to the same part. Resources a node lacks are left out."""
     there = capacity > 0
     part = np.where(there, np.minimum(taken / np.maximum(capacity, 1), 1.0), 0.0)
     count = np.maximum(there.sum(axis=0), 1)
@@ -69,7 +80,7 @@ def balance(taken: Amounts, capacity: Amounts) -> Numbers:
     return result
 
 
-def usual(used: Amounts, taken: Amounts, capacity: Amounts) -> tuple[Amounts, Numbers]:
+def usual(used: Amounts, taken: Amounts, before: Amounts, capacity: Amounts) -> tuple[Amounts, Numbers]:
     """`fit` and `balance` in the usual case, in few passes: least allocated, cpu and memory, and nodes have both.
 
     `used` and `taken` may have further axes, as for many pods.
@@ -81,6 +92,14 @@ def usual(used: Amounts, taken: Amounts, capacity: Amounts) -> tuple[Amounts, Nu
     fit: Amounts = left[0]
     fit += left[1]
     fit >>= 1
+    even, without = _evenness_of_two(taken, capacity), _evenness_of_two(before, capacity)
+    without -= AS_BEFORE
+    even -= without
+    even *= 0.5
+    return fit, np.floor(even, out=even)
+
+
+def _evenness_of_two(taken: Amounts, capacity: Amounts) -> Numbers:
     part = taken / capacity
     np.minimum(part, 1.0, out=part)
     even: Numbers = part[0]
@@ -89,17 +108,23 @@ def usual(used: Amounts, taken: Amounts, capacity: Amounts) -> tuple[Amounts, Nu
     even *= 0.5
     np.subtract(1.0, even, out=even)
     even *= 100.0
-    return fit, np.floor(even, out=even)
+    return np.floor(even, out=even)
 
 
-def usual_of_one(cpu: int, memory: int, own_cpu: int, own_memory: int, cores: int, size: int) -> tuple[int, int]:
-    """As `usual` for one node by plain numbers: what would be used, what would be taken, and what there is."""
+def usual_of_one(
+    cpu: int, memory: int, own_cpu: int, own_memory: int, cores: int, size: int, had_cpu: int, had_memory: int
+) -> tuple[int, int]:
+    """As `usual` for one node by plain numbers: what would be used, what would be taken, what there is, and what is
+    taken before."""
     left = (cores - cpu) * 100 // cores if cpu < cores else 0
     if memory < size:
         left += (size - memory) * 100 // size
     one = own_cpu / cores if own_cpu < cores else 1.0
     other = own_memory / size if own_memory < size else 1.0
-    return left // 2, int((1.0 - abs(one - other) / 2.0) * 100.0)
+    even = int((1.0 - abs(one - other) / 2.0) * 100.0)
+    one = had_cpu / cores if had_cpu < cores else 1.0
+    other = had_memory / size if had_memory < size else 1.0
+    return left // 2, (even - int((1.0 - abs(one - other) / 2.0) * 100.0) + AS_BEFORE) // 2
 
 
 def image_locality(images: Sequence[str], nodes: Nodes) -> Numbers:
