@@ -36,6 +36,7 @@ from bireme.scheduler.claims_writing import FINALIZER, ClaimWriter
 from bireme.scheduler.interface import NOTHING, Helps, Lack, Mask, NotReady, Stop, anybody
 from bireme.scheduler.node_sets import Names, NodeSets
 from bireme.scheduler.nodes import Flags
+from bireme.scheduler.profile import Score
 from bireme.scheduler.volumes import stop
 
 log = structlog.get_logger(__name__)
@@ -128,7 +129,7 @@ class DynamicResources:
             found += self._by_variant(pod, asked, shapes, wanted)
         elif waiting:
             column = self._columns.of(shapes, wanted)
-            if not column.everywhere:
+            if not column.everywhere or column.points:
                 found.append(self._columns.mask(column))
         return found
 
@@ -144,16 +145,20 @@ class DynamicResources:
             if more:
                 own = (*shapes, shape_of(special)) if variant.requests else shapes
                 parts.append((variant.rows, self._columns.mask(self._columns.of(own, more))))
-        refused = np.zeros(len(parts[0][0]) if parts else 0, dtype=bool)
+        size = len(parts[0][0]) if parts else 0
+        refused, score = np.zeros(size, dtype=bool), np.zeros(size)
         for rows, mask in parts:
             refused |= rows & ~mask.allowed
-        if not refused.any():
+            if mask.score is not None:
+                score[rows] = mask.score[rows]
+        if not refused.any() and not score.any():
             return ()
 
         def reason(row: int) -> str:
             return next((mask.reason(row) for rows, mask in parts if rows[row]), NO_DEVICES)
 
-        return (Mask(~refused, reason, Lack.DEVICES, curable=True),)
+        liked = score if score.any() else None
+        return (Mask(~refused, reason, Lack.DEVICES, curable=True, score=liked, preference=Score.DEVICES),)
 
     def reserve(self, pod: core.Pod, node: str) -> bool:
         """Decide on the devices."""

@@ -19,6 +19,7 @@ from bireme.scheduler.claims_devices import Device, DeviceId, Pool, PoolId
 from bireme.scheduler.claims_fit import agree, consumption, tolerated
 
 STEPS = 20_000
+MOST_ALTERNATIVES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,20 @@ def allocate(
     Raises CelError where an expression can't be evaluated for a device.
     """
     return _Search(wanted, devices, taken, pools, steps).run()
+
+
+def preference(wanted: Sequence[Wanted], picks: Sequence[Sequence[Pick]]) -> int:
+    """How much the picks are to a claim's liking: of each `firstAvailable` the earlier alternative counts more."""
+    points = 0
+    for claim, several in zip(wanted, picks, strict=True):
+        served = {pick.alternative.name for pick in several}
+        points += sum(
+            MOST_ALTERNATIVES - place
+            for alternatives in claim.requests
+            for place, alternative in enumerate(alternatives)
+            if alternative.name != alternative.parent and alternative.name in served
+        )
+    return points
 
 
 class OutOfSteps(Exception):

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from bireme.aio.clock import Clock
 from bireme.api.cel.errors import CelError
-from bireme.scheduler.claims_allocator import Wanted, allocate
+from bireme.scheduler.claims_allocator import Wanted, allocate, preference
 from bireme.scheduler.claims_cache import Devices
 from bireme.scheduler.interface import Cold, Lack, Mask
 from bireme.scheduler.node_sets import NodeSets
+from bireme.scheduler.profile import Score
 
 NO_DEVICES = "cannot allocate all claims"
 COLUMNS = 200
@@ -23,8 +24,9 @@ FEW = 200
 SLICE_S = 0.01
 """Nodes that are asked, at most, and the time that it may take, before others get their turn."""
 
-Answers = dict[tuple[int, ...], bool | str]
-"""By what is taken, and by the devices."""
+Answers = dict[tuple[int, ...], int | str]
+"""By what is taken, and by the devices: how much claims like what they would get, `REFUSED`, or what went wrong."""
+REFUSED = -1
 
 
 @dataclass(slots=True)
@@ -36,6 +38,7 @@ class Column:
 
     allowed: set[str] = field(default_factory=set)
     faults: dict[str, str] = field(default_factory=dict)
+    points: dict[str, int] = field(default_factory=dict)
     position: int = -1
     version: int = -1
     everywhere: bool = False
@@ -68,6 +71,7 @@ class ClaimColumns:
         if changed is None:
             column.allowed.clear()
             column.faults.clear()
+            column.points.clear()
         left, answers = iter(names), Answers()
         if not self._ask(column, left, wanted, answers):
             raise Cold(self._ask_the_rest(column, list(left), wanted, answers, position, version))
@@ -108,16 +112,19 @@ class ClaimColumns:
             if answer is None:
                 try:
                     picks = allocate(wanted, devices, self._devices.taken, self._devices.pools)
-                    answer = picks is not None
+                    answer = preference(wanted, picks) if picks is not None else REFUSED
                 except CelError as error:
                     answer = f"{NO_DEVICES}: {error}"
                 answers[same] = answer
             column.allowed.discard(name)
             column.faults.pop(name, None)
-            if answer is True:
-                column.allowed.add(name)
-            elif isinstance(answer, str):
+            column.points.pop(name, None)
+            if isinstance(answer, str):
                 column.faults[name] = answer
+            elif answer != REFUSED:
+                column.allowed.add(name)
+                if answer:
+                    column.points[name] = answer
             if number == FEW or self._clock.monotonic() - began > SLICE_S:
                 return False
         return True
@@ -132,4 +139,6 @@ class ClaimColumns:
             lambda row: faults.get(names.get(row, ""), NO_DEVICES),
             Lack.DEVICES,
             curable=True,
+            score=self._nodes.numbers(column.points) if column.points else None,
+            preference=Score.DEVICES,
         )

@@ -24,6 +24,7 @@ from bireme.scheduler.interface import (
     looked,
     plugin_of,
 )
+from bireme.scheduler.mask_scores import preferences
 from bireme.scheduler.nominated import Nominated
 from bireme.scheduler.preempting import Preempting, Said
 from bireme.scheduler.preemption import NOT_HELPFUL, Choice
@@ -211,8 +212,7 @@ class Cycle:
 def best_of(template: Template, masks: Sequence[Mask], pod: core.Pod) -> int | None:
     """The best row where rules have preferences of their own, the lowest of equals."""
     total = template.scores(masks, pod=pod)
-    for mask in masks:
-        if mask.score is not None:
-            total = total + mask.score
+    for _, weight, points in preferences(masks, template.profile, total > REFUSED):
+        total = total + weight * points
     row = int(total.argmax()) if len(total) else -1
     return row if row >= 0 and total[row] > REFUSED else None

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from bireme.api.errors import ApiError
 from bireme.api.kinds import core
 from bireme.scheduler.placed import Placed
+from bireme.scheduler.profile import Score
 from bireme.scheduler.ranks import Ranks
 
 
@@ -50,8 +51,9 @@ class Mask:
 
     `allowed` is true for rows (of the ledger's columns) that will do; `reason(row)` says why another won't, in the
     words that a `FailedScheduling` event counts. `curable` tells whether evicting pods from such a node could help.
-    `score` is added, weighted already, to what the profile thinks of the rows. `last`: the rule was asked only about
-    rows that all others leave, which are told of first.
+    `score` is added to what the profile thinks of the rows: weighted already, or where it is the `preference` of a
+    built-in plugin made comparable first, and weighted by the profile. `last`: the rule was asked only about rows
+    that all others leave, which are told of first.
     """
 
     allowed: NDArray[np.bool_]
@@ -60,6 +62,7 @@ class Mask:
     curable: bool = False
     score: NDArray[np.float64] | None = None
     last: bool = False
+    preference: Score | None = None
 
 
 @dataclass(frozen=True, slots=True)

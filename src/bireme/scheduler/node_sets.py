@@ -105,6 +105,14 @@ class NodeSets:
             mask[[rows[name] for name in names if name in rows]] = True
         return mask
 
+    def numbers(self, by_name: Mapping[str, float]) -> NDArray[np.float64]:
+        """These numbers by row, 0 for all other nodes."""
+        numbers, rows = np.zeros(self._columns.capacity), self._columns.rows
+        for name, number in by_name.items():
+            if name in rows:
+                numbers[rows[name]] = number
+        return numbers
+
     def fits(self, mask: NDArray[np.bool_]) -> bool:
         """Whether the mask has a place for every row there is now."""
         return len(mask) == self._columns.capacity

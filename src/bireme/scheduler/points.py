@@ -10,8 +10,9 @@ import numpy as np
 
 from bireme.api.kinds import core
 from bireme.scheduler.interface import NOTHING, Mask
+from bireme.scheduler.mask_scores import preferences
 from bireme.scheduler.nodes import Numbers
-from bireme.scheduler.profile import Profile
+from bireme.scheduler.profile import Profile, Score
 from bireme.scheduler.scores import REFUSED
 from bireme.scheduler.templates import DefaultSelector, Templates, no_selector
 from bireme.scheduler.world import World
@@ -49,22 +50,21 @@ def places(
         return Templates(world, preferring, default_selector=default_selector).of(pod).scores(left, pod=pod)
 
     total = scores(profile, masks)
-    asked = [mask.score for mask in masks if mask.score is not None]
-    for score in asked:
-        total = total + score
     open_rows = total > REFUSED
+    asked = list(preferences(masks, profile, open_rows))
+    for _, weight, points in asked:
+        total = total + weight * points
     only = [Mask(open_rows, lambda row: "", NOTHING)]
     parts: list[tuple[str, float, Numbers]] = []
     for name, weight in profile.weights.items():
-        if weight:
+        if weight and name is not Score.DEVICES:
             parts.append((name, weight, scores(replace(profile, weights={name: weight}, scorers=()), only)))
     parts.extend(
         (scorer.name, scorer.weight, scores(replace(profile, weights={}, scorers=(scorer,)), only))
         for scorer in profile.scorers
         if scorer.score is not None and scorer.weight
     )
-    if asked:
-        parts.append(("extenders", 1.0, sum(asked[1:], asked[0])))
+    parts += [(name, weight, weight * points) for name, weight, points in asked]
     rows = np.flatnonzero(open_rows)
     rows = rows[np.argsort(-total[rows], kind="stable")]
     return [

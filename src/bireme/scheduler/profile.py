@@ -32,6 +32,7 @@ class Score(StrEnum):
     SPREAD = "PodTopologySpread"
     POD_AFFINITY = "InterPodAffinity"
     IMAGES = "ImageLocality"
+    DEVICES = "DynamicResources"
 
 
 WEIGHTS: Mapping[Score, int] = {
@@ -42,6 +43,7 @@ WEIGHTS: Mapping[Score, int] = {
     Score.SPREAD: 2,
     Score.POD_AFFINITY: 2,
     Score.IMAGES: 1,
+    Score.DEVICES: 2,
 }
 
 
