@@ -152,10 +152,9 @@ class HollowPods:
     def _refusal(self, pod: core.Pod, node: HollowNode) -> Ending | None:
         """Why the node can't take the pod. What a scheduler placed was counted by it, and only looked at alone."""
         placed = any(c.type == "PodScheduled" and c.status == "True" for c in pod.status.conditions)
+        there = () if placed else self.cache.by_index("node", pod.spec.node_name)
         beside = [
-            other
-            for other in self.cache.by_index("node", pod.spec.node_name)
-            if not placed and other.metadata.uid in self._lives and other.status.phase not in TERMINAL
+            other for other in there if other.metadata.uid in self._lives and other.status.phase not in TERMINAL
         ]
         known = self._nodes.cache.get(Key("", node.name))
         room = known.status.allocatable if known else node.machine.capacity
