@@ -124,12 +124,13 @@ class Allocator:
     def charge(self, framework_id: str, role: str, amounts: Vector, *, times: int = 1, turns: int = 0) -> None:
         """A framework holds so much more in a role, so many times (-1: less), and had so many turns more."""
         self.order.charge(self._seat(framework_id, role), amounts, times=times, turns=turns)
-        self._quotas.changed(role)
+        if self._quotas.active:
+            self._quotas.changed(role)
 
     def set_quota(self, role: str, quota: Quota) -> None:
         """What a role at the top is guaranteed and limited to from now on; an empty quota for neither."""
         self._quotas.set(role, quota, free=[view.free for view in self._agents.values()])
-        if not self._quotas:
+        if not self._quotas.active:
             self._lacked.clear()  # they are in the queue as well
         self._wake(self._agents)
 
@@ -158,7 +159,7 @@ class Allocator:
         if not (self._queue or self._lacked):
             self._begin_round()
         self._looks = len(self._queue) + len(self._lacked) if batch is None else batch
-        if len(self._queue) >= self._many and not self._quotas:
+        if len(self._queue) >= self._many and not self._quotas.active:
             self._plan_turns(self._looks)
 
     def _begin_round(self) -> None:
@@ -178,7 +179,7 @@ class Allocator:
         if self._plan:
             planned, self._plan = self._plan[:limit], self._plan[len(self._plan) if limit is None else limit :]
             return planned
-        if self._quotas:
+        if self._quotas.active:
             return self._grant_within_quotas()
         while self._queue:
             agent = self._queue.pop()
@@ -216,7 +217,8 @@ class Allocator:
         return number, next(amounts for seats, amounts in suited if seats >> number & 1)
 
     def _now_free(self, view: AgentView, free: Amounts) -> None:
-        self._quotas.freed(view.free, free)
+        if self._quotas.active:
+            self._quotas.freed(view.free, free)
         view.free = free
 
     def _wake(self, agent_ids: Iterable[str]) -> None:

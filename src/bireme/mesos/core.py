@@ -24,7 +24,7 @@ from bireme.mesos.roster import Agent, Framework, Roster, Task
 from bireme.mesos.watchers import Watchers
 
 GROUP_OFFERS = 50
-BATCH_OFFERS, BATCH_SEEN = 250, 1000  # offers made, and agents looked at, between two turns of the loop
+BATCH_OFFERS, BATCH_SEEN = 400, 1000  # offers made, and agents looked at, between two turns of the loop
 _KNOWN_AMOUNTS = 4096
 _Free = tuple[tuple[str, ...], tuple[int, ...], Ranges, Ranges]  # names, amounts, ports of others, ports of tasks
 

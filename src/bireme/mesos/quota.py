@@ -76,7 +76,8 @@ class Standing:
 class Quotas:
     """The quotas of all roles, with the seats that they are for, and what is free of all agents.
 
-    `disturbed` tells that agents may go to somebody now that could not when they were last looked at.
+    `active` tells whether any role has a quota, `disturbed` whether agents may go to somebody now that could not when
+    they were last looked at.
     """
 
     def __init__(self, order: FairOrder) -> None:
@@ -86,11 +87,7 @@ class Quotas:
         self._free: dict[str, int] = {}
         self._held: dict[str, Vector] = {}
         self._standing: Standing | None = None
-        self.disturbed = False
-
-    def __bool__(self) -> bool:
-        """Whether any role has a quota."""
-        return bool(self._quotas)
+        self.active = self.disturbed = False
 
     def set(self, role: str, quota: Quota, *, free: Iterable[Amounts]) -> None:
         """A role's quota from now on, none if it is empty. `free` is what all agents have free."""
@@ -98,6 +95,7 @@ class Quotas:
         self._held.pop(role, None)
         if quota:
             self._quotas[role] = quota
+        self.active = bool(self._quotas)
         self._free = {}
         for each in free:
             self._count(each, 1)
@@ -123,7 +121,7 @@ class Quotas:
 
     def freed(self, old: Amounts, new: Amounts) -> None:
         """An agent has something else free."""
-        if self._quotas and old is not new:
+        if self.active and old != new:
             self._count(old, -1)
             self._count(new, 1)
             self._disturb()
@@ -131,7 +129,7 @@ class Quotas:
     @property
     def lack(self) -> bool:
         """Whether any role lacks something of its guarantees."""
-        return bool(self._quotas) and bool(self._now().lacking)
+        return self.active and bool(self._now().lacking)
 
     def lacked(self, free: Amounts) -> Iterator[Share]:
         """Who may have what of it in the first stage."""
@@ -160,7 +158,7 @@ class Quotas:
         return self._standing
 
     def _disturb(self) -> None:
-        self._standing, self.disturbed = None, bool(self._quotas)
+        self._standing, self.disturbed = None, self.active
 
     def _count(self, amounts: Amounts, sign: int) -> None:
         for name, amount in amounts.scalars.items():
