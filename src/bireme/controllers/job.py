@@ -24,6 +24,9 @@ NAME_LABEL = "batch.kubernetes.io/job-name"
 OURS = "kubernetes.io/job-controller"
 TRACKED = "controllers/job-tracked"
 AT_ONCE = 64
+# A look at a Job costs about this much for each pod: large ones gather changes for that long.
+REST_PER_POD_S = 100e-6
+REST_FROM = 200
 
 
 def _tracked(pod: core.Pod) -> Iterable[str]:
@@ -61,12 +64,14 @@ class JobController(Controller):
     async def reconcile(self, key: Key) -> timedelta | None:
         job = self.cache.get(batch.Job, key)
         if job is None or job.spec.managed_by not in ("", OURS):
+            self.rest(key, 0)
             await self._let_go(key, job)
             return None
         uid = job.metadata.uid
         if self._replaced.get(uid) == job.metadata.resource_version:
             return None  # what was written since has not come back; it wakes us
         owned = await self._claim(job)
+        self.rest(key, len(owned) * REST_PER_POD_S if len(owned) >= REST_FROM else 0)
         if job_plan.ended(job) is not None:
             self._replaced.pop(uid, None)
             await self._delete(job, [pod for pod in owned if pods.is_active(pod)])
@@ -123,7 +128,7 @@ class JobController(Controller):
 
     async def _release(self, counted: Sequence[core.Pod]) -> None:
         """Take the finalizer off pods that are counted for good."""
-        outcome = await acting.together(counted, self._untrack)
+        outcome = await acting.in_batches(counted, self._untrack, first=AT_ONCE, limit=AT_ONCE)
         if outcome.error is not None:
             raise outcome.error
 
@@ -202,10 +207,15 @@ class JobController(Controller):
         """Delete pods; `uncounted` ones are let go first, so that they are no failures."""
         if uncounted:
             await self._release([pod for pod in going if job_tally.is_tracked(pod)])
-        for pod in going:
-            await acting.carry_out(self.client, changes.Delete(pod))
-            self._own.deleted(pod)
-            self.events.event(job, "Normal", "SuccessfulDelete", f"Deleted pod: {pod.metadata.name}")
+        gone = await acting.in_batches(going, functools.partial(self._delete_one, job), first=AT_ONCE, limit=AT_ONCE)
+        if gone.error is not None:
+            self.events.event(job, "Warning", "FailedDelete", f"Error deleting: {gone.error}")
+            raise gone.error
+
+    async def _delete_one(self, job: batch.Job, pod: core.Pod) -> None:
+        await acting.carry_out(self.client, changes.Delete(pod))
+        self._own.deleted(pod)
+        self.events.event(job, "Normal", "SuccessfulDelete", f"Deleted pod: {pod.metadata.name}")
 
     def _status(
         self, job: batch.Job, found: job_tally.Tally, end: job_plan.Verdict | None, now: datetime
