@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from datetime import datetime
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import msgspec
 
@@ -26,7 +26,11 @@ class Node:
     name = "n"
     settings = SimpleNamespace(node_ip="198.18.0.1")
     machine = SimpleNamespace(capacity={"pods": "10"})
-    cache = cast("dict[Key, core.Node]", {})
+    cache: ClassVar[dict[Key, core.Node]] = {
+        Key("", "n"): core.Node(
+            spec=core.NodeSpec(pod_cidr="192.0.2.0/30"), status=core.NodeStatus(allocatable={"pods": "10"})
+        )
+    }
 
     def get(self, name: str) -> HollowNode:
         return cast("HollowNode", self)
@@ -62,15 +66,20 @@ class Pods(HollowPods):
         self._look(None, pod)
 
 
-async def test_a_look_that_comes_early_does_not_stand_for_the_one_to_come() -> None:
-    clock = VirtualClock()
-    pods = Pods(clock, iter([1.0]))
+def placed(name: str) -> core.Pod:
+    """A pod that was placed on the node."""
     scheduled = core.PodCondition(type="PodScheduled", status="True", last_transition_time="2026-01-01T00:00:00Z")
-    pod = core.Pod(
-        metadata=meta.ObjectMeta(name="p", namespace="d", uid="u", annotations=ANNOTATIONS),
+    return core.Pod(
+        metadata=meta.ObjectMeta(name=name, namespace="d", uid=f"uid-{name}", annotations=ANNOTATIONS),
         spec=core.PodSpec(containers=[core.Container(name="c")], node_name="n", restart_policy="Never"),
         status=core.PodStatus(phase="Pending", conditions=[scheduled]),
     )
+
+
+async def test_a_look_that_comes_early_does_not_stand_for_the_one_to_come() -> None:
+    clock = VirtualClock()
+    pods = Pods(clock, iter([1.0]))
+    pod = placed("p")
     pods.cache.have([pod])
     playing = asyncio.get_running_loop().create_task(pods.play())
 
@@ -85,4 +94,21 @@ async def test_a_look_that_comes_early_does_not_stand_for_the_one_to_come() -> N
     assert phase() == "Running"
     await clock.advance(100)
     assert phase() == "Succeeded"
+    playing.cancel()
+
+
+async def test_a_pod_waits_for_an_address_until_another_has_ended() -> None:
+    clock = VirtualClock()
+    pods = Pods(clock, iter(()))
+    for name in "abc":
+        pods.cache.have([placed(name)])
+    playing = asyncio.get_running_loop().create_task(pods.play())
+
+    def phases() -> list[str]:
+        return sorted(pod.status.phase for pod in pods.cache.items())
+
+    await clock.advance(50)
+    assert phases() == ["Pending", "Running", "Running"]
+    await clock.advance(100)  # the node has two addresses
+    assert phases() == ["Running", "Succeeded", "Succeeded"]
     playing.cancel()

@@ -4,6 +4,10 @@ import socket
 from ipaddress import IPv4Network
 
 
+class NoAddress(Exception):
+    """All addresses of a network are taken; ask again when somebody gave one back."""
+
+
 class Pool:
     """The host addresses of one network."""
 
@@ -14,10 +18,10 @@ class Pool:
         self._last = 0
 
     def take(self) -> str:
-        """An address that nobody has. OverflowError when there is none."""
+        """An address that nobody has; raises NoAddress."""
         hosts = self._network.num_addresses - 2
         if len(self._taken) >= hosts:
-            raise OverflowError(f"no address is left in {self._network}")
+            raise NoAddress(f"no address is left in {self._network}")
         while True:
             self._last = self._last % hosts + 1
             address = socket.inet_ntoa((self._first + self._last).to_bytes(4, "big"))

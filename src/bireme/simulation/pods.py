@@ -24,7 +24,7 @@ from bireme.kubelet.actual import Ending
 from bireme.kubelet.admission import refusal
 from bireme.kubelet.publisher import status_patch
 from bireme.kubelet.status import TERMINAL, Surroundings, pod_status
-from bireme.simulation.addresses import Pool
+from bireme.simulation.addresses import NoAddress, Pool
 from bireme.simulation.claims import claimed, taken_up
 from bireme.simulation.nodes import HollowNode, HollowNodes
 from bireme.simulation.scripts import DEFAULT_RULES, Rules, Script, script_of
@@ -34,6 +34,7 @@ from bireme.simulation.told import Told
 log = structlog.get_logger(__name__)
 
 WORKERS = 8
+ADDRESS_AGAIN_S = 1.0
 STRATEGIC = {"content-type": Patch.STRATEGIC.value}
 SPARE_RANGE = "100.64.0.0/10"
 """For pods whose node was given no range."""
@@ -104,6 +105,9 @@ class HollowPods:
                 self._queue.forget(key)
             except (NotFound, Conflict):
                 self._queue.forget(key)  # deleted, or replaced: the cache will tell
+            except NoAddress as error:
+                log.debug("hollow pod waits", pod=str(key), error=str(error))
+                self._queue.add_after(key, ADDRESS_AGAIN_S)
             except ApiError as error:
                 delay = self._queue.retry(key)
                 log.info("hollow pod not played", pod=str(key), error=str(error), retry_s=delay)
@@ -135,6 +139,8 @@ class HollowPods:
         status = await self._show(pod, life, node, now)
         if wait is not None:
             self._queue.add_after(key, wait)
+        if status.phase in TERMINAL:
+            self._free(uid)  # its status keeps the address, which somebody else may have from now on
         if uid in self._lives:  # else it went meanwhile
             self._told[uid] = Told(pod, status, None if wait is None else now + timedelta(seconds=wait))
 
@@ -223,11 +229,15 @@ class HollowPods:
         self._networks[pod.metadata.uid] = network
         return address
 
-    def _let_go(self, pod: core.Pod) -> None:
-        uid = pod.metadata.uid
-        self._leaving.pop(uid, None)
-        self._told.pop(uid, None)
-        life = self._lives.pop(uid, None)
-        network = self._networks.pop(uid, None)
+    def _free(self, uid: str) -> None:
+        """Give the pod's address back, if it has one still."""
+        life, network = self._lives.get(uid), self._networks.pop(uid, None)
         if life is not None and network is not None:
             self._pools[network].give_back(life.address)
+
+    def _let_go(self, pod: core.Pod) -> None:
+        uid = pod.metadata.uid
+        self._free(uid)
+        self._leaving.pop(uid, None)
+        self._told.pop(uid, None)
+        self._lives.pop(uid, None)
