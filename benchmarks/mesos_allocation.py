@@ -10,7 +10,7 @@ streams, and the longest time for which the loop stands still. Last, a cycle in 
 import argparse
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import partial
 from heapq import heapreplace
 from itertools import count
@@ -93,10 +93,10 @@ def with_quotas(made: Allocator) -> Allocator:
     return made
 
 
-def charge(made: Allocator, grants: Iterable[Grant]) -> None:
-    """As the master counts offers that it made (`Offers.make`)."""
+def charge(made: Allocator, grants: Sequence[Grant]) -> None:
+    """As the master counts offers that it made (`Offers.make`); grants of one call are of equal amounts."""
     for (framework_id, role), turns in Counter((grant.framework_id, grant.role) for grant in grants).items():
-        made.charge(framework_id, role, FREE.scalars, times=turns, turns=turns)
+        made.charge(framework_id, role, grants[0].amounts.scalars, times=turns, turns=turns)
 
 
 def decisions_ms(made: Allocator, agents: int, repeats: int) -> list[float]:
@@ -104,11 +104,12 @@ def decisions_ms(made: Allocator, agents: int, repeats: int) -> list[float]:
     found = []
     for _ in range(repeats):
         began = time.process_time()
-        made.begin(now=0.0)
         granted: list[Grant] = []
-        while grants := made.grants():
-            charge(made, grants)
-            granted += grants
+        while made.waiting:
+            made.begin(now=0.0)
+            while grants := made.grants():
+                charge(made, grants)
+                granted += grants
         found.append((time.process_time() - began) * 1e3)
         for grant in granted:
             made.charge(grant.framework_id, grant.role, grant.amounts.scalars, times=-1)
