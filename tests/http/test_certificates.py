@@ -79,6 +79,19 @@ async def test_a_server_by_another_name_is_refused(authority: Authority) -> None
     await server.close()
 
 
+async def test_a_certificate_bears_the_name_without_the_dot_at_its_end(authority: Authority) -> None:
+    pair = authority.issue("server", hosts=["api.example"], server=True, now=NOW)
+
+    async def handle(_: Request) -> Answer:
+        return Response()
+
+    server = await serve(handle, host="127.0.0.1", tls=server_context(pair))
+    async with Session(tls=client_context(authority.certificate)) as session:
+        url = f"https://127.0.0.1:{server.port}/"
+        assert (await session.request("GET", url, server_name="api.example.")).status == 200
+    await server.close()
+
+
 async def test_old_tls_is_refused(authority: Authority) -> None:
     pair = authority.issue("server", hosts=["127.0.0.1"], server=True, now=NOW)
 

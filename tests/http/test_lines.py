@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bireme.http.answers import Answered, Cut
 from bireme.http.interface import Answer, Request, Response
+from bireme.http.lines import Line
 from bireme.http.plain import plain_request
 from bireme.http.requests import RequestFailed, RequestTimedOut, Session
 from bireme.http.server import serve
@@ -165,3 +167,38 @@ async def test_requests_at_once_have_a_connection_each() -> None:
             asked = [tasks.create_task(session.request("PATCH", url + "/")) for _ in range(5)]
     assert [task.result().body for task in asked] == [b"ok"] * 5
     assert len(heard) == 5
+
+
+class Wire(asyncio.Transport):
+    """Takes what is written, which goes nowhere."""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        pass
+
+    def abort(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("said", "heard"),
+    [
+        pytest.param(b"", False, id="before the answer"),
+        pytest.param(b"HTTP/1.1 200 OK\r\n\r\nthe beginn", True, id="in a body that goes on to the end"),
+    ],
+)
+def test_a_connection_that_is_reset_has_not_come_to_its_end(said: bytes, *, heard: bool) -> None:
+    outcomes: list[Answered | Exception] = []
+    line = Line()
+    line.connection_made(Wire())
+    line.ask(b"", outcomes.append, limit=100)
+    if said:
+        line.data_received(said)
+    line.connection_lost(ConnectionResetError())
+    (outcome,) = outcomes
+    assert isinstance(outcome, Cut)
+    assert outcome.heard == heard
+
+
+async def test_no_time_given_is_the_time_of_the_session() -> None:
+    async with talking(lambda connection, turn: OK) as (url, _), Session() as session:
+        assert (await session.request("GET", url + "/", timeout_s=0)).body == b"ok"

@@ -83,6 +83,8 @@ def reading(*, bodiless: bool, limit: int) -> Reading:
     elif "transfer-encoding" in headers:
         if headers["transfer-encoding"].lower() != "chunked":
             raise Malformed("unknown transfer encoding")
+        if "content-length" in headers:
+            raise Malformed("chunks and a length")  # somebody on the way may have read the other (RFC 9112, 6.3)
         body, rest = yield from _chunks(data, limit)
     elif "content-length" in headers:
         body, rest = yield from _exactly(data, _length(headers["content-length"], limit))

@@ -43,6 +43,7 @@ class Line(asyncio.Protocol):
     def __init__(self) -> None:
         self.transport: asyncio.Transport | None = None
         self.since = 0.0
+        self._heard = False
         self._reading: Reading | None = None
         self._done: Done | None = None
 
@@ -54,7 +55,7 @@ class Line(asyncio.Protocol):
     def ask(self, request: bytes, done: Done, *, bodiless: bool = False, limit: int) -> None:
         """Send a request; `done` is told of the answer, or of what came in its place. One at a time."""
         assert self.transport is not None
-        self._reading, self._done = reading(bodiless=bodiless, limit=limit), done
+        self._reading, self._done, self._heard = reading(bodiless=bodiless, limit=limit), done, False
         next(self._reading)
         self.transport.write(request)
 
@@ -71,12 +72,17 @@ class Line(asyncio.Protocol):
         if self._reading is None:
             self.abort()  # nobody asked
             return
+        self._heard = True
         self._read(data)
 
     def connection_lost(self, error: Exception | None) -> None:
         self.transport = None
-        if self._reading is not None:
+        if self._reading is None:
+            return
+        if error is None:
             self._read(b"")
+        else:
+            self._settle(Cut(heard=self._heard))  # no end of a body, though one without a length goes on to the end
 
     def _read(self, data: bytes) -> None:
         assert self._reading is not None
@@ -102,7 +108,7 @@ async def connect(origin: Origin) -> Line:
         origin.host,
         origin.port,
         ssl=origin.tls,
-        server_hostname=(origin.server_name or origin.host) if origin.tls else None,
+        server_hostname=(origin.server_name or origin.host).rstrip(".") if origin.tls else None,
     )
     return line
 

@@ -105,7 +105,7 @@ class Session:
         """The same on a connection of our own."""
         if self._lines is None:
             self._lines = lines.Lines(connect_s=CONNECT_S)
-        if timeout_s is None:
+        if not timeout_s:
             with self._overdue.limit():
                 return await self._lines.ask(request, limit=limit)
         async with asyncio.timeout(timeout_s):
