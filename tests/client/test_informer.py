@@ -117,18 +117,30 @@ def test_who_asks_for_edges_hears_of_what_comes_and_goes_alone() -> None:
     assert told == ["None->a", "None->b", "a->None", "b->None"]
 
 
+def test_another_of_the_same_name_is_one_that_went_and_one_that_came() -> None:
+    informer: Informer[core.ConfigMap] = Informer(FlakyClient(), core.ConfigMap, clock=VirtualClock())
+    first, second = config_map("a"), config_map("a")
+    first.metadata.uid, second.metadata.uid = "1", "2"
+    told: list[tuple[str | None, str | None]] = []
+    informer.on_change(
+        lambda old, new: told.append((old and old.metadata.uid, new and new.metadata.uid)), reads=EXISTENCE
+    )
+    informer.have([first])
+    informer.have([second])
+    assert told == [(None, "1"), ("1", None), (None, "2")]
+
+
 async def test_who_fails_halfway_is_told_all_of_it_again() -> None:
     client = FlakyClient()
     informer: Informer[core.ConfigMap] = Informer(client, core.ConfigMap, clock=VirtualClock())
     told: list[str] = []
 
     def stumble(old: core.ConfigMap | None, new: core.ConfigMap | None) -> None:
-        if not told:
-            told.append("stumbled")
+        told.append(new.metadata.name if new else "")
+        if len(told) == 1:
             raise ValueError
 
     informer.on_change(stumble)
-    informer.on_change(lambda old, new: told.append(new.metadata.name if new else ""))
     heard = [config_map("a"), config_map("b")]
     with pytest.raises(ValueError):
         informer._told([("default", each.metadata.name, each, 7) for each in heard])
@@ -137,4 +149,40 @@ async def test_who_fails_halfway_is_told_all_of_it_again() -> None:
         running = tasks.create_task(informer.run())
         await informer.wait_synced()
         running.cancel()
-    assert told == ["stumbled", "a", "b"]
+    assert told == ["a", "b", "a", "b"]
+
+
+def test_who_fails_takes_nothing_from_others() -> None:
+    informer: Informer[core.ConfigMap] = Informer(FlakyClient(), core.ConfigMap, clock=VirtualClock())
+    told: list[str] = []
+
+    def stumble(old: core.ConfigMap | None, new: core.ConfigMap | None) -> None:
+        if new is None:
+            raise ValueError
+
+    informer.on_change(stumble)
+    informer.on_change(lambda old, new: told.append(f"{old and old.metadata.name}->{new and new.metadata.name}"))
+    informer.have([config_map("a")])
+    with pytest.raises(ValueError):
+        informer._told([("default", "a", None, 7), ("default", "b", config_map("b"), 8)])
+    assert told == ["None->a", "a->None", "None->b"]
+
+
+async def test_who_always_fails_at_one_object_keeps_nobody_from_following() -> None:
+    client, clock = FlakyClient(), VirtualClock()
+    client.lists = [[config_map("a"), config_map("b")]]
+    informer: Informer[core.ConfigMap] = Informer(client, core.ConfigMap, clock=clock)
+
+    def stumble(old: core.ConfigMap | None, new: core.ConfigMap | None) -> None:
+        raise ValueError
+
+    informer.on_change(stumble)
+    with pytest.raises(ValueError):
+        await informer.run()
+    assert informer.synced
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(informer.run())
+        await clock.advance(60)
+        assert not running.done()  # it follows: nothing is listed anew
+        running.cancel()
+    assert informer.statistics().lists == 1

@@ -13,7 +13,7 @@ from bireme.aio.clock import Clock
 from bireme.api.errors import ApiError, Expired
 from bireme.api.kinds.meta import Object
 from bireme.client.client import Client
-from bireme.client.parts import CONTENT, EXISTENCE, changed
+from bireme.client.parts import CONTENT, EVERYTHING, EXISTENCE, changed
 from bireme.client.transport import Heard
 
 log = structlog.get_logger(__name__)
@@ -154,6 +154,7 @@ class Informer(Generic[K]):
 
     async def _list(self) -> None:
         left, more, version = set(self._objects), "", ""
+        failures: list[Exception] = []
         while True:
             page = await self._client.list(
                 self.kind,
@@ -167,14 +168,15 @@ class Informer(Generic[K]):
             more, version = page.more, version or page.resource_version
             there = [(key_of(obj), obj) for obj in page.items]
             left.difference_update([key for key, _ in there])
-            self._take([(key, obj) for key, obj in there if not self._has(key, obj)])
+            failures += self._hold([(key, obj) for key, obj in there if not self._has(key, obj)])
             if not more:
                 break
             await asyncio.sleep(0)  # a list in this process may come without a wait: let others work
-        self._take([(key, None) for key in left])
+        failures += self._hold([(key, None) for key in left])
         self._lists += 1
         self._version, self._in_doubt = version, False
         self._ready.set()
+        _raise_first(failures)
 
     def _has(self, key: Key, obj: K) -> bool:
         old = self._objects.get(key)
@@ -183,7 +185,7 @@ class Informer(Generic[K]):
 
     def _told(self, heard: Sequence[Heard]) -> None:
         self._events += len(heard)
-        # Should a handler fail, others were not told of what is held by then: a list tells all of it again.
+        # Should all of it not be held, or a handler fail: a list tells again of what is there.
         version, self._version, self._in_doubt = str(heard[-1][-1]), "", True
         self._take([(Key(namespace, name), cast("K | None", obj)) for namespace, name, obj, _ in heard])
         self._version, self._in_doubt = version, False
@@ -217,7 +219,14 @@ class Informer(Generic[K]):
         self._take([(key, obj)])
 
     def _take(self, news: Iterable[tuple[Key, K | None]]) -> None:
-        """Hold these objects, and tell each of those who listen of all of them in one go."""
+        """Hold these objects and tell of them; raises what a handler raised, once all were told."""
+        _raise_first(self._hold(news))
+
+    def _hold(self, news: Iterable[tuple[Key, K | None]]) -> list[Exception]:
+        """Hold these objects, and tell each of those who listen of all of them in one go; what handlers raised.
+
+        Who fails takes nothing from the others: of what went, no list would tell them again.
+        """
         objects = self._objects
         changes: list[tuple[int, Key, K | None, K | None]] = []
         for key, new in news:
@@ -228,16 +237,29 @@ class Informer(Generic[K]):
                 del objects[key]
             else:
                 continue
+            if old is not None and new is not None and old.metadata.uid != new.metadata.uid:
+                changes.append((EVERYTHING, key, old, None))  # it went and another came, unseen
+                old = None
             changes.append((changed(old, new), key, old, new))
         for index in self._indexes.values():
             reads = index.reads
             for parts, key, old, new in changes:
                 if parts & reads:
                     index.refile(key, old, new)
+        failures: list[Exception] = []
         for reads, handler in tuple(self._handlers):
             for parts, _, old, new in changes:
                 if parts & reads:
-                    handler(old, new)
+                    try:
+                        handler(old, new)
+                    except Exception as error:
+                        failures.append(error)
+        return failures
+
+
+def _raise_first(failures: Sequence[Exception]) -> None:
+    for failure in failures:
+        raise failure
 
 
 class Index(Generic[K]):
