@@ -10,6 +10,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bireme.http import heads
 from bireme.http.heads import PlainRequest, read_plain
 from bireme.http.interface import Answer, Request, Response
 from bireme.http.limits import Limits
@@ -119,6 +120,23 @@ def test_what_kubelets_send_is_read_at_a_glance() -> None:
 )
 def test_everything_else_is_left_to_the_library(data: bytes) -> None:
     assert read_plain(data, LIMITS) is None
+
+
+def test_tokens_are_not_remembered() -> None:
+    heads._known.cache_clear()
+    for token in ("one", "two"):
+        data = PATCH.replace(b"User-Agent", b"AUTHORIZATION: Bearer " + token.encode() + b"\r\nUser-Agent")
+        plain = read_plain(data, LIMITS)
+        assert plain is not None
+        assert plain.headers == {
+            "host": "h",
+            "user-agent": "kubelet",
+            "content-length": "2",
+            "authorization": f"Bearer {token}",
+        }
+    for name in (b"cookie", b"Sec-WebSocket-Protocol", b"authorization: Bearer three\r\nauthorization"):
+        assert read_plain(PATCH.replace(b"User-Agent", name), LIMITS) is None
+    assert heads._known.cache_info().currsize == 1
 
 
 @pytest.mark.parametrize(
