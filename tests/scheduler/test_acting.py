@@ -3,8 +3,14 @@
 import asyncio
 from collections.abc import Sequence
 
+import pytest
+from tests.scheduler.scheduling import account_of_pods, pod
+
+from bireme.aio.clock import RealClock
+from bireme.api.kinds import core
+from bireme.client.events import EventRecorder
 from bireme.client.informer import Key
-from bireme.scheduler.acting import Writers
+from bireme.scheduler.acting import Acting, Writers
 
 POD, OTHER = Key("default", "a"), Key("default", "b")
 
@@ -64,3 +70,18 @@ async def test_joint_writes_of_all_keys_are_one_call_while_another_goes_on():
     assert calls[0] == [0]
     assert sorted(number for call in calls for number in call) == list(range(41))
     assert len(calls) <= 3
+
+
+@pytest.mark.parametrize("how", ["refused", "sent elsewhere"])
+async def test_a_nomination_that_was_written_meanwhile_is_taken_back(how: str):
+    async with account_of_pods() as c:
+        clock, client = RealClock(), c.api.client("system:kube-scheduler")
+        acting = Acting(client, EventRecorder(client, "default-scheduler", clock=clock), clock)
+        before = await c.client.create(pod("p"))
+        await acting.tell_refusal(before, reason="Unschedulable", text="full", nominated="a")
+        assert (await c.client.get(core.Pod, "p", namespace="default")).status.nominated_node_name == "a"
+        if how == "refused":
+            await acting.tell_refusal(before, reason="Unschedulable", text="full", nominated="")
+        else:
+            await acting.clear_nomination(before)
+        assert not (await c.client.get(core.Pod, "p", namespace="default")).status.nominated_node_name

@@ -111,6 +111,60 @@ async def test_room_that_was_made_in_vain_is_given_up() -> None:
         assert await s.placed("modest")
 
 
+async def test_room_is_given_up_when_those_who_were_to_make_it_leave_after_the_group_has_broken_up() -> None:
+    async with scheduling_with_rules() as s:
+        await classes(s)
+        await occupied(s, node("a"), node("b"))
+        await s.cluster.client.create(gang(2))
+        await s.create(member("m1"), member("m2"))
+        await said(s, "False")
+        for name in ("m1", "m2"):
+            await s.settled(name, lambda found: found.status.nominated_node_name)
+        await s.end("m2")
+        await told(s, "m1", 'pod group "gang" has 1 of 2 pods')
+        for name in ("a", "b"):
+            await s.end(f"on-{name}")
+        await s.settled("m1", lambda found: not found.status.nominated_node_name)
+
+
+async def test_room_that_is_given_up_goes_to_whoever_waited_for_it_before() -> None:
+    async with scheduling_with_rules() as s:
+        await classes(s)
+        patient = PriorityClass(metadata=meta.ObjectMeta(name="patient"), value=1000, preemption_policy="Never")
+        await s.cluster.client.create(patient)
+        await occupied(s, node("a"), node("b"))
+        await s.create(pod("before", cpu="4", priority="patient"))
+        await s.refused("before")
+        await s.cluster.client.create(gang(2))
+        await s.create(member("m1"), member("m2"))
+        for name in ("m1", "m2"):
+            await s.settled(name, lambda found: found.status.nominated_node_name)
+        await s.end("m2")
+        await told(s, "m1", 'pod group "gang" has 1 of 2 pods')
+        held = (await s.cluster.client.get(core.Pod, "m1", namespace="default")).status.nominated_node_name
+        await s.end(f"on-{held}")
+        assert await s.placed("before") == held
+
+
+async def test_the_room_of_one_member_is_kept_while_that_of_another_is_being_made() -> None:
+    async with scheduling_with_rules() as s:
+        await classes(s)
+        await occupied(s, node("a"), node("b"))
+        await s.cluster.client.create(gang(2))
+        await s.create(member("m1"), member("m2"))
+        m1, m2 = [
+            (await s.settled(name, lambda found: found.status.nominated_node_name)).status.nominated_node_name
+            for name in ("m1", "m2")
+        ]
+        await s.settled(f"on-{m2}", lambda found: found.metadata.deletion_timestamp)
+        await s.end(f"on-{m1}")
+        for other in ("first", "second"):  # the first may come before the member has had another look
+            await s.create(pod(other, cpu="4", priority="low"))
+            await s.refused(other)
+        await s.end(f"on-{m2}")
+        assert [await s.placed("m1"), await s.placed("m2")] == [m1, m2]
+
+
 async def test_what_others_say_of_a_group_is_left_alone() -> None:
     async with scheduling_with_rules() as s:
         await classes(s)

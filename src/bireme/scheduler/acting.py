@@ -156,7 +156,11 @@ class Acting:
         self._events.event(pod, "Normal", "Scheduled", text)
 
     async def tell_refusal(self, pod: core.Pod, *, reason: str, text: str, nominated: str | None = None) -> None:
-        """Say why the pod has no node, where that is news. `nominated` is the node that is being made free for it."""
+        """Say why the pod has no node, where that is news.
+
+        `nominated` is the node that is being made free for it; "" when none is any more, which is written whatever
+        the pod says: that one was may have been written since it was read.
+        """
         status: dict[str, Any] = {}
         old = next((each for each in pod.status.conditions if each.type == SCHEDULED), None)
         if old is None or (old.status, old.reason, old.message) != ("False", reason, text):
@@ -165,15 +169,15 @@ class Acting:
             if changed:
                 condition["lastTransitionTime"] = rfc3339(self._clock.now())
             status["conditions"] = [condition]
-        if nominated is not None and nominated != pod.status.nominated_node_name:
+        if nominated == "" or (nominated and nominated != pod.status.nominated_node_name):
             status["nominatedNodeName"] = nominated or None
         if status:
             await self._patch_status(pod, status)
 
     async def clear_nomination(self, pod: core.Pod) -> None:
-        """The pod is not to go to the node any more that was being made free for it."""
-        if pod.status.nominated_node_name:
-            await self._patch_status(pod, {"nominatedNodeName": None})
+        """The pod is not to go to the node any more that was being made free for it. Written whatever the pod says:
+        that it was to may have been written since it was read."""
+        await self._patch_status(pod, {"nominatedNodeName": None})
 
     async def evict(self, victim: core.Pod, *, by: core.Pod, node: str) -> None:
         """Let the victim end, in its own time; its condition says why. Raises ApiError."""

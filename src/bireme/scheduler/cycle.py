@@ -13,6 +13,7 @@ from bireme.scheduler.configuration import Settings
 from bireme.scheduler.explanation import Explanation, message
 from bireme.scheduler.interface import (
     NOTHING,
+    ROOM,
     Choosing,
     Cold,
     Lack,
@@ -159,8 +160,9 @@ class Cycle:
             text += f" preemption: {message(count, [(NOT_HELPFUL, count)])}"
         twins = Twins(template, self.world.ranks.priority(pod), preempts=False, only=pod.metadata.uid)
         held = stop.gives_up and not stop.moves and bool(self.nominated.node_of(pod.metadata.uid))
-        gives_up = held and not self.preempting.objection(pod)  # those who are leaving may still make the room
-        return Refused(text, stop.lack, twins, gives_up=gives_up, moves=stop.moves)
+        waits = held and bool(self.preempting.objection(pod))  # those who are leaving may still make the room
+        lack = stop.lack | ROOM if waits else stop.lack  # and when they have left, it may be given up
+        return Refused(text, lack, twins, gives_up=held and not waits, moves=stop.moves)
 
     def _refused(self, pod: core.Pod, template: Template, said: Sequence[Said], masks: Sequence[Mask]) -> Refused:
         """The last answer, if this pod is a twin of the last that was refused and nothing has changed since."""

@@ -13,7 +13,7 @@ from bireme.api.kinds.scheduling_v1alpha3 import PodGroup
 from bireme.client.informer import key_of
 from bireme.scheduler.caches import Caches
 from bireme.scheduler.cycle import Cycle
-from bireme.scheduler.groups_kinds import INDEX, GroupKey
+from bireme.scheduler.groups_kinds import INDEX, GroupKey, group_of
 from bireme.scheduler.interface import NOTHING, Lack
 from bireme.scheduler.queue import SchedulingQueue, State
 from bireme.scheduler.twins import Changes, helped
@@ -88,6 +88,17 @@ class Following:
         with self.unheard():
             self._world.displace(uid)
 
+    def forgo(self, pod: core.Pod) -> bool:
+        """No room is being made for the pod any more, which may help others. Gives whether some was."""
+        nominated, uid = self._cycle.nominated, pod.metadata.uid
+        if not nominated.node_of(uid):
+            return False
+        nominated.remove(uid)
+        if group_of(pod) is not None:
+            self._changes.lack |= Lack.GROUP  # the others of its group may be waiting for as little
+        self._released()
+        return True
+
     def _pod_changed(self, old: core.Pod | None, new: core.Pod | None) -> None:
         if old is not None and (new is None or new.metadata.uid != old.metadata.uid):
             self._gone(old)
@@ -152,11 +163,9 @@ class Following:
 
     def _unqueue(self, pod: core.Pod) -> None:
         """The pod does not wait any more; what was meant for it may help another."""
-        waiting, nominated = self._queue.remove(key_of(pod)), self._cycle.nominated
-        was_to_come = bool(nominated.node_of(pod.metadata.uid))
-        nominated.remove(pod.metadata.uid)
+        waiting = self._queue.remove(key_of(pod))
         woken = waiting is not None and waiting.attempts and waiting.state is not State.PARKED
-        if was_to_come or woken:
+        if not self.forgo(pod) and woken:
             self._released()
 
     def _released(self) -> None:

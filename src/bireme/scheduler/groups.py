@@ -33,8 +33,8 @@ AT_ONCE_S = 10.0
 
 Trial = Callable[[Sequence[core.Pod], int, Mask | None], bool]
 """Whether so many of these pods could be placed now beside what is there, on these nodes; nothing stays placed."""
-MakeRoom = Callable[[Sequence[core.Pod], int, Mask | None], tuple[Move, ...]]
-"""Who would have to leave so that they could be."""
+MakeRoom = Callable[[Sequence[core.Pod], int, Mask | None], tuple[Move, ...] | None]
+"""Who would have to leave so that they could be; None while those are leaving who were to."""
 
 
 @dataclass(slots=True)
@@ -92,7 +92,7 @@ class PodGroups:
         told: Callable[[Lack, Helps], None] = lambda lack, helps: None,
     ) -> None:
         self._pods, self._clock, self._nodes, self._state, self._told = pods, clock, nodes, state, told
-        self._no_room: dict[GroupKey, Hashable] = {}
+        self._no_room: dict[GroupKey, tuple[Hashable, bool]] = {}
         self._sorted: dict[GroupKey, Members] = {}
         self.caches = PodGroupCaches(client, clock=clock, told=lambda: told(Lack.GROUP, anybody))
         self.trial: Trial | None = None
@@ -234,22 +234,24 @@ class PodGroups:
         if gang.topology:
             reason += f" in one {gang.topology}"
         message = f"0/{len(self._nodes.everyone())} nodes are available: {reason}."
-        if self._no_room.get(key) == state and state[0] is not None:
-            return Stop(message, ANYTHING, gives_up=True)
-        self._no_room.pop(key, None)
+        known, gives_up = self._no_room.pop(key, (None, True))
+        if known == state and state[0] is not None:
+            self._no_room[key] = (state, gives_up)
+            return Stop(message, ANYTHING, gives_up=gives_up)
         domains = self._domains.open(key, gang, self._places(key))
         for domain, within in domains:
             if self.trial(waiting, wanted, within):
                 self._domains.choose(key, domain)
                 return None
-        moves: tuple[Move, ...] = ()
+        moves: tuple[Move, ...] | None = ()
         for _, within in domains if self.make_room is not None else ():
             assert self.make_room is not None
-            if moves := self.make_room(waiting, wanted, within):
+            if (moves := self.make_room(waiting, wanted, within)) != ():
                 break
-        self._no_room[key] = (self._state(), len(waiting), wanted)
+        gives_up = moves is not None
+        self._no_room[key] = ((self._state(), len(waiting), wanted), gives_up)
         self.status.say(key, message)
-        return Stop(message, ANYTHING, moves, gives_up=True)
+        return Stop(message, ANYTHING, moves or (), gives_up=gives_up)
 
     def _end(self, round: Round, failure: str = "") -> None:
         round.failure = failure

@@ -42,6 +42,8 @@ def anybody(pod: core.Pod) -> bool:
 
 
 NOTHING = Lack(0)
+ROOM = Lack.AMOUNTS | Lack.PORTS | Lack.PODS
+"""What a pod that leaves its node gives back."""
 ANYTHING = ~Lack(0)
 
 

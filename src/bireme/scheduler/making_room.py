@@ -53,15 +53,18 @@ class MakingRoom:
 
     def plan(
         self, pods: Sequence[core.Pod], wanted: int, *, but: Rule, within: Mask | None = None
-    ) -> tuple[Move, ...]:
-        """Where `wanted` of the pods would go, and who would have to leave for each; nothing where that can't be.
+    ) -> tuple[Move, ...] | None:
+        """Where `wanted` of the pods would go, and who would have to leave for each; nothing where that can't be,
+        None while those are leaving who were to for one of them.
 
         `but` is the rule that asks, `within` the nodes that it leaves. Raises Cold.
         """
         cycle = self._cycle
         ours = [pod for pod in pods if pod.spec.scheduler_name in cycle.names]
-        if len(ours) < wanted or not all(map(cycle.may_preempt, ours)) or any(map(cycle.preempting.objection, ours)):
+        if len(ours) < wanted or not all(map(cycle.may_preempt, ours)):
             return ()
+        if any(map(cycle.preempting.objection, ours)):
+            return None
         if cycle.preempting.is_cold(max(cycle.world.ranks.priority(pod) for pod in ours)):
             raise Cold(cycle.preempting.warm())
         attempt = _Attempt(frozenset(pod.metadata.uid for pod in pods), but, within)

@@ -96,7 +96,7 @@ class Rules:
             with self._quietly():
                 return scheduler.together.could_place(pods, wanted, but=self.groups, within=within)
 
-        def make_room(pods: Sequence[core.Pod], wanted: int, within: Mask | None) -> tuple[Move, ...]:
+        def make_room(pods: Sequence[core.Pod], wanted: int, within: Mask | None) -> tuple[Move, ...] | None:
             with self._quietly():
                 return scheduler.making_room.plan(pods, wanted, but=self.groups, within=within)
 

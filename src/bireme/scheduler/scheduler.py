@@ -253,8 +253,8 @@ class Scheduler:
         if refused.choice is not None:
             nominated = await self._preempt(pod, refused.choice)
         elif refused.gives_up:
-            self._nominated.remove(pod.metadata.uid)
-            nominated = ""
+            held = self._following.forgo(pod)
+            nominated = "" if held or pod.status.nominated_node_name else None
         self._events.event(pod, "Warning", "FailedScheduling", refused.text)
         if refused.twins is not None and not refused.twins.only:
             self._adviser.tell(pod, refused.text)

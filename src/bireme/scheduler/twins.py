@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bireme.scheduler.explanation import refusal_if
-from bireme.scheduler.interface import NOTHING, Lack
+from bireme.scheduler.interface import NOTHING, ROOM, Lack
 from bireme.scheduler.nominated import Nominated, amounts_decide
 from bireme.scheduler.placed import LabelSet, Placed
 from bireme.scheduler.queue import ALL, Waiting
@@ -51,7 +51,7 @@ class Changes:
     def node_changed(self, row: int) -> None:
         """A node came or is another now."""
         self.rows.add(row)
-        self.lack |= Lack.NODE | Lack.AMOUNTS | Lack.PORTS | Lack.PODS
+        self.lack |= Lack.NODE | ROOM
 
     def domains_changed(self) -> None:
         """A node left, or namespaces have other labels: which pods are near which may have changed."""
@@ -68,7 +68,7 @@ class Changes:
             self.rows.add(pod.row)
         self.labels.add(pod.labels)
         self.repelling.update(held.bond for held in pod.held if held.side is Side.REPELS)
-        self.lack |= Lack.AMOUNTS | Lack.PORTS | Lack.PODS
+        self.lack |= ROOM
 
     def offer_ended(self) -> None:
         """What was offered is free again, on a node that is not told."""
@@ -91,12 +91,23 @@ def _helped(waiting: Waiting, changes: Changes, world: World, nominated: Nominat
         return ALL
     if waiting.lack & Lack.PODS and _pods_matter(twins.template, changes, world):
         return ALL
+    if twins.only and _was_made_room(twins, changes, world, nominated):
+        return ALL
     rows: Iterable[int] = changes.rows
     if changes.released or len(changes.rows) > MANY:
         if twins.template.best() is not None:
             return ALL
         rows = changes.rows if twins.preempts else ()
     return sum(copies(twins, row, world, nominated) for row in rows)
+
+
+def _was_made_room(twins: Twins, changes: Changes, world: World, nominated: Nominated) -> bool:
+    """Whether the last of those has left who had to for this one pod. Whoever has the room now, its wait is over."""
+    node = nominated.node_of(twins.only)
+    row = world.nodes.row(node) if node else -1
+    return row in changes.rows and not any(
+        each.leaving and each.priority < twins.priority for each in world.on_row(row)
+    )
 
 
 def _pods_matter(template: Template, changes: Changes, world: World) -> bool:
