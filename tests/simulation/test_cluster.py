@@ -68,6 +68,22 @@ async def test_pods_are_placed_run_end_and_are_deleted() -> None:
         await until(gone)
 
 
+async def test_a_pod_that_was_there_before_its_node_runs_once_that_comes() -> None:
+    async with one_node() as cluster:
+        await cluster.admin.create(pod("early", node="hollow-1"))
+        await cluster.admin.create(pod("p", node="hollow-0"))
+
+        async def runs() -> bool:
+            return await phase_of(cluster, "p") == "Running"
+
+        async def early_runs() -> bool:
+            return await phase_of(cluster, "early") == "Running"
+
+        await until(runs)  # by now it was heard of the other, and its node is not there
+        await cluster.nodes.add(1, Shape())
+        await until(early_runs)
+
+
 async def test_one_that_is_held_back_shows_how_it_ended() -> None:
     async with one_node() as cluster:
         await cluster.admin.create(pod("p", finalizers=("example.com/held",)))

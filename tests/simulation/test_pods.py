@@ -35,7 +35,7 @@ class Node:
     def get(self, name: str) -> HollowNode:
         return cast("HollowNode", self)
 
-    def on_revival(self, told: Any) -> None:
+    def on_voice(self, told: Any) -> None:
         """Nobody dies here."""
 
 
@@ -111,4 +111,21 @@ async def test_a_pod_waits_for_an_address_until_another_has_ended() -> None:
     assert phases() == ["Pending", "Running", "Running"]
     await clock.advance(100)  # the node has two addresses
     assert phases() == ["Running", "Succeeded", "Succeeded"]
+    playing.cancel()
+
+
+async def test_a_new_pod_does_not_get_the_address_of_one_that_runs_from_before() -> None:
+    clock = VirtualClock()
+    pods = Pods(clock, iter(()))
+    old = placed("old")
+    began = core.ContainerState(running=core.ContainerStateRunning(started_at="2026-01-01T00:00:00Z"))
+    old.status.phase, old.status.pod_ip = "Running", "192.0.2.1"
+    old.status.container_statuses = [core.ContainerStatus(name="c", ready=True, state=began)]
+    pods.cache.have([placed("new"), old])
+    playing = asyncio.get_running_loop().create_task(pods.play())
+    await clock.advance(1)
+    assert {uid: life.address for uid, life in pods._lives.items()} == {
+        "uid-new": "192.0.2.2",
+        "uid-old": "192.0.2.1",
+    }
     playing.cancel()

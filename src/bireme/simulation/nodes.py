@@ -81,7 +81,7 @@ class HollowNodes:
         self._number = 0
         self.cache = Informer(client, core.Node, clock=clock, labels=f"{MARK}=true")
         self.cache.on_change(self._look)
-        self._revived: list[Callable[[str], None]] = []
+        self._with_voice: list[Callable[[str], None]] = []
         self._ready: set[str] = set()
         # Whose status is doubted or old, or whose lease is not there.
         self._untold: WorkQueue[str] = WorkQueue(clock, backoff=BUSY)
@@ -157,14 +157,13 @@ class HollowNodes:
             kept = [msgspec.to_builtins(taint) for taint in made.spec.taints if taint.key != NOT_READY]
             await self._client.patch(core.Node, node.name, {"spec": {"taints": kept or None}})
         self._registered[node.name] = None
+        self._tell_voice(node.name)
 
     async def _take_up(self, node: HollowNode) -> core.Node | None:
         """The node as it was left by an earlier life of ours, told to be well; None if there is none."""
         known = self.cache.get(Key("", node.name))
-        if known is None:
-            return None
         try:
-            return await self._post(node, known)
+            return await self._post(node, known) if known is not None else None
         except NotFound:
             return None
 
@@ -204,12 +203,15 @@ class HollowNodes:
         self._revived_now[name] = None
         self._hurry.set()
         self._untold.add(name)
-        for handler in self._revived:
-            handler(name)
+        self._tell_voice(name)
 
-    def on_revival(self, handler: Callable[[str], None]) -> None:
-        """Call `handler` with the name of each node that speaks again."""
-        self._revived.append(handler)
+    def on_voice(self, handler: Callable[[str], None]) -> None:
+        """Call `handler` with the name of each node that comes, or speaks again."""
+        self._with_voice.append(handler)
+
+    def _tell_voice(self, name: str) -> None:
+        for handler in self._with_voice:
+            handler(name)
 
     def _look(self, old: core.Node | None, new: core.Node | None) -> None:
         name = (new or old).metadata.name  # type: ignore[union-attr]

@@ -75,7 +75,7 @@ class HollowPods:
             indexes={"node": lambda pod: (pod.spec.node_name,)},
         )
         self.cache.on_change(self._look)
-        nodes.on_revival(self._resume)
+        nodes.on_voice(self._resume)
 
     def _look(self, old: core.Pod | None, new: core.Pod | None) -> None:
         if new is not None and self._nodes.get(new.spec.node_name) is not None:
@@ -85,7 +85,7 @@ class HollowPods:
             self._let_go(old)
 
     def _resume(self, node: str) -> None:
-        """A node speaks again: what happened to its pods meanwhile is still to be done."""
+        """A node comes, or speaks again: what happened to its pods before is still to be done."""
         for pod in self.cache.by_index("node", node):
             self._queue.add(key_of(pod))
 
@@ -222,12 +222,20 @@ class HollowPods:
         network = (node.spec.pod_cidr if node is not None else "") or SPARE_RANGE
         pool = self._pools.get(network)
         if pool is None:
-            pool = self._pools[network] = Pool(network)
+            pool = self._pools[network] = self._new_pool(network, pod.spec.node_name)
         if wanted:
             pool.keep(wanted)
         address = wanted or pool.take()
         self._networks[pod.metadata.uid] = network
         return address
+
+    def _new_pool(self, network: str, node: str) -> Pool:
+        """The addresses of a network, without those that pods have from an earlier life of this process."""
+        pool = Pool(network)
+        for pod in self.cache.items() if network == SPARE_RANGE else self.cache.by_index("node", node):
+            if pod.status.pod_ip and pod.status.phase not in TERMINAL and not pod.spec.host_network:
+                pool.keep(pod.status.pod_ip)
+        return pool
 
     def _free(self, uid: str) -> None:
         """Give the pod's address back, if it has one still."""
