@@ -49,8 +49,8 @@ def test_indexes_are_spelled_and_read(numbers: set[int]) -> None:
     assert indexes.parse(indexes.spelled(numbers)) == numbers
 
 
-def test_runs_of_indexes_are_short() -> None:
-    assert indexes.spelled({5, 0, 1, 2, 7, 8}) == "0-2,5,7-8"
+def test_runs_of_three_indexes_and_more_are_short() -> None:
+    assert indexes.spelled({5, 0, 1, 2, 7, 8}) == "0-2,5,7,8"
 
 
 def test_a_pod_is_first_written_down_then_counted() -> None:
