@@ -73,6 +73,13 @@ def test_a_pod_on_its_way_out_is_a_failure_unless_one_waits_for_it() -> None:
     assert (waits.uncounted_failed, waits.terminating) == ([], [leaving])
 
 
+def test_a_pod_that_was_just_deleted_stays_uncounted_until_its_end_is_seen() -> None:
+    leaving = pod("a")
+    noted = batch.JobStatus(uncounted_terminated_pods=batch.UncountedTerminatedPods(failed=["uid-a"]))
+    found = job_tally.tally(job(noted), [], hidden=[leaving])
+    assert (found.failed, found.uncounted_failed, found.active, found.release) == (0, ["uid-a"], [], [])
+
+
 def test_what_runs_when_a_job_is_lost_failed() -> None:
     runs = pod("a")
     assert job_tally.tally(job(), [runs]).uncounted_failed == []
@@ -283,6 +290,25 @@ async def test_pods_of_a_deleted_job_go_with_it() -> None:
             return not await there.pods()
 
         await there.until(nobody)
+
+
+async def test_a_pod_is_counted_again_once_it_is_adopted_and_not_once_it_is_released() -> None:
+    async with story() as there:
+        await there.client.create(made())
+        (item,) = await running(there, 1)
+
+        async def change(patch: dict[str, Any], *, owned: bool) -> None:
+            await there.client.patch(core.Pod, item.metadata.name, {"metadata": patch}, namespace="default")
+
+            async def followed() -> bool:
+                found = await there.client.get(core.Pod, item.metadata.name, namespace="default")
+                return bool(found.metadata.owner_references) == job_tally.is_tracked(found) == owned
+
+            await there.until(followed)
+
+        await change({"ownerReferences": None, "finalizers": None}, owned=True)
+        await change({"labels": {"batch.kubernetes.io/controller-uid": "another"}}, owned=False)
+        await running(there, 2)
 
 
 async def test_an_ended_job_goes_when_its_time_is_up() -> None:

@@ -1,7 +1,10 @@
 from collections.abc import Callable
+from typing import Any
 
+import pytest
 from controller_objects import pod
 
+from bireme.api.errors import NotFound
 from bireme.api.kinds import core
 from bireme.client.informer import Key, key_of
 from bireme.controllers.own_writes import OwnWrites
@@ -79,3 +82,33 @@ def test_what_never_comes_back_can_be_looked_up_and_forgotten() -> None:
     (late,) = own.overdue("rs", before=2.0)
     own.forget(late)
     assert own.laid_over("rs", []) == []
+
+
+@pytest.mark.parametrize(("there", "waits"), [(None, False), ("another", False), ("", True)])
+async def test_what_is_overdue_is_looked_up(there: str | None, waits: bool) -> None:
+    class Server:
+        async def get(self, kind: type[Any], name: str, *, namespace: str) -> core.Pod:
+            if there is None:
+                raise NotFound("gone")
+            found = pod(name)
+            found.metadata.uid = there or found.metadata.uid
+            return found
+
+    own = OwnWrites[core.Pod](Cache())  # type: ignore[arg-type]
+    own.made("rs", pod("a"), at=1.0)
+    await own.look_up(Server(), "rs", before=1.0)  # type: ignore[arg-type]
+    assert own.waits("rs")
+    await own.look_up(Server(), "rs", before=2.0)  # type: ignore[arg-type]
+    assert own.waits("rs") == waits
+
+
+def test_what_was_deleted_and_shows_still_is_told() -> None:
+    cache = Cache()
+    own = OwnWrites[core.Pod](cache)  # type: ignore[arg-type]
+    cache.see(pod("a"))
+    own.made("rs", pod("b"), at=1.0)
+    own.deleted(pod("a"))
+    own.deleted(pod("b"))
+    assert [item.metadata.name for item in own.hidden("rs", cache.objects.values())] == ["a", "b"]
+    cache.see(pod("a", going=True))
+    assert own.hidden("rs", [*cache.objects.values(), pod("c")]) == [pod("b")]

@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 from controller_objects import ago, deployment, pod, replica_set
 
@@ -51,3 +52,16 @@ def test_adoption_and_release_undo_each_other() -> None:
     assert released.patch == {"metadata": {"ownerReferences": None}}
     assert adopted.exact
     assert released.exact
+
+
+def test_what_was_and_is_of_another_kind_of_owner_is_told_at_a_glance() -> None:
+    theirs = pod(owner=replica_set("rs", 1))
+    later = msgspec.structs.replace(theirs)
+    freed = pod()
+    assert ownership.is_anothers(None, theirs, kind="Job")
+    assert ownership.is_anothers(theirs, later, kind="Job")
+    assert ownership.is_anothers(later, None, kind="Job")
+    assert not ownership.is_anothers(theirs, later, kind="ReplicaSet")
+    assert not ownership.is_anothers(theirs, freed, kind="Job")
+    assert not ownership.is_anothers(freed, theirs, kind="Job")
+    assert not ownership.is_anothers(None, freed, kind="Job")

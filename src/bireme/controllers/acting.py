@@ -55,6 +55,15 @@ async def carry_out(client: Client, change: Change) -> Object | None:
             return None
 
 
+async def still_there(client: Client, owner: Object) -> bool:
+    """Ask the server, so that a cache that lags does not adopt for an owner that is gone."""
+    try:
+        fresh = await client.get(type(owner), owner.metadata.name, namespace=owner.metadata.namespace)
+    except NotFound:
+        return False
+    return fresh.metadata.uid == owner.metadata.uid and not fresh.metadata.deletion_timestamp
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[R]):
     """What was done of a batch: results in no fixed order, how many failed, the first error."""

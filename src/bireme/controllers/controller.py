@@ -181,6 +181,11 @@ class Controller(ABC):
         else:
             self._rests.pop(key, None)
 
+    @property
+    def unseen_since(self) -> float:
+        """What was made before then (monotonic) should have been seen by now."""
+        return self.clock.monotonic() - self.settings.unseen_s
+
     async def carry_out(self, wanted: Iterable[Change]) -> None:
         """Do the changes in their order; stops at the first that fails."""
         for change in wanted:

@@ -15,7 +15,7 @@ from bireme.api.kinds import apps, core
 from bireme.api.selectors import LabelSelector
 from bireme.client.informer import Key, key_of
 from bireme.controllers import acting, changes, daemon_plan, histories, ownership, pods, replicas
-from bireme.controllers.controller import Context, Watch, owner_key
+from bireme.controllers.controller import Context, Watch, owner_keys
 from bireme.controllers.informers import Informers
 from bireme.controllers.own_writes import OwnWrites
 from bireme.controllers.selecting import SELECTS, filed_selector, may_select
@@ -31,7 +31,9 @@ FAILED_AGAIN_MOST_S = 900.0
 
 def would_adopt(cache: Informers, old: core.Pod | None, new: core.Pod | None) -> Iterable[Key]:
     """DaemonSets to look at after a change of a pod: its controller, or those that would adopt it."""
-    keys = {key for pod in (old, new) if pod is not None and (key := owner_key(pod, apps.DaemonSet))}
+    if ownership.is_anothers(old, new, kind="DaemonSet"):
+        return ()
+    keys = owner_keys(apps.DaemonSet, old, new)
     if new is not None and ownership.controller_of(new) is None:
         for daemons in may_select(cache, apps.DaemonSet, new):
             if LabelSelector.from_struct(daemons.spec.selector).matches(new.metadata.labels):
@@ -81,6 +83,7 @@ class DaemonSetController(KeepsHistory[apps.DaemonSet]):
             return None
         nodes = self.cache.items(core.Node)
         self.rest(key, len(nodes) * REST_PER_NODE_S if len(nodes) >= REST_FROM else 0)
+        await self._own.look_up(self.client, daemons.metadata.uid, before=self.unseen_since)
         owned = self._own.laid_over(daemons.metadata.uid, await self.claim(daemons, core.Pod))
         view = self._view(daemons, owned, there)
         if daemons.metadata.deletion_timestamp:

@@ -1,7 +1,8 @@
 """Run each Job's pods until as many succeeded as it wants, or too many failed.
 
 Reads Jobs and the Pods they own; creates, adopts, releases and deletes Pods; writes the status of Jobs. What is
-counted is in `job_tally`, when a Job ends and how many pods it has in `job_plan`, its policies in `job_policies`.
+counted is in `job_tally`, when a Job ends and how many pods it has in `job_plan`, what pods look like in `job_pods`,
+its policies in `job_policies`.
 """
 
 import functools
@@ -15,8 +16,9 @@ from bireme.api.kinds import batch, core
 from bireme.api.selectors import LabelSelector
 from bireme.api.times import rfc3339
 from bireme.client.informer import Key
-from bireme.controllers import acting, changes, indexes, job_plan, job_tally, ownership, pods, replicas
-from bireme.controllers.controller import Context, Controller, Watch, owner_key
+from bireme.client.parts import METADATA
+from bireme.controllers import acting, changes, indexes, job_plan, job_pods, job_tally, ownership, pods, replicas
+from bireme.controllers.controller import Context, Controller, Watch, owner_keys
 from bireme.controllers.informers import Informers
 from bireme.controllers.own_writes import OwnWrites
 
@@ -37,16 +39,14 @@ def _tracked(pod: core.Pod) -> Iterable[str]:
 
 def _jobs_of(cache: Informers, old: core.Pod | None, new: core.Pod | None) -> Iterable[Key]:
     """Jobs to look at after a change of a pod: its owner, and the one that it waits to be counted by."""
+    if ownership.is_anothers(old, new, kind="Job"):
+        return ()
+    keys = owner_keys(batch.Job, old, new)
     for pod in (old, new):
-        if pod is None:
-            continue
-        key = owner_key(pod, batch.Job)
-        if key is not None:
-            yield key
-        elif job_tally.is_tracked(pod) or ownership.controller_of(pod) is None:
-            name = pod.metadata.labels.get(NAME_LABEL)
-            if name:
-                yield Key(pod.metadata.namespace, name)
+        name = pod.metadata.labels.get(NAME_LABEL) if pod is not None else None
+        if pod is not None and name and (job_tally.is_tracked(pod) or ownership.controller_of(pod) is None):
+            keys.add(Key(pod.metadata.namespace, name))
+    return keys
 
 
 class JobController(Controller):
@@ -56,7 +56,7 @@ class JobController(Controller):
     watches = Watch(batch.Job), Watch(core.Pod, keys=_jobs_of)
 
     def __init__(self, context: Context) -> None:
-        context.informers.index(core.Pod, TRACKED, _tracked)
+        context.informers.index(core.Pod, TRACKED, _tracked, reads=METADATA)
         super().__init__(context)
         self._own = OwnWrites(self.cache.of(core.Pod))
         self._replaced: dict[str, str] = {}
@@ -65,28 +65,32 @@ class JobController(Controller):
         job = self.cache.get(batch.Job, key)
         if job is None or job.spec.managed_by not in ("", OURS):
             self.rest(key, 0)
-            await self._let_go(key, job)
+            if job is None:
+                await self._let_go(key)
             return None
         uid = job.metadata.uid
         if self._replaced.get(uid) == job.metadata.resource_version:
             return None  # what was written since has not come back; it wakes us
-        owned = await self._claim(job)
+        await self._own.look_up(self.client, uid, before=self.unseen_since)
+        await self._let_go(key, job)
+        claimed = await self._claim(job)
+        owned = self._own.laid_over(uid, claimed)
         self.rest(key, len(owned) * REST_PER_POD_S if len(owned) >= REST_FROM else 0)
         if job_plan.ended(job) is not None:
             self._replaced.pop(uid, None)
             await self._delete(job, [pod for pod in owned if pods.is_active(pod)])
             await self._release([pod for pod in owned if job_tally.is_tracked(pod)])
             return None
-        return await self._advance(job, owned)
+        return await self._advance(job, owned, self._own.hidden(uid, claimed))
 
-    async def _advance(self, job: batch.Job, owned: list[core.Pod]) -> timedelta | None:
+    async def _advance(self, job: batch.Job, owned: list[core.Pod], hidden: Sequence[core.Pod]) -> timedelta | None:
         now = self.clock.now()
-        found = job_tally.tally(job, owned)
+        found = job_tally.tally(job, owned, hidden=hidden)
         end = job_plan.verdict(job, found, now=now)
         again, refused = None, None
         if end is not None:
             if end.type == job_plan.FAILING:
-                found = job_tally.tally(job, owned, lost=True)
+                found = job_tally.tally(job, owned, hidden=hidden, lost=True)
             await self._delete(job, found.active, uncounted=end.type == job_plan.SUCCEEDING)
         elif not job.metadata.deletion_timestamp:
             try:
@@ -97,21 +101,21 @@ class JobController(Controller):
         await self._release(found.release)
         if refused is not None:
             raise refused
-        if self._own.waits(job.metadata.uid):
-            again = timedelta(seconds=self.settings.unseen_s)
         deadline = job_plan.deadline_of(job)
-        waits = [item for item in (again, deadline - now if deadline is not None else None) if item is not None]
-        return min(waits, default=None)
+        unseen = timedelta(seconds=self.settings.unseen_s) if self._own.waits(job.metadata.uid) else None
+        waits = (again, unseen, deadline - now if deadline is not None else None)
+        return min((item for item in waits if item is not None), default=None)
 
     async def _claim(self, job: batch.Job) -> list[core.Pod]:
         selector = LabelSelector.from_struct(job.spec.selector)
         claims = ownership.claim(job, selector, self.cache.candidates(core.Pod, owner=job))
+        adopted = claims.adopt if claims.adopt and await acting.still_there(self.client, job) else []
         for change in (
-            *(ownership.release(pod, job) for pod in claims.release),
-            *(ownership.adoption(pod, job) for pod in claims.adopt),
+            *(job_pods.release(pod, job) for pod in claims.release),
+            *(job_pods.adoption(pod, job) for pod in adopted),
         ):
             await self._quietly(change)
-        return self._own.laid_over(job.metadata.uid, [*claims.owned, *claims.adopt])
+        return [*claims.owned, *adopted]
 
     async def _quietly(self, change: changes.Change) -> None:
         """Change a pod that may be gone by now."""
@@ -120,21 +124,21 @@ class JobController(Controller):
         except NotFound:
             pass
 
-    async def _let_go(self, key: Key, job: batch.Job | None) -> None:
-        """Pods of a Job that is gone wait to be counted by nobody."""
-        if job is None:
-            waiting = self.cache.find(core.Pod, TRACKED, f"{key.namespace}/{key.name}")
-            await self._release(waiting)
+    async def _let_go(self, key: Key, job: batch.Job | None = None) -> None:
+        """Pods of a Job that is gone are counted by nobody, even where another Job has its name."""
+        waiting = self.cache.find(core.Pod, TRACKED, f"{key.namespace}/{key.name}")
+        await self._release([pod for pod in waiting if job_pods.is_lost(pod, job)])
 
-    async def _release(self, counted: Sequence[core.Pod]) -> None:
-        """Take the finalizer off pods that are counted for good."""
-        outcome = await acting.in_batches(counted, self._untrack, first=AT_ONCE, limit=AT_ONCE)
+    async def _release(self, counted: Iterable[core.Pod]) -> None:
+        """Take the finalizer off pods that are counted for good. Those just deleted wake us when they are seen."""
+        seen = [pod for pod in counted if not self._own.is_hidden(pod)]
+        outcome = await acting.in_batches(seen, self._untrack, first=AT_ONCE, limit=AT_ONCE)
         if outcome.error is not None:
             raise outcome.error
 
     async def _untrack(self, pod: core.Pod) -> None:
-        kept = [item for item in pod.metadata.finalizers if item != job_tally.TRACKING]
-        await self._quietly(changes.Merge(pod, {"metadata": {"finalizers": kept or None}}, exact=True))
+        finalizers = job_pods.untracked(pod) or None
+        await self._quietly(changes.Merge(pod, {"metadata": {"finalizers": finalizers}}, exact=True))
 
     async def _manage(
         self, job: batch.Job, found: job_tally.Tally, owned: list[core.Pod], now: datetime
@@ -155,7 +159,7 @@ class JobController(Controller):
         at = job_plan.not_before(owned)
         if at is not None and at > now:
             return at - now
-        await self._make(job, [self._pod(job)] * number)
+        await self._make(job, [job_pods.pod(job)] * number)
         return None
 
     async def _make_indexed(
@@ -173,24 +177,11 @@ class JobController(Controller):
             if at is not None and at > now:
                 waits.append(at - now)
             else:
-                ready.append(self._pod(job, index, before))
+                ready.append(job_pods.pod(job, index, before))
             if len(ready) + len(waits) == number:
                 break
         await self._make(job, ready)
         return min(waits, default=None)
-
-    def _pod(self, job: batch.Job, index: int | None = None, before: Iterable[core.Pod] = ()) -> core.Pod:
-        metadata = job.metadata
-        name = metadata.name if index is None else f"{metadata.name}-{index}"
-        pod = replicas.pod_from(job.spec.template, owner_name=name, namespace=metadata.namespace)
-        pod.metadata.finalizers = [*pod.metadata.finalizers, job_tally.TRACKING]
-        pod.metadata.owner_references = [ownership.reference_to(job)]
-        if index is not None:
-            _number(pod, index, name)
-            if job.spec.backoff_limit_per_index is not None:
-                failures = max((job_tally.index_failures(item) + 1 for item in before), default=0)
-                pod.metadata.annotations[job_tally.INDEX_FAILURES] = str(failures)
-        return pod
 
     async def _make(self, job: batch.Job, wanted: Sequence[core.Pod]) -> None:
         made = await acting.in_batches(wanted, functools.partial(self._create, job), limit=AT_ONCE)
@@ -285,27 +276,3 @@ def _say(status: batch.JobStatus, type: str, said: str, reason: str, message: st
         type=type, status=said, reason=reason, message=message, last_probe_time=stamp, last_transition_time=stamp
     )
     status.conditions = [*(item for item in status.conditions if item.type != type), made]
-
-
-def _number(pod: core.Pod, index: int, hostname: str) -> None:
-    """Tell the pod and its containers which completion they work at."""
-    mark = {job_tally.INDEX: str(index)}
-    pod.metadata.annotations = pod.metadata.annotations | mark
-    pod.metadata.labels = pod.metadata.labels | mark
-    source = core.ObjectFieldSelector(field_path=f"metadata.labels['{job_tally.INDEX}']")
-    variable = core.EnvVar(name="JOB_COMPLETION_INDEX", value_from=core.EnvVarSource(field_ref=source))
-
-    def numbered(containers: list[core.Container]) -> list[core.Container]:
-        return [
-            container
-            if any(item.name == variable.name for item in container.env)
-            else msgspec.structs.replace(container, env=[*container.env, variable])
-            for container in containers
-        ]
-
-    pod.spec = msgspec.structs.replace(
-        pod.spec,
-        hostname=hostname,
-        containers=numbered(pod.spec.containers),
-        init_containers=numbered(pod.spec.init_containers),
-    )

@@ -67,9 +67,12 @@ def has_failed(job: batch.Job, pod: core.Pod) -> bool:
     return not waits and bool(pod.metadata.deletion_timestamp) and pod.status.phase != "Succeeded"
 
 
-def tally(job: batch.Job, owned: Sequence[core.Pod], *, lost: bool = False) -> Tally:
-    """Count the Job's pods. Where the Job is `lost`, what runs still counts as failed."""
-    found = _carried_over(job, owned)
+def tally(job: batch.Job, owned: Sequence[core.Pod], *, hidden: Iterable[core.Pod] = (), lost: bool = False) -> Tally:
+    """Count the Job's pods. Where the Job is `lost`, what runs still counts as failed.
+
+    `hidden` are pods just deleted that may still have their finalizer: if they are uncounted, they stay so.
+    """
+    found = _carried_over(job, (*owned, *hidden))
     for pod in owned:
         if pods.is_active(pod):
             found.active.append(pod)

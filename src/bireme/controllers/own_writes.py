@@ -1,15 +1,17 @@
 """What this process wrote and its cache does not show yet, so that nothing is made or deleted twice.
 
 Laid over the cache, it gives the state that follows from one's own writes. An entry goes when the change comes
-back through the watch. One that does not within the settled time is looked up on the server by the controller:
-it may have been made and deleted again while the watch was broken.
+back through the watch. One that does not within the settled time is to be looked up on the server: it may have been
+made and deleted again while the watch was broken.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Generic, TypeVar
 
+from bireme.api.errors import NotFound
 from bireme.api.kinds.meta import Object
+from bireme.client.client import Client
 from bireme.client.informer import Informer, key_of
 from bireme.client.parts import METADATA
 
@@ -54,6 +56,17 @@ class OwnWrites(Generic[K]):
         """The owner's objects that were made and are not in the cache yet."""
         return [obj for _, obj in self._made.get(owner, {}).values()]
 
+    def hidden(self, owner: str, cached: Iterable[K]) -> list[K]:
+        """The owner's objects that `laid_over` leaves out: they were deleted, which the cache has yet to show."""
+        if not self._gone:
+            return []
+        made = self._made.get(owner, {}).values()
+        return [obj for obj in (*cached, *(obj for _, obj in made)) if obj.metadata.uid in self._gone]
+
+    def is_hidden(self, obj: K) -> bool:
+        """The object was deleted, which the cache has yet to show."""
+        return obj.metadata.uid in self._gone
+
     @property
     def has_deleted(self) -> bool:
         """Something that was deleted is in the cache still."""
@@ -66,6 +79,18 @@ class OwnWrites(Generic[K]):
     def waits(self, owner: str) -> bool:
         """Something made has not been seen yet."""
         return bool(self._made.get(owner))
+
+    async def look_up(self, client: Client, owner: str, *, before: float) -> None:
+        """Ask the server for objects made before that time and still not seen, and drop those that don't exist."""
+        for obj in self.overdue(owner, before=before):
+            metadata = obj.metadata
+            try:
+                fresh = await client.get(type(obj), metadata.name, namespace=metadata.namespace)
+            except NotFound:
+                self.forget(obj)
+            else:
+                if fresh.metadata.uid != metadata.uid:
+                    self.forget(obj)
 
     def forget(self, obj: K) -> None:
         """Drop an object that turned out not to exist."""

@@ -31,6 +31,17 @@ def is_controlled_by(obj: Object, owner: Object) -> bool:
     return reference is not None and reference.uid == owner.metadata.uid
 
 
+def is_anothers(old: Object | None, new: Object | None, *, kind: str) -> bool:
+    """At a glance: the object's controller is, and was, of another kind. Who follows many objects asks this first."""
+    obj = new if new is not None else old
+    if obj is None or (old is not None and old.metadata.owner_references is not obj.metadata.owner_references):
+        return False
+    for reference in obj.metadata.owner_references:
+        if reference.controller:
+            return reference.kind != kind
+    return False
+
+
 def reference_to(owner: Object) -> OwnerReference:
     """A controller's reference to `owner`, which waits for its dependents when deleted in the foreground."""
     group, version, kind = owner.__gvk__  # type: ignore[attr-defined]

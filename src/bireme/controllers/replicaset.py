@@ -72,7 +72,7 @@ class PodReplicator(Controller, Generic[R]):
         if owner is None:
             self.rest(key, 0)
             return None  # deleted: the garbage collector sees to its pods
-        await self._look_up_unseen(owner)
+        await self._own.look_up(self.client, owner.metadata.uid, before=self.unseen_since)
         counts = self._tallied(owner)
         owned = await self._claim(owner) if counts is None else []
         number = len(owned) if counts is None else counts.replicas + counts.terminating
@@ -134,7 +134,7 @@ class PodReplicator(Controller, Generic[R]):
         )
         for pod in claims.release:
             await self._quietly(ownership.release(pod, owner))
-        if claims.adopt and await self._still_there(owner):
+        if claims.adopt and await acting.still_there(self.client, owner):
             for pod in claims.adopt:
                 await self._quietly(ownership.adoption(pod, owner))
             claims.owned.extend(claims.adopt)
@@ -146,25 +146,6 @@ class PodReplicator(Controller, Generic[R]):
             await self.carry_out((change,))
         except NotFound:
             pass
-
-    async def _still_there(self, owner: R) -> bool:
-        """Ask the server, so that a cache that lags does not adopt for an owner that is gone."""
-        try:
-            fresh = await self.client.get(type(owner), owner.metadata.name, namespace=owner.metadata.namespace)
-        except NotFound:
-            return False
-        return fresh.metadata.uid == owner.metadata.uid and not fresh.metadata.deletion_timestamp
-
-    async def _look_up_unseen(self, owner: R) -> None:
-        before = self.clock.monotonic() - self.settings.unseen_s
-        for pod in self._own.overdue(owner.metadata.uid, before=before):
-            try:
-                fresh = await self.client.get(core.Pod, pod.metadata.name, namespace=pod.metadata.namespace)
-            except NotFound:
-                self._own.forget(pod)
-            else:
-                if fresh.metadata.uid != pod.metadata.uid:
-                    self._own.forget(pod)
 
     async def _carry_out(self, owner: R, plan: replicas.Plan) -> Failure | None:
         if plan.create:

@@ -26,6 +26,8 @@ class KeepsHistory(Controller, Generic[W]):
         selector = LabelSelector.from_struct(owner.spec.selector)
         claims = ownership.claim(owner, selector, self.cache.candidates(kind, owner=owner))
         adopted = [obj for obj in claims.adopt if means(obj)]
+        if adopted and not await acting.still_there(self.client, owner):
+            adopted = []
         for change in (
             *(ownership.release(obj, owner) for obj in claims.release),
             *(ownership.adoption(obj, owner) for obj in adopted),
