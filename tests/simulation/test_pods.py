@@ -129,3 +129,23 @@ async def test_a_new_pod_does_not_get_the_address_of_one_that_runs_from_before()
         "uid-old": "192.0.2.1",
     }
     playing.cancel()
+
+
+async def test_a_pod_that_cannot_be_played_keeps_nobody_from_it() -> None:
+    clock = VirtualClock()
+
+    class Stumbling(Pods):
+        async def _show(self, pod: core.Pod, *rest: Any, **more: Any) -> core.PodStatus:
+            if pod.metadata.name == "bad":
+                raise ValueError(pod.metadata.name)
+            return await super()._show(pod, *rest, **more)
+
+    pods = Stumbling(clock, iter(()))
+    pods.cache.have([placed("bad"), placed("good")])
+    playing = asyncio.get_running_loop().create_task(pods.play())
+    await clock.advance(50)
+    assert {pod.metadata.name: pod.status.phase for pod in pods.cache.items()} == {
+        "bad": "Pending",
+        "good": "Running",
+    }
+    playing.cancel()

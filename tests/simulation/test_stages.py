@@ -141,6 +141,27 @@ def test_restart_policies_hold(code: int, policy: str, again: bool) -> None:
     assert (advance(CREATING, script, at(11), policy=policy)[0].attempt == 1) is again
 
 
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {name: text}
+        for name in ("start_seconds", "ready_seconds", "end_seconds", "stop_seconds", "pull_seconds")
+        for text in ("-1", "nan", "inf", "1e300")
+    ]
+    + [{"exit_code": "256"}, {"exit_code": "-1"}, {"unready_for_seconds": "-1"}, {"unhealthy_seconds": "inf"}],
+    ids=str,
+)
+def test_what_makes_no_sense_counts_not(bad: dict[str, str]) -> None:
+    assert script_of(pod(**bad)) == script_of(pod())
+
+
+@pytest.mark.timeout(20)
+def test_a_readiness_that_comes_and_goes_in_no_time_is_gone_through() -> None:
+    life, wait = advance(CREATING, always(Script(unready_every_s=0, unready_for_s=0)), at(60), policy="Always")
+    assert life.stage in (Stage.READY, Stage.UNREADY)
+    assert wait is not None
+
+
 def test_every_stage_that_goes_on_stands_in_the_table() -> None:
     assert set(Stage) - set(STAGES) == {Stage.UNPULLED, Stage.ENDED, Stage.KILLED}
 

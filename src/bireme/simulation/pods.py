@@ -111,6 +111,9 @@ class HollowPods:
             except ApiError as error:
                 delay = self._queue.retry(key)
                 log.info("hollow pod not played", pod=str(key), error=str(error), retry_s=delay)
+            except Exception:  # one that cannot be played keeps nobody else from it
+                delay = self._queue.retry(key)
+                log.exception("hollow pod not played", pod=str(key), retry_s=delay)
             finally:
                 self._queue.done(key)
 

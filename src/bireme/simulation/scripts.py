@@ -18,6 +18,8 @@ from bireme.simulation.reading import Element, said
 PREFIX = "hollow.bireme.dev/"
 NEVER = "never"
 FAILED = 1
+LONGEST_S = 1e9
+"""What is to come in more than thirty years is not foreseen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,20 +144,34 @@ class Rules:
 DEFAULT_RULES = Rules((Rule(match=Match(owner="Job"), end=constant(0.1)), Rule()))
 
 
-def _seconds(text: str) -> float | None:
-    return None if text == NEVER else float(text)
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds <= LONGEST_S:
+        raise ValueError(text)
+    return seconds
+
+
+def _seconds_or_never(text: str) -> float | None:
+    return None if text == NEVER else _seconds(text)
+
+
+def _exit_code(text: str) -> int:
+    code = int(text)
+    if not 0 <= code <= 255:
+        raise ValueError(text)
+    return code
 
 
 ANNOTATIONS: Mapping[str, tuple[str, Callable[[str], object]]] = {
-    "start-seconds": ("start_s", float),
-    "ready-seconds": ("ready_s", _seconds),
-    "end-seconds": ("end_s", _seconds),
-    "exit-code": ("exit_code", int),
-    "stop-seconds": ("stop_s", float),
-    "pull-seconds": ("pull_s", float),
-    "unready-every-seconds": ("unready_every_s", _seconds),
-    "unready-for-seconds": ("unready_for_s", float),
-    "unhealthy-seconds": ("unhealthy_s", _seconds),
+    "start-seconds": ("start_s", _seconds),
+    "ready-seconds": ("ready_s", _seconds_or_never),
+    "end-seconds": ("end_s", _seconds_or_never),
+    "exit-code": ("exit_code", _exit_code),
+    "stop-seconds": ("stop_s", _seconds),
+    "pull-seconds": ("pull_s", _seconds),
+    "unready-every-seconds": ("unready_every_s", _seconds_or_never),
+    "unready-for-seconds": ("unready_for_s", _seconds),
+    "unhealthy-seconds": ("unhealthy_s", _seconds_or_never),
 }
 CHANCES = frozenset(PREFIX + name for name in ("pull-fails", "fail", "jitter"))
 NO_CHANCE = Random(0)

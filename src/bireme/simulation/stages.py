@@ -16,6 +16,8 @@ from bireme.simulation.scripts import Script
 RESTART_S = 10.0
 LONGEST_RESTART_S = 300.0
 KILLED = 137
+SHORTEST_UNREADY_S = 0.01
+"""What comes and goes in no time at all would never be through."""
 
 
 class Stage(Enum):
@@ -48,7 +50,7 @@ STAGES: Mapping[Stage, tuple[Next, ...]] = {
     ),
     Stage.RUNNING: (Next(Stage.READY, lambda script: script.ready_s), _END, _KILL),
     Stage.READY: (Next(Stage.UNREADY, lambda script: script.unready_every_s), _END, _KILL),
-    Stage.UNREADY: (Next(Stage.READY, lambda script: script.unready_for_s), _END, _KILL),
+    Stage.UNREADY: (Next(Stage.READY, lambda script: max(script.unready_for_s, SHORTEST_UNREADY_S)), _END, _KILL),
 }
 ENDS = (Stage.ENDED, Stage.KILLED)
 
