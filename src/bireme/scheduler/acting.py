@@ -3,7 +3,7 @@
 Writers work side by side, so that many writes share one sync of the store; all writes about one pod go through
 the same writer and keep their order. What bindings the writers have at hand are one call. A write that waits for
 others (`Rule.prepare`) gets a task of its own.
-Left to others: what is to be written (`cycle.py`), and what follows from it (`scheduler.py`, by callbacks).
+Left to others: what is to be written (`cycle.py`), and what follows from it (`binding.py`, `evicting.py`).
 """
 
 import asyncio
