@@ -9,17 +9,15 @@ Not done: attributes that are derived; amounts of a node that devices use.
 Source: the Kubernetes documentation on dynamic resource allocation; reasons as the original words them.
 """
 
-import asyncio
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
-import structlog
 
 from bireme.aio.clock import Clock
 from bireme.api.cel.errors import CelError
-from bireme.api.errors import ApiError, Conflict, NotFound
+from bireme.api.errors import Conflict, NotFound
 from bireme.api.kinds import core, resource
 from bireme.client.client import Client
 from bireme.client.informer import Informer, Key, key_of
@@ -30,6 +28,7 @@ from bireme.scheduler.claims_cache import Devices
 from bireme.scheduler.claims_columns import NO_DEVICES, ClaimColumns
 from bireme.scheduler.claims_extended import ExtendedResources, claim_for, extended_of
 from bireme.scheduler.claims_of_pods import ClaimsOfPods, is_used_by_none_but
+from bireme.scheduler.claims_return import ClaimsReturn
 from bireme.scheduler.claims_spec import Unanswerable, shape_of, wanted_of
 from bireme.scheduler.claims_special import Special, SpecialClaims
 from bireme.scheduler.claims_writing import FINALIZER, ClaimWriter
@@ -39,10 +38,7 @@ from bireme.scheduler.nodes import Flags
 from bireme.scheduler.profile import Score
 from bireme.scheduler.volumes import stop
 
-log = structlog.get_logger(__name__)
-
 ELSEWHERE = "resourceclaim not available on the node"
-RETRY_S = 5.0
 
 
 @dataclass(slots=True)
@@ -72,7 +68,7 @@ class DynamicResources:
         told: Callable[[Lack, Helps], None] = lambda lack, helps: None,
     ) -> None:
         self._binding = BindingConditions(devices.claims, clock, timeout_s=binding_timeout_s)
-        self._devices, self._nodes, self._clock = devices, nodes, clock
+        self._devices, self._nodes = devices, nodes
         self._writer = ClaimWriter(client, devices, clock=clock, uid=uid)
         self._columns = ClaimColumns(devices, nodes, clock)
         self._claims = ClaimsOfPods(devices)
@@ -80,28 +76,13 @@ class DynamicResources:
         self._extended = ExtendedResources(devices.classes, columns, lambda: told(Lack.AMOUNTS, anybody))
         self._taken: dict[str, dict[str, int]] = {}
         self._held: dict[str, Held] = {}
-        self._regretted: dict[tuple[Key, str], bool] = {}
-        self._stirred = asyncio.Event()
+        self._return = ClaimsReturn(self._writer, clock, is_held=self._held.__contains__)
         pods.on_change(self._pod_changed)
         devices.classes.on_change(lambda old, new: self._columns.forget())
 
     async def run(self) -> None:
-        """Take the names of pods that went nowhere off their claims, until cancelled."""
-        while True:
-            while not self._regretted:
-                self._stirred.clear()
-                await self._stirred.wait()
-            key, uid = next(iter(self._regretted))
-            special = self._regretted.pop((key, uid))
-            try:
-                if special:
-                    await self._writer.drop(key, uid)
-                elif uid not in self._held:
-                    await self._writer.take_off(key, uid)
-            except ApiError as error:
-                log.warning("claim not given back yet", claim=str(key), error=str(error), retry_s=RETRY_S)
-                await self._clock.sleep(RETRY_S)
-                self._regret(key, uid, special=special)
+        """Take back what was written for pods that went nowhere, until cancelled."""
+        await self._return.run()
 
     def concerns(self, pod: core.Pod) -> bool:
         """Whether the pod has claims to devices, or asks for resources that may be devices."""
@@ -212,7 +193,7 @@ class DynamicResources:
     async def _prepare_special(self, pod: core.Pod, held: Held, special: Special, binding: dict[Key, str]) -> None:
         key = await self._special.make(pod, special)
         if self._held.get(pod.metadata.uid) is not held:
-            self._regret(key, pod.metadata.uid, special=True)
+            self._return.regret(key, pod.metadata.uid, special=True)
             raise NotReady(f'pod "{pod.metadata.name}" is gone')
         try:
             await self._special.write(pod, special, node=held.node)
@@ -229,11 +210,11 @@ class DynamicResources:
         if held is None:
             return
         if held.special is not None and held.special.made is not None:
-            self._regret(key_of(held.special.made), pod.metadata.uid, special=True)
+            self._return.regret(key_of(held.special.made), pod.metadata.uid, special=True)
         elif held.special is not None:
             self._special.undo(pod)
         for key in held.written:
-            self._regret(key, pod.metadata.uid)
+            self._return.regret(key, pod.metadata.uid)
         for key, (uid, _) in held.picks.items():
             if key not in held.written:  # of the others nobody knows yet whether the API has them
                 self._devices.undo(uid)
@@ -247,7 +228,7 @@ class DynamicResources:
                     tied = allocation is not None and allocation.node_selector is not None
                     held = FINALIZER in claim.metadata.finalizers
                     if tied and held and is_used_by_none_but(claim, pod.metadata.uid):
-                        self._regret(key_of(claim), pod.metadata.uid)
+                        self._return.regret(key_of(claim), pod.metadata.uid)
         return NOTHING
 
     def would_allow(self, pod: core.Pod, node: str, gone: Collection[str]) -> bool:
@@ -268,11 +249,6 @@ class DynamicResources:
         except (Unanswerable, CelError):
             return False
 
-    def _regret(self, key: Key, uid: str, *, special: bool = False) -> None:
-        """The pod is to be taken off the claim, or a special one deleted: once, however often that is said."""
-        self._regretted[key, uid] = special
-        self._stirred.set()
-
     def _special_on(self, pod: core.Pod, node: str) -> Special | None:
         """The claim for what the node has not itself of the pod's extended resources."""
         requests = self._extended.requests_on(pod, node) if self._extended.asks(pod) else ()
@@ -282,7 +258,7 @@ class DynamicResources:
         """A special claim that is there already was made for an attempt that failed: it goes first."""
         left = self._devices.special_of(pod.metadata.uid)
         if left is not None:
-            self._regret(key_of(left), pod.metadata.uid, special=True)
+            self._return.regret(key_of(left), pod.metadata.uid, special=True)
             raise Unanswerable("cannot schedule extended resource claim")
 
     def _reach(self, claim: resource.ResourceClaim) -> Names:
