@@ -265,6 +265,11 @@ def test_what_has_no_meaning_here_is_told_of() -> None:
         pytest.param("paralelism: 8", "unknown field `paralelism`", id="a misspelt field"),
         pytest.param("profiles: [{plugins: {score: {enabled: [{name: X}]}}}]", "'X' does not exist", id="plugin"),
         pytest.param("profiles: [{plugins: {scores: {}}}]", "unknown field `scores`", id="extension point"),
+        pytest.param(
+            "profiles: [{pluginConfig: [{name: VolumeBinding, args: {shape: [{utilization: 0, score: 0}]}}]}]",
+            "unknown field `shape`",
+            id="an argument of a feature that is off by default",
+        ),
         pytest.param("profiles: [{schedulerName: a}, {schedulerName: a}]", "'a' stands twice", id="a name twice"),
         pytest.param("profiles: [{schedulerName: a}, {}]", "schedulerName is required", id="a name missing"),
         pytest.param(
