@@ -1,7 +1,7 @@
 """How long the two steps of admission take: what fills in (admit), and what refuses (validate).
 
-Single plugins are not timed: that would cost a write more than most of them do. Source: the Kubernetes metrics
-reference.
+Single plugins are not timed: that would cost a write more than most of them do. Writes that go a short way (ADR 0032)
+take neither step as a whole, and are not counted here. Source: the Kubernetes metrics reference.
 """
 
 from collections.abc import Callable
