@@ -16,7 +16,7 @@ SCENARIOS = sorted(path for path in FOLDER.glob("*.yaml") if path.stem != "stage
 
 
 def test_the_rules_of_stages_are_read() -> None:
-    assert len(Rules.load(FOLDER / "stages.yaml").rules) == 5
+    assert len(Rules.load(FOLDER / "stages.yaml").rules) == 6
 
 
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)

@@ -219,3 +219,21 @@ def test_a_life_is_read_back_from_what_was_shown() -> None:
     ended = replace(life, stage=Stage.ENDED, since=at(1), ended_at=at(1), exit_code=4)
     one.status = shown(one, ended)
     assert taken_up(one, at(5)) == ended
+
+
+@pytest.mark.parametrize(
+    ("owner", "annotations", "end_s"),
+    [
+        pytest.param("", {}, None, id="a pod of nobody's runs on"),
+        pytest.param("ReplicaSet", {}, None, id="as one of a set does"),
+        pytest.param("Job", {}, 0.1, id="one of a Job ends"),
+        pytest.param("", {"helm.sh/hook": "test"}, 0.1, id="as does a chart's hook, which somebody waits for"),
+        pytest.param(
+            "", {"helm.sh/hook": "test", "hollow.bireme.dev/end-seconds": "never"}, None, id="or as it says"
+        ),
+    ],
+)
+def test_who_ends_by_itself(owner: str, annotations: dict[str, str], end_s: float | None) -> None:
+    owners = [meta.OwnerReference(kind=owner, name="o", controller=True)] if owner else []
+    one = core.Pod(metadata=meta.ObjectMeta(name="p", uid="u", annotations=annotations, owner_references=owners))
+    assert script_of(one).end_s == end_s

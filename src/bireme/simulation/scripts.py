@@ -55,6 +55,7 @@ class Match:
     namespace: str = said(reading.text, "its namespace", "")
     image: str = said(reading.text, "a pattern for one of its images, as registry/*", "")
     labels: Mapping[str, str] = said(reading.mapped(reading.text), "labels that it has", dict)
+    annotated: Sequence[str] = said(reading.listed(reading.text), "annotations that it has, whatever they say", ())
 
     def holds(self, pod: core.Pod) -> bool:
         """Whether this is one of them."""
@@ -64,6 +65,7 @@ class Match:
             and (not self.namespace or meta.namespace == self.namespace)
             and (not self.image or any(fnmatchcase(each.image, self.image) for each in pod.spec.containers))
             and all(meta.labels.get(key) == value for key, value in self.labels.items())
+            and all(key in meta.annotations for key in self.annotated)
         )
 
 
@@ -141,7 +143,15 @@ class Rules:
         return replace(found, rules=(*found.rules, *DEFAULT_RULES.rules))
 
 
-DEFAULT_RULES = Rules((Rule(match=Match(owner="Job"), end=constant(0.1)), Rule()))
+# Work that somebody waits for comes to its end: pods of Jobs, and the hooks of a chart (`helm test` is one).
+_AT_ONCE = constant(0.1)
+DEFAULT_RULES = Rules(
+    (
+        Rule(match=Match(owner="Job"), end=_AT_ONCE),
+        Rule(match=Match(annotated=("helm.sh/hook",)), end=_AT_ONCE),
+        Rule(),
+    )
+)
 
 
 def _seconds(text: str) -> float:
