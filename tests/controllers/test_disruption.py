@@ -81,6 +81,53 @@ async def test_evictions_spend_the_budget() -> None:
         assert await there.until(allowed)  # once the set has made another
 
 
+async def test_a_budget_counts_against_the_size_of_a_stateful_set_as_it_changes() -> None:
+    async with story() as there:
+        spec = apps.StatefulSetSpec(
+            replicas=2, service_name="s", selector=meta.LabelSelector(match_labels={"app": "a"}), template=template()
+        )
+        await there.client.create(
+            apps.StatefulSet(metadata=meta.ObjectMeta(name="s", namespace="default"), spec=spec)
+        )
+        await there.client.create(budget(max_unavailable="50%"))
+
+        async def expects(pods: int, healthy: int) -> bool:
+            found = (await there.client.get(policy.PodDisruptionBudget, "b", namespace="default")).status
+            return (found.expected_pods, found.desired_healthy, found.current_healthy) == (pods, healthy, pods)
+
+        await there.until(lambda: expects(2, 1))
+        await there.client.patch(apps.StatefulSet, "s", {"spec": {"replicas": 5}}, namespace="default")
+        await there.until(lambda: expects(5, 2))
+
+
+async def test_a_set_whose_size_is_known_is_not_asked_for_it() -> None:
+    async with story() as there:
+        asked: list[str] = []
+        plain = there.client.request
+
+        async def request(method: str, path: str, **more: Any) -> Any:
+            asked.append(path)
+            return await plain(method, path, **more)
+
+        there.client.request = request  # type: ignore[method-assign]
+        set_ = apps.ReplicaSet(
+            metadata=meta.ObjectMeta(name="s", namespace="default"),
+            spec=apps.ReplicaSetSpec(
+                replicas=1, selector=meta.LabelSelector(match_labels={"app": "a"}), template=template("one")
+            ),
+        )
+        await there.client.create(set_)
+        await there.client.create(budget(max_unavailable=1))
+
+        async def told() -> bool:
+            return (
+                await there.client.get(policy.PodDisruptionBudget, "b", namespace="default")
+            ).status.expected_pods == 1
+
+        await there.until(told)
+        assert not [path for path in asked if path.endswith("/scale")]
+
+
 async def _evict(there: Any, pod: core.Pod) -> None:
     eviction = policy.Eviction(metadata=meta.ObjectMeta(name=pod.metadata.name, namespace="default"))
     await there.client.create_subresource(core.Pod, pod.metadata.name, "eviction", eviction, namespace="default")

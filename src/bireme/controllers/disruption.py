@@ -6,7 +6,7 @@ disruption budgets.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -28,6 +28,16 @@ from bireme.controllers.rollout import scaled
 from bireme.controllers.selecting import SELECTS, filed_selector, may_select
 
 ALLOWED = "DisruptionAllowed"
+
+Sized = apps.Deployment | apps.ReplicaSet | apps.StatefulSet | core.ReplicationController
+
+# Of these the cache knows the size; others are asked for their scale.
+_SIZED: Mapping[tuple[str, str], type[Sized]] = {
+    ("apps", "Deployment"): apps.Deployment,
+    ("apps", "ReplicaSet"): apps.ReplicaSet,
+    ("apps", "StatefulSet"): apps.StatefulSet,
+    ("", "ReplicationController"): core.ReplicationController,
+}
 DELETION_TIMEOUT = timedelta(minutes=2)
 
 
@@ -214,6 +224,10 @@ class DisruptionController(Controller):
     async def _size_of(self, owner: meta.OwnerReference, namespace: str) -> int | None:
         """The replicas that the owner asks for; None where it is gone. Raises NotScalable."""
         group, _, version = owner.api_version.rpartition("/")
+        kind = _SIZED.get((group, owner.kind))
+        known = self.cache.get(kind, Key(namespace, owner.name)) if kind is not None else None
+        if known is not None and known.metadata.uid == owner.uid:
+            return 1 if known.spec.replicas is None else known.spec.replicas
         resource = self.scheme.of_kind(group, version, owner.kind)
         if resource is None or resource.subresource("scale") is None:
             title = resource.title if resource is not None else owner.kind
