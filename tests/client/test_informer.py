@@ -60,7 +60,7 @@ class FlakyClient(Client):
     def __init__(self) -> None:
         self._lane = None
         self.lists: list[list[core.ConfigMap]] = []
-        self.watches: list[Exception] = []
+        self.watches: list[Exception | Change[core.ConfigMap]] = []
 
     async def list(self, kind, **_):  # type: ignore[no-untyped-def, override]
         if not self.lists:
@@ -70,8 +70,11 @@ class FlakyClient(Client):
     async def watch(self, kind, **_):  # type: ignore[no-untyped-def, override]
         if not self.watches:
             await asyncio.Event().wait()
-        raise self.watches.pop(0)
-        yield Change("ADDED", config_map("never"))
+        heard = self.watches.pop(0)
+        if isinstance(heard, Exception):
+            raise heard
+        yield heard
+        await asyncio.Event().wait()
 
 
 async def test_lost_history_lists_again_and_tells_only_what_differs() -> None:
@@ -186,3 +189,26 @@ async def test_who_always_fails_at_one_object_keeps_nobody_from_following() -> N
         assert not running.done()  # it follows: nothing is listed anew
         running.cancel()
     assert informer.statistics().lists == 1
+
+
+async def test_one_change_at_which_somebody_fails_is_not_all_that_is_heard() -> None:
+    client, clock = FlakyClient(), VirtualClock()
+    odd, good = config_map("odd"), config_map("good")
+    odd.metadata.resource_version, good.metadata.resource_version = "6", "7"
+    client.lists = [[], [odd]]
+    client.watches = [Change("ADDED", odd), Change("ADDED", good)]
+    informer: Informer[core.ConfigMap] = Informer(client, core.ConfigMap, clock=clock)
+
+    def stumble(old: core.ConfigMap | None, new: core.ConfigMap | None) -> None:
+        if new is not None and new.metadata.name == "odd":
+            raise ValueError
+
+    informer.on_change(stumble)
+    for _ in range(2):  # once at the change, and once when it is told of it again
+        with pytest.raises(ValueError):
+            await informer.run()
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(informer.run())
+        await clock.advance(1)
+        running.cancel()
+    assert sorted(key.name for key in map(informers.key_of, informer.items())) == ["good", "odd"]

@@ -8,7 +8,6 @@ from bireme.aio.clock import VirtualClock
 from bireme.api.kinds import apps, core, meta
 from bireme.api.selectors import LabelSelector
 from bireme.client.client import Client
-from bireme.client.informer import key_of
 from bireme.controllers.informers import Informers
 from bireme.controllers.replicaset import would_adopt
 from bireme.controllers.selecting import SELECTS, filed_selector, may_select
@@ -47,7 +46,7 @@ def sets() -> Informers:
     for name, selector in SELECTORS.items():
         made = apps.ReplicaSet(metadata=meta.ObjectMeta(name=name, namespace="d", uid=name))
         made.spec.selector = selector
-        informers.of(apps.ReplicaSet)._apply(key_of(made), made)
+        informers.of(apps.ReplicaSet).have([made])
     return informers
 
 

@@ -50,7 +50,7 @@ class Churn:
         self.say(self.caches.pods, old)
 
     def say(self, informer: Informer[Any], obj: Any) -> None:
-        informer._apply(key_of(obj), obj)
+        informer.have([obj])
 
     def node(self, name: str) -> core.Node:
         made = core.Node(metadata=meta.ObjectMeta(name=name, labels={HOST: name, f"only-{name}": "x"}))
@@ -67,7 +67,7 @@ class Churn:
             if len(self.alive) > AT_ONCE:
                 self._go(self.alive.pop(self.random.randrange(len(self.alive))))
             if self.count % 4 == 0:
-                self.caches.nodes._apply(key_of(self.node(f"n{self.count // 4 - 1}")), None)
+                self.caches.nodes._take([(key_of(self.node(f"n{self.count // 4 - 1}")), None)])
                 self.node(f"n{self.count // 4}")
         while self.alive:
             self._go(self.alive.pop())
@@ -118,7 +118,7 @@ class Churn:
         self.alive.append(new)
 
     def _go(self, old: core.Pod) -> None:
-        self.caches.pods._apply(key_of(old), None)
+        self.caches.pods._take([(key_of(old), None)])
         self.following.tell_queue()
 
 

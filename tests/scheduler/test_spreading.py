@@ -7,7 +7,7 @@ import pytest
 from bireme.aio.clock import VirtualClock
 from bireme.api.kinds import apps, core, meta
 from bireme.client.client import Client
-from bireme.client.informer import Informer, key_of
+from bireme.client.informer import Informer
 from bireme.scheduler.caches import Caches
 from bireme.scheduler.spreading import Spreading
 
@@ -16,7 +16,7 @@ LABELS = {"app": "web", "tier": "front"}
 
 def put(informer: Informer[Any], obj: Any) -> None:
     """As if the server had told of it."""
-    informer._apply(key_of(obj), obj)
+    informer.have([obj])
 
 
 def service(name: str, **selector: str) -> core.Service:

@@ -185,9 +185,13 @@ class Informer(Generic[K]):
 
     def _told(self, heard: Sequence[Heard]) -> None:
         self._events += len(heard)
-        # Should all of it not be held, or a handler fail: a list tells again of what is there.
-        version, self._version, self._in_doubt = str(heard[-1][-1]), "", True
-        self._take([(Key(namespace, name), cast("K | None", obj)) for namespace, name, obj, _ in heard])
+        news = [(Key(namespace, name), cast("K | None", obj)) for namespace, name, obj, _ in heard]
+        self._come_to(str(heard[-1][-1]), news)
+
+    def _come_to(self, version: str, news: Iterable[tuple[Key, K | None]]) -> None:
+        """Hold what was so at this version. Should a handler fail, a list tells him again of what is there."""
+        self._version, self._in_doubt = "", True
+        self._take(news)
         self._version, self._in_doubt = version, False
 
     async def _watch(self) -> None:
@@ -209,14 +213,10 @@ class Informer(Generic[K]):
         )
         async with aclosing(changes) as stream:  # type: ignore[type-var]
             async for change in stream:
-                obj = change.object
-                if change.type != "BOOKMARK":
-                    self._events += 1
-                    self._apply(key_of(obj), None if change.type == "DELETED" else obj)
-                self._version = obj.metadata.resource_version
-
-    def _apply(self, key: Key, obj: K | None) -> None:
-        self._take([(key, obj)])
+                obj, is_news = change.object, change.type != "BOOKMARK"
+                self._events += is_news
+                news = [(key_of(obj), None if change.type == "DELETED" else obj)] if is_news else []
+                self._come_to(obj.metadata.resource_version, news)
 
     def _take(self, news: Iterable[tuple[Key, K | None]]) -> None:
         """Hold these objects and tell of them; raises what a handler raised, once all were told."""
