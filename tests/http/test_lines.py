@@ -154,6 +154,28 @@ async def test_a_connection_whose_answer_was_not_awaited_is_not_used_again() -> 
     assert heard == [b"GET /1 HTTP/1.1", b"GET /2 HTTP/1.1"]
 
 
+async def test_a_connection_whose_server_has_not_read_all_is_not_used_again() -> None:
+    over, connections = asyncio.Event(), 0
+
+    async def answer_early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK)
+        await over.wait()  # of the body no more is read than the reader holds
+        writer.close()
+
+    server = await asyncio.start_server(answer_early, "127.0.0.1")
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    async with server, Session(timeout_s=20) as session:
+        try:
+            for body in (b"x" * (64 << 20), b""):
+                assert (await session.request("PATCH", url, body=body)).body == b"ok"
+        finally:
+            over.set()
+    assert connections == 2
+
+
 async def test_a_server_that_speaks_unasked_is_left() -> None:
     async with talking(lambda connection, turn: OK + OK) as (url, heard), Session() as session:
         for _ in range(2):

@@ -52,6 +52,11 @@ class Line(asyncio.Protocol):
         """Whether it can be asked."""
         return self.transport is not None and not self.transport.is_closing()
 
+    @property
+    def has_sent_all(self) -> bool:
+        """Whether nothing of what was asked waits to be sent."""
+        return self.transport is not None and not self.transport.get_write_buffer_size()
+
     def ask(self, request: bytes, done: Done, *, bodiless: bool = False, limit: int) -> None:
         """Send a request; `done` is told of the answer, or of what came in its place. One at a time."""
         assert self.transport is not None
@@ -168,7 +173,10 @@ class Lines:
             line.abort()
             raise
         if keeps and line.is_open:
-            self._keep(request.origin, line)
+            if line.has_sent_all:
+                self._keep(request.origin, line)
+            else:
+                line.abort()  # who answers early may never read the rest, nor what would come behind it
         return reply
 
     def _kept(self, origin: Origin) -> Line | None:
