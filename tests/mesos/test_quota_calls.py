@@ -1,5 +1,6 @@
 """Quotas as operators set them: what is wrong is refused, what is right is kept, and offers go by it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -80,6 +81,16 @@ async def test_a_restarted_master_knows_its_quotas() -> None:
             await scheduler.subscribe(role="g")
             (offer,) = await scheduler.offers()
             assert offer["resources"][0]["scalar"]["value"] == 1.5
+
+
+async def test_two_who_come_together_do_not_guarantee_what_there_is_but_once() -> None:
+    async with world() as w:
+        cpus = w.master.capacity["cpus"] / 1000
+        most = [config(role, guarantees={"cpus": cpus * 0.75}) for role in "gh"]
+        async with asyncio.TaskGroup() as tasks:
+            asked = [tasks.create_task(update(w, each)) for each in most]
+        assert sorted(each.result()[0] for each in asked) == [200, 400]
+        assert len(await kept(w)) == 1
 
 
 async def test_a_list_of_quotas_holds_as_a_whole_or_not_at_all() -> None:

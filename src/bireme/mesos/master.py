@@ -195,12 +195,14 @@ class Master(Fleet):
                 self.rescind(offer)
         self.wake()
 
-    async def set_quotas(self, changes: Mapping[str, Quota]) -> None:
+    async def set_quotas(self, changes: Mapping[str, Quota], *, check: Callable[[], None] = lambda: None) -> None:
         """Guarantee and limit roles from now on, with an empty quota no more. Raises ApiError and changes nothing.
 
-        It holds once it is kept. Offers that are out may be in the way: all go back.
+        So does `check`, which is asked when no other change is under way. What is set holds once it is kept. Offers
+        that are out may be in the way: all go back.
         """
         async with self._quotas_lock:
+            check()
             quotas = {role: quota for role, quota in {**self.quotas, **changes}.items() if quota}
             await self._save_now(lambda: objects.quotas_object(quotas))
             self.quotas = quotas

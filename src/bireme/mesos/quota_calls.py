@@ -5,7 +5,7 @@ Source: Mesos 1.11's HTTP API.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from bireme.api.errors import ApiError
 from bireme.mesos import amounts, validation
@@ -24,19 +24,19 @@ async def update(master: Master, body: Message) -> None:
     wanted = {config["role"]: _read(config) for config in body.get("quota_configs", [])}
     if len(wanted) < len(body.get("quota_configs", [])):
         raise Refused(400, f"{_UPDATE}Two configurations of one role")
-    if not body.get("force", False):
+
+    def check() -> None:
         problem = _held_problem(master, wanted) or _capacity_problem(master, wanted)
-        if problem:
+        if problem and not body.get("force", False):
             raise Refused(400, _UPDATE + problem)
-    await _keep(master, wanted)
+
+    await _keep(master, wanted, check)
 
 
 async def set_guarantee(master: Master, request: Message) -> None:
     """SET_QUOTA, and POST to `/quota`: a limit of as much as is guaranteed. Raises Refused."""
     role = request.get("role", "")
     _check_role(role, _SET)
-    if role in master.quotas:
-        raise Refused(400, f"{_SET}Quota already set for role '{role}'")
     try:
         guarantee = amounts.read(request.get("guarantee", []))
     except Unusable as error:
@@ -44,17 +44,25 @@ async def set_guarantee(master: Master, request: Message) -> None:
     if guarantee.ranges or not guarantee.scalars:
         raise Refused(400, f"{_SET}A quota needs scalar resources, and nothing else")
     wanted = {role: Quota(guarantee.scalars, guarantee.scalars)}
-    problem = None if request.get("force", False) else _capacity_problem(master, wanted)
-    if problem:
-        raise Refused(409, f"Heuristic capacity check for set quota request failed: {problem}")
-    await _keep(master, wanted)
+
+    def check() -> None:
+        if role in master.quotas:
+            raise Refused(400, f"{_SET}Quota already set for role '{role}'")
+        problem = _capacity_problem(master, wanted)
+        if problem and not request.get("force", False):
+            raise Refused(409, f"Heuristic capacity check for set quota request failed: {problem}")
+
+    await _keep(master, wanted, check)
 
 
 async def remove(master: Master, role: str) -> None:
     """REMOVE_QUOTA, and DELETE of `/quota/ROLE`. Raises Refused."""
-    if role not in master.quotas:
-        raise Refused(400, f"{_REMOVE}Role '{role}' has no quota set")
-    await _keep(master, {role: Quota()})
+
+    def check() -> None:
+        if role not in master.quotas:
+            raise Refused(400, f"{_REMOVE}Role '{role}' has no quota set")
+
+    await _keep(master, {role: Quota()}, check)
 
 
 def status(quotas: Mapping[str, Quota]) -> Message:
@@ -72,9 +80,9 @@ def status(quotas: Mapping[str, Quota]) -> Message:
     }
 
 
-async def _keep(master: Master, wanted: Mapping[str, Quota]) -> None:
+async def _keep(master: Master, wanted: Mapping[str, Quota], check: Callable[[], None]) -> None:
     try:
-        await master.set_quotas(wanted)
+        await master.set_quotas(wanted, check=check)
     except ApiError as error:
         raise Refused(503, f"Failed to keep the quota: {error}") from error
 
