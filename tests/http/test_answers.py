@@ -119,6 +119,7 @@ def test_without_a_length_the_body_goes_to_the_end() -> None:
     ("data", "bodiless"),
     [
         pytest.param(b"HTTP/1.1 204 No Content\r\n\r\n", False, id="no content"),
+        pytest.param(b"HTTP/1.1 204 No Content\r\ncontent-length: 0\r\n\r\n", False, id="no content, as it says"),
         pytest.param(b"HTTP/1.1 304 Not Modified\r\ncontent-length: 7\r\n\r\n", False, id="not modified"),
         pytest.param(b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n", True, id="to HEAD"),
     ],
@@ -141,6 +142,8 @@ def test_what_comes_before_the_answer_is_passed_over() -> None:
         pytest.param(b"HTTP/1.1 200 OK\r\nconnection: Close\r\ncontent-length: 0\r\n\r\n", id="said so"),
         pytest.param(b"HTTP/1.0 200 OK\r\ncontent-length: 0\r\n\r\n", id="of an old version"),
         pytest.param(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\nHTTP/1.1 200 OK\r\n", id="with more behind it"),
+        pytest.param(b"HTTP/1.1 204 No Content\r\ntransfer-encoding: chunked\r\n\r\n", id="empty, in chunks"),
+        pytest.param(b"HTTP/1.1 204 No Content\r\ncontent-length: 2\r\n\r\n", id="empty, of some length"),
     ],
 )
 def test_some_connections_carry_no_more(data: bytes) -> None:

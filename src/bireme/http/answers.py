@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 LONGEST_HEAD = 256 << 10
 LONGEST_CHUNK_LINE = 4 << 10
-NO_BODY = frozenset((204, 304))
+EMPTY = 204
+NO_BODY = frozenset((EMPTY, 304))
 SWITCHING = 101
 
 _STATUS = re.compile(r"HTTP/1\.([01]) ([1-5]\d\d)(?: [^\r\n]*)?", re.ASCII)
@@ -80,6 +81,8 @@ def reading(*, bodiless: bool, limit: int) -> Reading:
     status, headers, keeps = head
     if bodiless or status in NO_BODY:
         body, rest = b"", data
+        # A body that may not be there may still come, and would be taken for the beginning of the next answer.
+        keeps = keeps and not (status == EMPTY and _tells_of_body(headers))
     elif "transfer-encoding" in headers:
         if headers["transfer-encoding"].lower() != "chunked":
             raise Malformed("unknown transfer encoding")
@@ -117,6 +120,10 @@ def _name(told: str) -> str:
     if _NAME.fullmatch(told) is None:
         raise Malformed("a header without a name")
     return told.lower()
+
+
+def _tells_of_body(headers: Mapping[str, str]) -> bool:
+    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
 
 
 def _length(told: str, limit: int) -> int:
