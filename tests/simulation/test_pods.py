@@ -114,13 +114,27 @@ async def test_a_pod_waits_for_an_address_until_another_has_ended() -> None:
     playing.cancel()
 
 
+def running_from_before(name: str, address: str) -> core.Pod:
+    """A pod that an earlier process began to play."""
+    began = core.ContainerState(running=core.ContainerStateRunning(started_at="2026-01-01T00:00:00Z"))
+    old = placed(name)
+    old.status.phase, old.status.pod_ip = "Running", address
+    old.status.container_statuses = [core.ContainerStatus(name="c", ready=True, state=began)]
+    return old
+
+
+async def test_the_address_of_one_that_goes_before_it_was_played_is_free_again() -> None:
+    pods = Pods(VirtualClock(), iter(()))
+    pods.cache.have([running_from_before("old", "192.0.2.1")])
+    assert pods._address(placed("new")) == "192.0.2.2"
+    pods.cache.clear()
+    assert pods._address(placed("other")) == "192.0.2.1"
+
+
 async def test_a_new_pod_does_not_get_the_address_of_one_that_runs_from_before() -> None:
     clock = VirtualClock()
     pods = Pods(clock, iter(()))
-    old = placed("old")
-    began = core.ContainerState(running=core.ContainerStateRunning(started_at="2026-01-01T00:00:00Z"))
-    old.status.phase, old.status.pod_ip = "Running", "192.0.2.1"
-    old.status.container_statuses = [core.ContainerStatus(name="c", ready=True, state=began)]
+    old = running_from_before("old", "192.0.2.1")
     pods.cache.have([placed("new"), old])
     playing = asyncio.get_running_loop().create_task(pods.play())
     await clock.advance(1)

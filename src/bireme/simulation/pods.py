@@ -65,7 +65,7 @@ class HollowPods:
         self._told: dict[str, Told] = {}
         self._leaving: dict[str, datetime] = {}
         self._pools: dict[str, Pool] = {}
-        self._networks: dict[str, str] = {}
+        self._given: dict[str, tuple[str, str]] = {}  # to which pod which address of which network
         # What has no node is nobody's here, and not worth the hearing.
         self.cache = Informer(
             client,
@@ -226,25 +226,33 @@ class HollowPods:
         pool = self._pools.get(network)
         if pool is None:
             pool = self._pools[network] = self._new_pool(network, pod.spec.node_name)
+        self._free(pod.metadata.uid)
         if wanted:
             pool.keep(wanted)
         address = wanted or pool.take()
-        self._networks[pod.metadata.uid] = network
+        self._given[pod.metadata.uid] = network, address
         return address
 
     def _new_pool(self, network: str, node: str) -> Pool:
         """The addresses of a network, without those that pods have from an earlier life of this process."""
         pool = Pool(network)
         for pod in self.cache.items() if network == SPARE_RANGE else self.cache.by_index("node", node):
-            if pod.status.pod_ip and pod.status.phase not in TERMINAL and not pod.spec.host_network:
-                pool.keep(pod.status.pod_ip)
+            uid, status = pod.metadata.uid, pod.status
+            if (
+                status.pod_ip
+                and status.phase not in TERMINAL
+                and not pod.spec.host_network
+                and uid not in self._given
+            ):
+                pool.keep(status.pod_ip)
+                self._given[uid] = network, status.pod_ip
         return pool
 
     def _free(self, uid: str) -> None:
         """Give the pod's address back, if it has one still."""
-        life, network = self._lives.get(uid), self._networks.pop(uid, None)
-        if life is not None and network is not None:
-            self._pools[network].give_back(life.address)
+        network, address = self._given.pop(uid, ("", ""))
+        if network:
+            self._pools[network].give_back(address)
 
     def _let_go(self, pod: core.Pod) -> None:
         uid = pod.metadata.uid
