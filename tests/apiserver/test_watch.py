@@ -195,6 +195,22 @@ async def test_a_watcher_that_never_reads_is_dropped(opened):
         assert [chunk async for chunk in answer.chunks] == []
 
 
+async def test_a_watch_from_far_back_tells_all_that_was_missed(opened):
+    async with opened() as door:
+        await door.make(CONFIGS, config("a"))
+        written = range(BUFFERED_FRAMES + 10)
+        for number in written:
+            await door.ask("PATCH", f"{CONFIGS}/a", {"data": {"k": str(number)}}, content_type=MERGE)
+        answer = await door.raw("GET", f"{CONFIGS}?watch=1&resourceVersion=1&timeoutSeconds=1")
+        frames: list[dict[str, Any]] = []
+        async with asyncio.timeout(60):
+            async for chunk in answer.chunks:
+                frames += map(json.loads, chunk.splitlines())
+                if len(frames) > len(written):
+                    break
+        assert [frame["object"].get("data", {}).get("k") for frame in frames] == [None, *map(str, written)]
+
+
 POD = kind_of(builtin().of_kind("", "v1", "Pod"))
 
 

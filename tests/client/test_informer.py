@@ -60,7 +60,7 @@ class FlakyClient(Client):
     def __init__(self) -> None:
         self._lane = None
         self.lists: list[list[core.ConfigMap]] = []
-        self.watches: list[Exception | Change[core.ConfigMap]] = []
+        self.watches: list[Exception | Change[core.ConfigMap] | None] = []
 
     async def list(self, kind, **_):  # type: ignore[no-untyped-def, override]
         if not self.lists:
@@ -73,6 +73,8 @@ class FlakyClient(Client):
         heard = self.watches.pop(0)
         if isinstance(heard, Exception):
             raise heard
+        if heard is None:
+            return
         yield heard
         await asyncio.Event().wait()
 
@@ -90,6 +92,25 @@ async def test_lost_history_lists_again_and_tells_only_what_differs() -> None:
         running.cancel()
     assert told == ["None->a", "None->b", "a->None"]
     assert informer.statistics().lists == 2
+
+
+async def test_a_watch_that_ends_at_once_is_not_asked_for_again_and_again_but_what_is_there() -> None:
+    client, clock = FlakyClient(), VirtualClock()
+    client.lists = [[config_map("a")], [config_map("a"), config_map("b")], []]
+    client.watches = [None, None]
+    informer: Informer[core.ConfigMap] = Informer(client, core.ConfigMap, clock=clock)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(informer.run())
+        await clock.advance(0.1)
+        assert (len(client.watches), informer.statistics().lists) == (1, 1)
+        await clock.advance(0.2)
+        assert (len(client.watches), informer.statistics().lists) == (0, 2)
+        assert informer.get(Key("default", "b"))
+        await clock.advance(0.2)
+        assert informer.statistics().lists == 2
+        await clock.advance(0.3)
+        assert informer.statistics().lists == 3
+        running.cancel()
 
 
 async def test_a_long_list_comes_in_pages(monkeypatch: pytest.MonkeyPatch) -> None:

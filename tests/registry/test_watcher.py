@@ -14,7 +14,7 @@ from bireme.api.scheme import builtin
 from bireme.registry.record import Record
 from bireme.registry.rounds import AT_A_TIME, CROWD, Rounds, pause_after
 from bireme.registry.selection import Selection
-from bireme.registry.watcher import BUFFERED_FRAMES, KEPT_FRAMES, Change, Channel, Watcher
+from bireme.registry.watcher import BUFFERED_FRAMES, KEPT_FRAMES, MISSED_AT_ONCE, Change, Channel, Watcher
 
 
 class Told:
@@ -59,7 +59,9 @@ async def test_frames_come_in_order_and_once_after_what_was_missed() -> None:
         watching.replay(change(revision))
     offer(channel, 3, 4)
     await watching.wait()
-    assert watching.take() == b"ADDED 2;ADDED 3;ADDED 4;"
+    assert watching.take() == b"ADDED 2;"
+    await watching.wait()
+    assert watching.take() == b"ADDED 3;ADDED 4;"
     assert watching.take() == b""
 
 
@@ -290,8 +292,15 @@ async def test_who_does_not_read_is_dropped_and_others_are_not() -> None:
     assert not quick.dropped
 
 
-async def test_who_missed_too_much_has_to_list_again() -> None:
-    watching = watcher(channel_of(Told()))
-    for revision in range(1, BUFFERED_FRAMES + 2):
+async def test_who_missed_much_gets_all_of_it_in_pieces() -> None:
+    channel = channel_of(Told())
+    watching = watcher(channel)
+    missed = range(1, 2 * BUFFERED_FRAMES)
+    for revision in missed:
         watching.replay(change(revision))
-    assert watching.dropped
+    offer(channel, missed.stop)
+    pieces = []
+    while not pieces or pieces[-1]:
+        pieces.append(watching.take())
+    assert max(piece.count(b";") for piece in pieces) == MISSED_AT_ONCE
+    assert b"".join(pieces) == b"".join(b"ADDED %d;" % revision for revision in (*missed, missed.stop))

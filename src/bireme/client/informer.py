@@ -22,6 +22,8 @@ K = TypeVar("K", bound=Object)
 Handler = Callable[[K | None, K | None], None]
 RELIST = Backoff(initial_s=0.2, limit_s=5.0)
 STEADY_S = 5.0
+SHORT_S = 1.0
+"""A watch that ends sooner and told nothing would end again: what it rests on is asked for anew."""
 PAGE = 200
 """Objects that are asked for at once: a list of hundreds of thousands would stop the process that makes it."""
 
@@ -138,7 +140,12 @@ class Informer(Generic[K]):
                 if not self._version:
                     await self._list()
                 await self._watch()
-                failures = 0
+                if heard[1] != self._events or self._clock.monotonic() - began > SHORT_S:
+                    failures = 0
+                    continue
+                failures += 1
+                self._version = ""
+                await self._clock.sleep(RELIST.delay(failures))
             except Expired:
                 self._version = ""
             except ApiError as error:

@@ -7,6 +7,7 @@ that doesn't read is dropped and lists again; nobody waits for it. Who hears of 
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 from typing import Protocol
 
@@ -17,6 +18,8 @@ from bireme.registry.record import Record
 from bireme.registry.selection import Selection
 
 BUFFERED_FRAMES = 4_096
+MISSED_AT_ONCE = 256
+"""So many frames of the past are made at a time, when the client has read those before."""
 KEPT_FRAMES = 64
 """So many frames may lie in a channel before it is looked whether all have read them."""
 
@@ -51,10 +54,14 @@ class Change(msgspec.Struct, eq=False, gc=False):
         memo = (kind, view.key)
         made = self.frames.get(memo)
         if made is None:
-            record = self.new if kind != "DELETED" and self.new is not None else (self.old or self.new)
-            assert record is not None
-            made = self.frames[memo] = view.frame(kind, record, self.revision)
+            made = self.frames[memo] = self.render(kind, view)
         return made
+
+    def render(self, kind: str, view: View) -> bytes:
+        """The same, made anew."""
+        record = self.new if kind != "DELETED" and self.new is not None else (self.old or self.new)
+        assert record is not None
+        return view.frame(kind, record, self.revision)
 
 
 class Channel:
@@ -168,7 +175,7 @@ class Watcher:
         self.place = channel.end
         self.after = after
         self.dropped = False
-        self._missed: list[bytes] = []
+        self._missed: deque[tuple[str, Change]] = deque()
         self._nudged = False
         self.reader: asyncio.Future[None] | None = None
         self.sink: Sink | None = None
@@ -176,15 +183,15 @@ class Watcher:
         channel.members[self] = None
 
     def replay(self, change: Change) -> None:
-        """A change of the time before this watcher came, told to it alone."""
-        if self.dropped or change.revision <= self.after:
-            return
-        if len(self._missed) >= BUFFERED_FRAMES:
-            self.drop()
+        """A change of the time before this watcher came, told to it alone.
+
+        However many there are: they lie in the history anyway, and who was refused them would come again for them.
+        """
+        if change.revision <= self.after:
             return
         kind = self.channel.selection.transition(change.old, change.new)
         if kind is not None:
-            self._missed.append(change.frame(kind, self.channel.view))
+            self._missed.append((kind, change))
 
     def drop(self) -> None:
         """End this watch: the client has to list again."""
@@ -204,15 +211,16 @@ class Watcher:
             await self.reader
 
     def take(self) -> bytes:
-        """The frames that have come since the last call, joined."""
+        """The frames that have come since the last call, joined; what was missed comes first, in pieces."""
         self._nudged = False
         if self.dropped:
             return b""
+        if self._missed:
+            missed, view = self._missed, self.channel.view
+            count = min(len(missed), MISSED_AT_ONCE)
+            return b"".join([change.render(kind, view) for kind, change in (missed.popleft() for _ in range(count))])
         frames = self.channel.since(self.place)
         self._has_read()
-        if self._missed:
-            frames = b"".join(self._missed) + frames
-            self._missed.clear()
         return frames
 
     def attach(self, sink: Sink) -> None:
