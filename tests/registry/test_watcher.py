@@ -1,5 +1,6 @@
 import asyncio
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from bireme.aio.clock import VirtualClock
 from bireme.api.scheme import builtin
+from bireme.registry import watcher as watchers
 from bireme.registry.record import Record
 from bireme.registry.rounds import AT_A_TIME, CROWD, Rounds, pause_after
 from bireme.registry.selection import Selection
@@ -36,8 +38,10 @@ def channel_of(view: Told) -> Channel:
     return Channel(Selection(pods), view)
 
 
-def watcher(channel: Channel, *, after: int = 0) -> Watcher:
-    return Watcher(channel, channel.leave, after=after)
+def watcher(
+    channel: Channel, *, after: int = 0, since: Callable[[int], Iterable[Change]] = lambda revision: ()
+) -> Watcher:
+    return Watcher(channel, channel.leave, after=after, since=since)
 
 
 def offer(channel: Channel, *revisions: int) -> None:
@@ -290,6 +294,50 @@ async def test_who_does_not_read_is_dropped_and_others_are_not() -> None:
     assert slow.dropped
     assert slow.take() == b""
     assert not quick.dropped
+
+
+@given(
+    st.lists(st.sampled_from([0, 1, 2, 3, 9, 30]), max_size=40),
+    st.integers(0, 60),
+    st.lists(st.booleans(), min_size=1, max_size=8),
+)
+def test_who_begins_far_back_gets_all_in_order_while_he_reads(
+    batches: list[int], begins: int, reads: list[bool]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(watchers, "BUFFERED_FRAMES", 8)
+        patch.setattr(watchers, "MISSED_AT_ONCE", 5)
+        patch.setattr(watchers, "KEPT_FRAMES", 2)
+        history = [change(revision) for revision in range(1, begins + 1)]
+        channel = channel_of(Told())
+        watching = watcher(channel, since=lambda revision: [one for one in history if one.revision > revision])
+        for one in history:
+            watching.replay(one)
+        taken = b""
+        for number, size in enumerate(batches):
+            written = [change(len(history) + 1 + more) for more in range(size)]
+            history += written
+            for one in written:
+                channel.offer(one)
+            channel.release()
+            if reads[number % len(reads)]:
+                taken += watching.take()
+        while piece := watching.take():
+            taken += piece
+        told = [int(number) for number in re.findall(rb"ADDED (\d+);", taken)]
+        assert told == list(range(1, len(told) + 1))
+        assert watching.dropped or len(told) == len(history)
+        if all(reads) and max(batches, default=0) <= 3:
+            assert not watching.dropped
+
+
+async def test_who_reads_nothing_of_what_he_missed_is_dropped() -> None:
+    channel = channel_of(Told())
+    watching = watcher(channel, since=lambda revision: ())
+    watching.replay(change(1))
+    for revision in range(2, BUFFERED_FRAMES + 200):
+        offer(channel, revision)
+    assert watching.dropped
 
 
 async def test_who_missed_much_gets_all_of_it_in_pieces() -> None:

@@ -156,26 +156,25 @@ class ResourceCache:
             self.oldest = history.popleft().revision
 
     def since(self, revision: int) -> Iterator[Change]:
-        """The changes after `revision`, oldest first."""
+        """The changes after `revision`, oldest first. Raises Expired when that is too old."""
+        if revision < self.oldest:
+            raise Expired(f"too old resource version: {revision} ({self.oldest})")
         newer = itertools.takewhile(lambda change: change.revision > revision, reversed(self.history))
         return reversed(list(newer))
 
     def watch(self, selection: Selection, view: View, *, after: int) -> Watcher:
         """A watcher that first gets the changes after `after`. Raises Expired when that is too old."""
-        if after < self.oldest:
-            raise Expired(f"too old resource version: {after} ({self.oldest})")
+        missed = self.since(after)
         place = self._place(selection)
         channel = self._channel(place, selection, view)
-        watcher = Watcher(channel, lambda closed: self._forget_watcher(place, closed), after=after)
+        watcher = Watcher(channel, lambda closed: self._forget_watcher(place, closed), after=after, since=self.since)
         self.broad += _is_broad(place)
-        for change in self.since(after):
+        for change in missed:
             watcher.replay(change)
         return watcher
 
     def tap(self, tap: Tap, *, after: int) -> None:
         """Have `tap` told of the changes after `after`, until `untap`. Raises Expired when that is too old."""
-        if after < self.oldest:
-            raise Expired(f"too old resource version: {after} ({self.oldest})")
         tap.hear(list(self.since(after)), {})
         self._taps[tap] = None
         self._look_at_taps()

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import msgspec
 
-from bireme.api.errors import ApiError
+from bireme.api.errors import ApiError, Expired
 from bireme.registry.record import Record
 from bireme.registry.selection import Selection
 
@@ -70,13 +70,13 @@ class Channel:
     What `offer` kept may be read from the next `release` on.
     """
 
-    __slots__ = ("_begin", "_frames", "_joined", "_trim_at", "members", "released", "selection", "view")
+    __slots__ = ("_begin", "_frames", "_joined", "_trim_at", "members", "released", "revision", "selection", "view")
 
     def __init__(self, selection: Selection, view: View) -> None:
         self.selection = selection
         self.view = view
         self.members: dict[Watcher, None] = {}
-        self.released = 0
+        self.released = self.revision = 0
         self._frames: list[bytes] = []
         self._begin = 0
         self._joined: dict[int, bytes] = {}
@@ -95,6 +95,7 @@ class Channel:
         kind = self.selection.transition(change.old, change.new)
         if kind is None:
             return False
+        self.revision = change.revision
         self._frames.append(change.frame(kind, self.view))
         if len(self._frames) >= self._trim_at:
             self._trim()
@@ -154,7 +155,7 @@ class Channel:
     def _trim(self) -> None:
         """Forget what all have read, and drop who is too far behind."""
         for watcher in list(self.members):
-            if self.end - watcher.place > BUFFERED_FRAMES:
+            if self.end - watcher.place > BUFFERED_FRAMES and not watcher.fall_back():
                 watcher.drop()
         self._forget(min((one.place for one in self.members if not one.dropped), default=self.end))
         self._trim_at = min(max(KEPT_FRAMES, 2 * len(self._frames)), BUFFERED_FRAMES + 1)
@@ -170,13 +171,21 @@ class Watcher:
 
     failure: ApiError | None = None  # why it ended, where the reader is to be told
 
-    def __init__(self, channel: Channel, close: Callable[["Watcher"], None], *, after: int) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        close: Callable[["Watcher"], None],
+        *,
+        after: int,
+        since: Callable[[int], Iterable[Change]] = lambda revision: (),
+    ) -> None:
         self.channel = channel
         self.place = channel.end
         self.after = after
         self.dropped = False
         self._missed: deque[tuple[str, Change]] = deque()
-        self._nudged = False
+        self._since = since
+        self._reads = self._nudged = False
         self.reader: asyncio.Future[None] | None = None
         self.sink: Sink | None = None
         self._close = close
@@ -192,6 +201,26 @@ class Watcher:
         kind = self.channel.selection.transition(change.old, change.new)
         if kind is not None:
             self._missed.append((kind, change))
+
+    def fall_back(self) -> bool:
+        """Have what came meanwhile from the history as well, while what was missed is still read; whether that is so.
+
+        Else a client that begins far back would be dropped on its way, and come again, and again.
+        """
+        if not (self._missed and self._reads):
+            return False
+        self._reads = False
+        try:
+            newer = self._since(self._missed[-1][1].revision)
+        except Expired:
+            return False
+        self.after = self._missed[-1][1].revision
+        for change in newer:
+            if change.revision > self.channel.revision:
+                break  # it is yet to be offered
+            self.replay(change)
+        self.place = self.channel.end
+        return True
 
     def drop(self) -> None:
         """End this watch: the client has to list again."""
@@ -216,6 +245,7 @@ class Watcher:
         if self.dropped:
             return b""
         if self._missed:
+            self._reads = True
             missed, view = self._missed, self.channel.view
             count = min(len(missed), MISSED_AT_ONCE)
             return b"".join([change.render(kind, view) for kind, change in (missed.popleft() for _ in range(count))])
