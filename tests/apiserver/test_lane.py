@@ -13,11 +13,13 @@ from bireme.aio.overdue import Overdue
 from bireme.api.errors import Expired, Forbidden
 from bireme.api.kinds import core, meta
 from bireme.api.scheme import builtin
+from bireme.apiserver import lane as lane_module
 from bireme.apiserver.app import ApiServer
 from bireme.client.client import Client
 from bireme.client.informer import Informer
 from bireme.client.transport import InProcessTransport
 from bireme.http.interface import Identity, Response
+from bireme.registry import watch_cache
 
 SCHEDULER = Identity("system:kube-scheduler")
 NOBODY = Identity("nobody")
@@ -69,6 +71,19 @@ async def test_an_object_is_made_as_by_post(opened, user, body):
     async with opened() as door:
         (short,) = await lane_of(door.server, user).create(resource, namespace, json.dumps(body).encode())
     assert alike(short.status, short.body) == alike(usual.status, usual.body)
+
+
+async def test_no_more_is_written_while_those_who_listen_are_far_behind(opened, monkeypatch):
+    monkeypatch.setattr(watch_cache, "AT_ONCE", 1)
+    monkeypatch.setattr(lane_module, "MOST_BEHIND", 4)
+    async with opened() as door:
+        lane, store, cache = lane_of(door.server, ADMIN), door.server.registry.store, door.server.registry.cache
+        pods, body, behind = builtin().of_type(core.Pod), json.dumps(POD).encode(), []
+        for _ in range(40):
+            await lane.create(pods, "default", body, number=32)
+            behind.append(store.revision - cache.revision)
+        assert max(behind) <= 4 + 32
+        await cache.wait_fresh(store.revision)
 
 
 def binding(name: str, node: str = "n1") -> core.Binding:

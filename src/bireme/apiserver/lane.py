@@ -47,6 +47,8 @@ Outcome = bytes | Exception
 """The body of an answer that is good, or what went wrong."""
 Deed = Callable[[Route], Awaitable[Sequence[Outcome]]]
 _NO_QUERY = Query(())
+MOST_BEHIND = 256
+"""So many writes may wait to be told of before parts of this process write more."""
 _BOUND = orjson.dumps({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201})
 """What the usual way answers to a binding that stands."""
 
@@ -185,10 +187,15 @@ class Lane:
         return answers
 
     async def _in_turn(self, route: Route, number: int, deed: Deed) -> Sequence[Outcome]:
-        """Do it when it is its turn, as one request that is as wide as all of them."""
+        """Do it when it is its turn, as one request that is as wide as all of them.
+
+        Not while those who listen are far behind: what is made faster than it can be told of is looked up as lost.
+        """
+        cache = self._registry.cache
+        await cache.wait_fresh(self._registry.store.revision - MOST_BEHIND)
         attempt = attempt_of(route, _NO_QUERY)
         flow = self._flows.flow(self._user, attempt)
-        seats = width(route, _NO_QUERY, self._registry.cache, flow.level, writes=number)
+        seats = width(route, _NO_QUERY, cache, flow.level, writes=number)
         try:
             await self._flows.enter(flow, self._user, attempt, seats, requests=number)
         except TooManyRequests as error:
