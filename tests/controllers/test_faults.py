@@ -102,6 +102,9 @@ async def live_on(client: Client, plain: Client, *, kinds: Sequence[type[Control
     except BaseExceptionGroup as group:
         if group.split(Crash)[1] is not None:
             raise
+    own = asyncio.current_task()
+    if own is not None and own.cancelling():
+        raise asyncio.CancelledError  # the story ended while the process died
     async with running(plain, kinds, clock=CLOCK):
         await asyncio.Event().wait()
 
