@@ -196,10 +196,12 @@ async def test_pods_follow_nodes_labels_and_templates() -> None:
         shape.spec.tolerations = [core.Toleration(operator="Exists")]
         spec = apps.DaemonSetSpec(selector=meta.LabelSelector(match_labels={"app": "a"}), template=shape)
         await there.client.create(apps.DaemonSet(metadata=meta.ObjectMeta(name="d", namespace="default"), spec=spec))
-        await settled(there, "one", {"a", "b", "c"})
+        first = await settled(there, "one", {"a", "b", "c"})
+        assert {item.metadata.labels["pod-template-generation"] for item in first} == {"1"}
         patch = {"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "two"}]}}}}
         await there.client.patch(apps.DaemonSet, "d", patch, namespace="default", how=Patch.STRATEGIC)
-        await settled(there, "two", {"a", "b", "c"})
+        second = await settled(there, "two", {"a", "b", "c"})
+        assert {item.metadata.labels["pod-template-generation"] for item in second} == {"2"}
         await there.client.patch(core.Node, "b", {"metadata": {"labels": {"disk": "fast"}}})
         selects = {"spec": {"template": {"spec": {"nodeSelector": {"disk": "fast"}}}}}
         await there.client.patch(apps.DaemonSet, "d", selects, namespace="default")

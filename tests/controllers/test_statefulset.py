@@ -175,8 +175,13 @@ async def test_pods_keep_their_names_through_an_update_and_back() -> None:
         await there.client.create(made())
         before = await settled(there, "one")
         assert [item.metadata.name for item in before] == ["s-0", "s-1", "s-2"]
+        cause = {"metadata": {"annotations": {"kubernetes.io/change-cause": "a new image"}}}
+        await there.client.patch(apps.StatefulSet, "s", cause, namespace="default")
         await set_image(there, "two")
         after = await settled(there, "two")
+        revisions = (await there.client.list(apps.ControllerRevision, namespace="default")).items
+        causes = {item.revision: item.metadata.annotations.get("kubernetes.io/change-cause") for item in revisions}
+        assert causes == {1: None, 2: "a new image"}
         assert [item.metadata.name for item in after] == ["s-0", "s-1", "s-2"]
         await set_image(there, "one")
         again = await settled(there, "one")

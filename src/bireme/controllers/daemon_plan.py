@@ -102,7 +102,7 @@ def pod_for(daemons: apps.DaemonSet, node: str, *, hash: str) -> core.Pod:
         metadata=meta.ObjectMeta(
             generate_name=f"{daemons.metadata.name}-",
             namespace=daemons.metadata.namespace,
-            labels=template.metadata.labels | {HASH: hash},
+            labels=template.metadata.labels | {HASH: hash} | _generation(daemons),
             annotations=template.metadata.annotations,
             finalizers=template.metadata.finalizers,
             owner_references=[reference_to(daemons)],
@@ -113,6 +113,12 @@ def pod_for(daemons: apps.DaemonSet, node: str, *, hash: str) -> core.Pod:
             affinity=msgspec.structs.replace(affinity, node_affinity=there),
         ),
     )
+
+
+def _generation(daemons: apps.DaemonSet) -> dict[str, str]:
+    """The number of the template as a label; nobody goes by it any more but those who look for it."""
+    number = daemons.metadata.annotations.get("deprecated.daemonset.template.generation")
+    return {"pod-template-generation": number} if number else {}
 
 
 def plan(view: View) -> Plan:

@@ -84,6 +84,7 @@ def _revision(owner: Owner, known: Sequence[apps.ControllerRevision], number: in
             name=name,
             namespace=owner.metadata.namespace,
             labels=template.metadata.labels | {HASH_OF_DATA: digest},
+            annotations=dict(owner.metadata.annotations),  # the cause of the change among them
             owner_references=[reference_to(owner)],
         ),
         data=_data(template),

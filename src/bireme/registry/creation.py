@@ -13,6 +13,7 @@ from bireme.api.resources import tree_qos
 from bireme.api.scheme import Resource
 from bireme.api.times import rfc3339
 from bireme.http.interface import Identity
+from bireme.registry import template_generation
 from bireme.registry.strategy import Strategy
 
 Tree = dict[str, Any]
@@ -81,6 +82,12 @@ GATED = {
 }
 
 
+def _complete_daemon_set(tree: Tree, user: Identity) -> None:
+    counts = ("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady")
+    tree["status"] = dict.fromkeys(counts, 0)
+    template_generation.begin(tree)
+
+
 def _complete_job(tree: Tree, user: Identity) -> None:
     """Select the Job's own pods by its uid, unless the user selects by hand."""
     tree["status"] = {}
@@ -128,9 +135,7 @@ _COMPLETIONS: Mapping[str, Callable[[Tree, Identity], None]] = {
     "v1/Pod": _complete_pod,
     "v1/ReplicationController": _status({"replicas": 0}),
     "v1/Service": _status({"loadBalancer": {}}),
-    "apps/v1/DaemonSet": _status(
-        dict.fromkeys(("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady"), 0)
-    ),
+    "apps/v1/DaemonSet": _complete_daemon_set,
     "apps/v1/ReplicaSet": _status({"replicas": 0}),
     "apps/v1/StatefulSet": _status({"replicas": 0, "availableReplicas": 0}),
     "batch/v1/Job": _complete_job,

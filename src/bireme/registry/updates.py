@@ -8,6 +8,7 @@ from typing import Any
 
 from bireme.api.errors import Cause
 from bireme.api.scheme import Resource
+from bireme.registry import template_generation
 from bireme.registry.strategy import Strategy, invalid
 
 Tree = dict[str, Any]
@@ -42,6 +43,8 @@ def prepare_update(resource: Resource, tree: Tree, old: Tree, *, subresource: st
     if subresource:
         kept = _KEPT_BY_PODS if resource.kind == "Pod" else _KEPT_BY_PARTS
     new["metadata"] = _metadata(tree["metadata"], old["metadata"], kept)
+    if _is_daemon_set(resource):
+        template_generation.keep(new, old)
     return new
 
 
@@ -152,13 +155,24 @@ def _restore(tree: Tree, source: Tree, name: str) -> None:
         tree[name] = source[name]
 
 
-def count_generation(strategy: Strategy, new: Tree, old: Tree, *, has_status: bool = True) -> None:
-    """Raise the generation of `new` if anything but metadata and status (where that is a thing apart) differs."""
+def count_generations(
+    resource: Resource, strategy: Strategy, new: Tree, old: Tree, *, has_status: bool = True
+) -> None:
+    """Raise the generation of `new` if anything but metadata and status (where that is a thing apart) differs.
+
+    DaemonSets count their templates too.
+    """
     if not strategy.counts_generations:
         return
     ignored = ("metadata", "status", "kind", "apiVersion") if has_status else ("metadata", "kind", "apiVersion")
     if {k: v for k, v in new.items() if k not in ignored} != {k: v for k, v in old.items() if k not in ignored}:
         new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+    if _is_daemon_set(resource):
+        template_generation.count(new, old)
+
+
+def _is_daemon_set(resource: Resource) -> bool:
+    return resource.kind == "DaemonSet" and resource.api_version == "apps/v1"
 
 
 def check_finalizers(resource: Resource, new: Tree, old: Tree) -> None:

@@ -53,7 +53,7 @@ from bireme.registry.strategy import (
     settle_name,
     settle_namespace,
 )
-from bireme.registry.updates import check_finalizers, count_generation, prepare_update
+from bireme.registry.updates import check_finalizers, count_generations, prepare_update
 from bireme.store.interface import Item, KeyConflict, Put, Revision, Store, StoreError
 
 Tree = dict[str, Any]
@@ -361,7 +361,8 @@ class Registry(Reader):
         if unchanged and not _is_outdated(kind, item):
             await self.admission.validate(attributes)  # who may refuse is asked though nothing is to be written
             return await self.document(kind, item)
-        count_generation(kind.strategy, new, old, has_status=kind.custom is None or kind.resource.has_status)
+        has_status = kind.custom is None or kind.resource.has_status
+        count_generations(kind.stored, kind.strategy, new, old, has_status=has_status)
         rules = self.rules_of(kind.stored.kind)
         give_back = rules.before_update(new, old, call)
         try:
