@@ -14,6 +14,7 @@ from story import Story, story
 from bireme.aio.clock import RealClock, VirtualClock
 from bireme.api.kinds import batch, core, meta
 from bireme.controllers import cron_plan, job_plan, schedules
+from bireme.controllers.ownership import reference_to
 
 BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
 
@@ -219,6 +220,35 @@ async def test_replace_ends_the_last_one() -> None:
             return bool(uids) and first.metadata.uid not in uids
 
         await there.until(replaced)
+
+
+async def test_a_job_made_by_hand_is_wondered_at_and_its_own_are_not() -> None:
+    clock = VirtualClock(RealClock().now())  # objects are stamped by the server, in real time
+    async with story(clock=clock) as there:
+        await begin(there, concurrency_policy="Replace")
+        (own,) = await until_jobs(there, clock, 1)
+        cron = await there.client.get(batch.CronJob, "c", namespace="default")
+        by_hand = batch.Job(
+            metadata=meta.ObjectMeta(name="by-hand", namespace="default", owner_references=[reference_to(cron)]),
+            spec=cron.spec.job_template.spec,
+        )
+        await there.client.create(by_hand)
+
+        async def told() -> list[core.Event]:
+            await clock.advance(60)
+            found = (await there.client.list(core.Event, namespace="default")).items
+            return [event for event in found if event.reason == "UnexpectedJob"]
+
+        (event,) = await there.until(told)
+        assert event.message.endswith("did not create or forgot: by-hand")
+
+        async def replaced() -> bool:
+            await clock.advance(60)
+            found = (await there.client.list(batch.Job, namespace="default")).items
+            return own.metadata.uid not in {job.metadata.uid for job in found}
+
+        await there.until(replaced)
+        assert len(await told()) == 1
 
 
 async def test_suspended_ones_make_no_jobs() -> None:

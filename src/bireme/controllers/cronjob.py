@@ -26,6 +26,7 @@ class CronJobController(Controller):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._replaced: dict[str, str] = {}
+        self._expected: dict[str, None] = {}
 
     async def reconcile(self, key: Key) -> timedelta | None:
         cron = self.cache.get(batch.CronJob, key)
@@ -36,12 +37,30 @@ class CronJobController(Controller):
         if self._replaced.get(cron.metadata.uid) == cron.metadata.resource_version:
             return None  # what was written since has not come back; it wakes us
         jobs = self.cache.owned(batch.Job, by=cron)
+        self._wonder(cron, jobs)
         status = self._told(cron, jobs)
         again = None if cron.spec.suspend else await self._run(cron, jobs, status)
         await self._report(cron, status)
         for job in cron_plan.beyond_history(cron, jobs):
             await self._delete(cron, job)
         return again
+
+    def _wonder(self, cron: batch.CronJob, jobs: Sequence[batch.Job]) -> None:
+        """Tell once of each Job that runs though nobody knows of it, as one that was made by hand."""
+        known = {reference.uid for reference in cron.status.active}
+        for job in jobs:
+            uid = job.metadata.uid
+            if uid in known or uid in self._expected or job_plan.ended(job) is not None:
+                continue
+            self._expect(uid)
+            said = f"Saw a job that the controller did not create or forgot: {job.metadata.name}"
+            self.events.event(cron, "Warning", "UnexpectedJob", said)
+
+    def _expect(self, uid: str) -> None:
+        """Be not surprised to see this Job: it was made, deleted or told of already."""
+        self._expected[uid] = None
+        if len(self._expected) > _REMEMBERED:
+            del self._expected[next(iter(self._expected))]
 
     def _told(self, cron: batch.CronJob, jobs: Sequence[batch.Job]) -> batch.CronJobStatus:
         """The status, as far as what has become of the Jobs goes."""
@@ -90,6 +109,7 @@ class CronJobController(Controller):
                 await self._delete(cron, job)
             status.active = []
         job = await self._create(cron, cron_plan.job_for(cron, due.at))
+        self._expect(job.metadata.uid)
         if job_plan.ended(job) is None and all(item.uid != job.metadata.uid for item in status.active):
             status.active = [*status.active, cron_plan.reference(job)]
         status.last_schedule_time = rfc3339(due.at)
@@ -122,9 +142,11 @@ class CronJobController(Controller):
     async def _delete(self, cron: batch.CronJob, job: batch.Job) -> None:
         if job.metadata.deletion_timestamp:
             return
+        self._expect(job.metadata.uid)
         await self.carry_out((changes.Delete(job, propagation="Background"),))
         self.events.event(cron, "Normal", "SuccessfulDelete", f"Deleted job {job.metadata.name}")
 
 
 _MANY = "too many missed start times: {}. Set or decrease .spec.startingDeadlineSeconds or check clock skew"
+_REMEMBERED = 10_000
 _NEVER = parse_time("1970-01-01T00:00:00Z")
