@@ -2,8 +2,8 @@
 
 import pytest
 from conformance_tools import wait_until
-from conftest import STRATEGIC
 
+STRATEGIC = "application/strategic-merge-patch+json"
 NEVER_READY = {"hollow.bireme.dev/ready-seconds": "never"}
 GROUPS = {
     "deployments": ("apps/v1", "Deployment"),
