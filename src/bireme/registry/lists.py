@@ -187,10 +187,15 @@ def _page(
     return Page(records, shown)
 
 
+def _is_behind(store: Store, cache: ResourceCache) -> bool:
+    """Whether the kind was written since the caller waited for the cache: the store's keys are of another moment."""
+    return store.written(cache.resource.key_prefix) > cache.revision()
+
+
 def _whole(store: Store, cache: ResourceCache, prefix: str) -> list[Record]:
     """All that is under `prefix` now, in key order."""
     records = cache.records
-    if store.revision > cache.revision():
+    if _is_behind(store, cache):
         return [records[key] for key in _keys(store, cache, prefix, "", 0)]
     return [records[item.key] for item in store.range(prefix)]
 
@@ -201,7 +206,7 @@ def _remaining(
     changed = [key for key in undone if key.startswith(prefix) and key > after]
     was = sum(1 for key in changed if undone[key] is not None)
     is_now = sum(1 for key in changed if key in cache.records)
-    if store.revision > cache.revision():
+    if _is_behind(store, cache):
         there = sum(1 for key in cache.records if key.startswith(prefix) and key > after)
     else:
         there = store.count(prefix, after=after)
@@ -234,8 +239,7 @@ def _walk(
 
 
 def _keys(store: Store, cache: ResourceCache, prefix: str, start: str, limit: int) -> Iterator[str]:
-    if store.revision > cache.revision():
-        # Written since the caller waited for the cache: the store's order is that of another moment.
+    if _is_behind(store, cache):
         yield from sorted(key for key in cache.records if key.startswith(prefix) and key > start)
         return
     if not limit:
