@@ -12,13 +12,12 @@ from datetime import datetime, timedelta
 import msgspec
 
 from bireme.api.kinds import apps, core
-from bireme.api.selectors import LabelSelector
 from bireme.client.informer import Key, key_of
 from bireme.controllers import acting, changes, daemon_plan, histories, ownership, pods, replicas
 from bireme.controllers.controller import Context, Watch, owner_keys
 from bireme.controllers.informers import Informers
 from bireme.controllers.own_writes import OwnWrites
-from bireme.controllers.selecting import SELECTS, filed_selector, may_select
+from bireme.controllers.selecting import SELECTS, adopters, filed_selector
 from bireme.controllers.template_history import KeepsHistory
 
 AT_ONCE = 64
@@ -33,12 +32,7 @@ def would_adopt(cache: Informers, old: core.Pod | None, new: core.Pod | None) ->
     """DaemonSets to look at after a change of a pod: its controller, or those that would adopt it."""
     if ownership.is_anothers(old, new, kind="DaemonSet"):
         return ()
-    keys = owner_keys(apps.DaemonSet, old, new)
-    if new is not None and ownership.controller_of(new) is None:
-        for daemons in may_select(cache, apps.DaemonSet, new):
-            if LabelSelector.from_struct(daemons.spec.selector).matches(new.metadata.labels):
-                keys.add(key_of(daemons))
-    return keys
+    return owner_keys(apps.DaemonSet, old, new) | adopters(cache, apps.DaemonSet, new)
 
 
 def of_node(cache: Informers, old: core.Node | None, new: core.Node | None) -> Iterable[Key]:

@@ -13,12 +13,12 @@ from bireme.api.errors import ApiError, NotFound
 from bireme.api.kinds import apps, core
 from bireme.api.selectors import LabelSelector
 from bireme.api.times import rfc3339
-from bireme.client.informer import Key, key_of
+from bireme.client.informer import Key
 from bireme.controllers import acting, changes, ownership, pods, replicas, tallies
 from bireme.controllers.controller import Context, Controller, Watch, owner_keys
 from bireme.controllers.informers import ORPHANS, Informers
 from bireme.controllers.own_writes import OwnWrites
-from bireme.controllers.selecting import SELECTS, filed_selector, may_select
+from bireme.controllers.selecting import SELECTS, adopters, filed_selector
 
 R = TypeVar("R", apps.ReplicaSet, core.ReplicationController)
 
@@ -218,11 +218,9 @@ def _told(
 def would_adopt(cache: Informers, old: core.Pod | None, new: core.Pod | None) -> Iterable[Key]:
     """ReplicaSets to look at after a change of a pod: its controller, or those that would adopt it."""
     keys = owner_keys(apps.ReplicaSet, old, new)
-    if new is not None and ownership.controller_of(new) is None and not _stays_as_it_was(old, new):
-        for replica_set in may_select(cache, apps.ReplicaSet, new):
-            if LabelSelector.from_struct(replica_set.spec.selector).matches(new.metadata.labels):
-                keys.add(key_of(replica_set))
-    return keys
+    if new is None or _stays_as_it_was(old, new):
+        return keys
+    return keys | adopters(cache, apps.ReplicaSet, new)
 
 
 def _stays_as_it_was(old: core.Pod | None, new: core.Pod) -> bool:

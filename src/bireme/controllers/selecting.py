@@ -7,11 +7,15 @@ under one of its pairs, or under none. Those are then asked in full.
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
-from bireme.api.kinds import core
+from bireme.api import selectors
+from bireme.api.kinds import apps, core
 from bireme.api.kinds.meta import LabelSelector, Object
+from bireme.client.informer import Key, key_of
+from bireme.controllers import ownership
 from bireme.controllers.informers import Informers
 
 K = TypeVar("K", bound=Object)
+S = TypeVar("S", apps.DaemonSet, apps.ReplicaSet, apps.StatefulSet)
 
 SELECTS = "controllers/selects"
 TEMPLATE = "pod-template-hash"
@@ -42,3 +46,14 @@ def may_select(cache: Informers, kind: type[K], *pods: core.Pod | None) -> list[
             for key, value in pod.metadata.labels.items():
                 values[f"{namespace}/{key}={value}"] = None
     return [obj for value in values for obj in cache.find(kind, SELECTS, value)]
+
+
+def adopters(cache: Informers, kind: type[S], pod: core.Pod | None) -> set[Key]:
+    """Those of `kind` whose selector means the pod, as long as nobody has it."""
+    if pod is None or ownership.controller_of(pod) is not None:
+        return set()
+    return {
+        key_of(owner)
+        for owner in may_select(cache, kind, pod)
+        if selectors.LabelSelector.from_struct(owner.spec.selector).matches(pod.metadata.labels)
+    }

@@ -12,12 +12,11 @@ import msgspec
 
 from bireme.api.errors import AlreadyExists, ApiError, NotFound
 from bireme.api.kinds import apps, core
-from bireme.api.selectors import LabelSelector
 from bireme.client.informer import Key, key_of
 from bireme.controllers import changes, histories, ownership, stateful_plan, stateful_pods
 from bireme.controllers.controller import Context, Watch, nobody, owner_keys
 from bireme.controllers.informers import Informers
-from bireme.controllers.selecting import SELECTS, filed_selector, may_select
+from bireme.controllers.selecting import SELECTS, adopters, filed_selector
 from bireme.controllers.template_history import KeepsHistory
 
 
@@ -25,12 +24,7 @@ def would_adopt(cache: Informers, old: core.Pod | None, new: core.Pod | None) ->
     """StatefulSets to look at after a change of a pod: its controller, or those that would adopt it."""
     if ownership.is_anothers(old, new, kind="StatefulSet"):
         return ()
-    keys = owner_keys(apps.StatefulSet, old, new)
-    if new is not None and ownership.controller_of(new) is None:
-        for set_ in may_select(cache, apps.StatefulSet, new):
-            if LabelSelector.from_struct(set_.spec.selector).matches(new.metadata.labels):
-                keys.add(key_of(set_))
-    return keys
+    return owner_keys(apps.StatefulSet, old, new) | adopters(cache, apps.StatefulSet, new)
 
 
 def _filed(set_: apps.StatefulSet) -> Iterable[str]:
