@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from story import ClaimingKubelet, Story, running
-from test_stories import deployment, set_image
+from tests.controllers.test_stories import deployment, set_image
 
 from bireme.aio.clock import RealClock
 from bireme.api.kinds import apps, core, meta
